@@ -1,0 +1,21 @@
+//! `outcome.json`: what only the operator knows of a run, handed to the reporter.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::run::status::TurnStatus;
+
+/// What only the operator knows: failures, nodes, digests and timelines.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Outcome {
+    /// When the operator took the run up, RFC 3339.
+    pub start_time: String,
+    /// Node that the engines were held to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_name: Option<String>,
+    /// Version of the operator.
+    pub operator_version: String,
+    /// Every turn, as in the run's status.
+    pub turns: Vec<TurnStatus>,
+}

@@ -1,0 +1,239 @@
+//! `plan.json`: the fully resolved run, made once when a run is accepted and never changed after.
+//!
+//! Operator and runner meet here: the operator builds every object from it, and the pods read it
+//! from a ConfigMap. Nothing in it is secret.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use crate::profile::{Capabilities, CommonMetric, PodSecurity, Series, SeriesKind};
+use crate::{
+    common::SecretKeyRef,
+    run::{Arrival, BenchmarkRunSpec, EngineEnv, Protocol, SimulatedEngine},
+};
+
+/// Version of the plan's schema.
+pub const SCHEMA_VERSION: &str = "bakeoff.dev/plan/v1alpha1";
+
+/// The fully resolved run.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: String,
+    /// Whose plan it is.
+    pub run: RunIdentity,
+    /// The spec, defaults filled in.
+    pub spec: BenchmarkRunSpec,
+    /// Image of runner, preflight, reporter and simulated engines.
+    pub runner_image: String,
+    /// The engines, in the order of the spec.
+    pub engines: Vec<PlannedEngine>,
+    /// The stages of one repetition, in order.
+    pub stages: Vec<Stage>,
+    /// What the run cannot do quite as asked; goes into the report.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+/// Name, namespace and UID of a run.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct RunIdentity {
+    /// Name.
+    pub name: String,
+    /// Namespace; `local` without a cluster.
+    pub namespace: String,
+    /// UID; made up without a cluster.
+    pub uid: String,
+}
+
+impl RunIdentity {
+    /// Folder of the run under `output.uri`: `<namespace>/<run>-<uid8>`.
+    pub fn folder(&self) -> String {
+        format!("{}/{}-{}", self.namespace, self.name, self.uid8())
+    }
+
+    /// The first eight characters of the UID.
+    pub fn uid8(&self) -> &str {
+        self.uid.get(..8).unwrap_or(&self.uid)
+    }
+}
+
+/// One engine, resolved.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedEngine {
+    /// Name in the spec.
+    pub name: String,
+    /// Name of the profile, or `external`, or `simulated`.
+    pub profile: String,
+    /// Its name as its makers write it.
+    pub display_name: String,
+    /// How it comes to be.
+    pub source: EngineSource,
+    /// How requests are made.
+    pub endpoint: Endpoint,
+    /// How it tells which model it serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_check: Option<PlannedModelCheck>,
+    /// How it tells its version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<crate::profile::JsonField>,
+    /// Its own metrics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<PlannedMetrics>,
+    /// What it can do.
+    pub capabilities: Capabilities,
+    /// Things that a user should know of it.
+    #[serde(default)]
+    pub cautions: Vec<String>,
+    /// In what it differs from the settings that hold for all.
+    #[serde(default)]
+    pub deviations: Vec<String>,
+}
+
+/// How an engine comes to be.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[allow(clippy::large_enum_variant)] // a plan holds sixteen at most
+pub enum EngineSource {
+    /// The run deploys it as a Pod.
+    Deployed(Deployment),
+    /// It is already there.
+    External(ExternalEndpoint),
+    /// It is Bakeoff's own simulator: a Pod of the runner's image in a cluster, else in the
+    /// process.
+    Simulated(SimulatedEngine),
+}
+
+/// The rendered container of a deployed engine.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Deployment {
+    /// Image.
+    pub image: String,
+    /// Command in place of the image's entrypoint; empty leaves it.
+    pub command: Vec<String>,
+    /// Arguments.
+    pub args: Vec<String>,
+    /// Environment of the profile.
+    pub env: BTreeMap<String, String>,
+    /// Environment of the run's spec, after the profile's.
+    pub extra_env: Vec<EngineEnv>,
+    /// Files by path.
+    pub files: BTreeMap<String, String>,
+    /// Folder for the download of weights.
+    pub cache_path: String,
+    /// Least size of /dev/shm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_memory: Option<String>,
+    /// Path of the readiness check, on the endpoint's port.
+    pub readiness_path: String,
+    /// Pod security level that it needs.
+    pub pod_security: PodSecurity,
+}
+
+/// An endpoint that is already there.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalEndpoint {
+    /// Root of the server.
+    pub url: String,
+    /// API key, sent as a bearer token; reaches the runner as an environment variable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key_secret_ref: Option<SecretKeyRef>,
+    /// Price of a million output tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_per_million_tokens: Option<f64>,
+}
+
+/// How requests are made.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Endpoint {
+    /// Wire protocol.
+    pub protocol: Protocol,
+    /// Port of a deployed or simulated engine; 0 for an external one, whose URL holds it.
+    pub port: u16,
+    /// Path of the request.
+    pub path: String,
+    /// Name of the model in requests.
+    pub model: String,
+}
+
+/// A GET of JSON, with a place in it that must hold a value.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedModelCheck {
+    /// Path.
+    pub path: String,
+    /// JSON pointer; `*` stands for every item of a list.
+    pub pointer: String,
+    /// Value that one of the places must hold.
+    pub expect: String,
+}
+
+/// Where an engine's own metrics are, and their names.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedMetrics {
+    /// Path.
+    pub path: String,
+    /// Port.
+    pub port: u16,
+    /// The engine's series by common name.
+    pub series: BTreeMap<CommonMetric, Series>,
+}
+
+/// One stage of the sweep.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Stage {
+    /// Unique name: `concurrency-8`, `rate-2`, `rate-0.5`, `burst`.
+    pub name: String,
+    /// The load.
+    pub load: Load,
+    /// When it ends.
+    pub end: StageEnd,
+}
+
+/// Load of a stage.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Load {
+    /// Closed or open loop.
+    pub mode: LoadMode,
+    /// Requests kept in flight, in a closed loop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
+    /// Requests a second, in an open loop; absent for a burst.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<f64>,
+    /// How they are spread over time, in an open loop; absent for a burst.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrival: Option<Arrival>,
+}
+
+/// Closed or open loop.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub enum LoadMode {
+    /// A new request when one ends.
+    #[default]
+    Closed,
+    /// Requests at their time, whatever became of those before.
+    Open,
+}
+
+/// When a stage ends.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub enum StageEnd {
+    /// After so many requests.
+    Requests(u64),
+    /// No request is begun after so many seconds; those begun are waited for.
+    Seconds(f64),
+}

@@ -1,0 +1,277 @@
+//! `EngineProfile`: all that Bakeoff knows of an engine, as data.
+
+use std::collections::BTreeMap;
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::run::Protocol;
+
+/// All that Bakeoff knows of one engine. Strings marked as templates are minijinja templates over
+/// `model`, `tuning`, `hardware` and `port`; a name that is not there is an error.
+#[derive(CustomResource, Clone, Debug, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[kube(
+    group = "bakeoff.dev",
+    version = "v1alpha1",
+    kind = "EngineProfile",
+    plural = "engineprofiles",
+    shortname = "bep",
+    derive = "PartialEq",
+    doc = "All that Bakeoff knows of one engine. An object of the name of a built-in profile takes its place.",
+    printcolumn(name = "Engine", type_ = "string", json_path = ".spec.displayName"),
+    printcolumn(name = "Image", type_ = "string", json_path = ".spec.container.image"),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
+)]
+#[serde(rename_all = "camelCase")]
+pub struct EngineProfileSpec {
+    /// Name of the engine as its makers write it.
+    #[schemars(length(min = 1, max = 63))]
+    pub display_name: String,
+    /// Things that a user should know, each a sentence; they go into the report.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(max = 512)))]
+    pub cautions: Vec<String>,
+    /// The engine's container.
+    pub container: ProfileContainer,
+    /// Files that the container finds, such as a model repository.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub files: Vec<ProfileFile>,
+    /// Folder for the download of weights; an empty volume is mounted there.
+    #[schemars(length(min = 1, max = 256), regex(pattern = r"^/[A-Za-z0-9._/-]+$"))]
+    pub cache_path: String,
+    /// Least size of /dev/shm, such as `1Gi`; `hardware.sharedMemory` may ask for more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 16))]
+    pub shared_memory: Option<String>,
+    /// Port of the server.
+    #[schemars(range(min = 1, max = 65_535))]
+    pub port: u16,
+    /// When the engine can be loaded.
+    pub readiness: HttpCheck,
+    /// How the engine tells which model it serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_check: Option<ModelCheck>,
+    /// How the engine tells its version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<JsonField>,
+    /// Protocols that the engine speaks, the preferred one first.
+    #[schemars(length(min = 1, max = 8))]
+    pub protocols: Vec<ProfileProtocol>,
+    /// The engine's own metrics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<ProfileMetrics>,
+    /// What the engine can do.
+    #[serde(default)]
+    pub capabilities: Capabilities,
+    /// Pod security level that the image needs.
+    #[serde(default)]
+    pub pod_security: PodSecurity,
+}
+
+/// The engine's container.
+#[derive(Clone, Debug, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ProfileContainer {
+    /// Image with tag or digest.
+    #[schemars(length(min = 1, max = 512))]
+    pub image: String,
+    /// Command in place of the image's entrypoint, each item a template.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(max = 1024)))]
+    pub command: Vec<String>,
+    /// Arguments, each item a template. One that renders to nothing is left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 1024)))]
+    pub args: Vec<String>,
+    /// Environment, each value a template. One that renders to nothing is left out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 64))]
+    pub env: BTreeMap<String, String>,
+}
+
+/// A file of the engine's container.
+#[derive(Clone, Debug, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ProfileFile {
+    /// Where the container finds it.
+    #[schemars(length(min = 1, max = 256), regex(pattern = r"^/[A-Za-z0-9._/-]+$"))]
+    pub path: String,
+    /// Its content, a template; values are escaped by the file's ending: `.json`, `.yaml`, `.yml`.
+    #[schemars(length(max = 65_536))]
+    pub content: String,
+}
+
+/// A GET that answers 200.
+#[derive(Clone, Debug, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpCheck {
+    /// Path, a template.
+    #[schemars(length(min = 1, max = 256), regex(pattern = r"^/.*$"))]
+    pub path: String,
+}
+
+/// A GET of JSON, with a place in it that must hold the served model's name.
+#[derive(Clone, Debug, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelCheck {
+    /// Path.
+    #[schemars(length(min = 1, max = 256), regex(pattern = r"^/.*$"))]
+    pub path: String,
+    /// JSON pointer to the name, such as `/model_id`. A `*` stands for every item of a list, as in
+    /// `/data/*/id`: one of them must match.
+    #[schemars(length(min = 1, max = 256), regex(pattern = r"^/.*$"))]
+    pub pointer: String,
+    /// Value that must be there, a template. Left out: the served name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub expect: Option<String>,
+}
+
+/// A GET of JSON, with a place in it.
+#[derive(Clone, Debug, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct JsonField {
+    /// Path.
+    #[schemars(length(min = 1, max = 256), regex(pattern = r"^/.*$"))]
+    pub path: String,
+    /// JSON pointer to the value.
+    #[schemars(length(min = 1, max = 256), regex(pattern = r"^/.*$"))]
+    pub pointer: String,
+}
+
+/// A protocol that the engine speaks.
+#[derive(Clone, Debug, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ProfileProtocol {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// Path of the request, where it differs from the protocol's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256), regex(pattern = r"^/.*$"))]
+    pub path: Option<String>,
+    /// Name of the model in requests, a template. Left out: `model.id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub model: Option<String>,
+}
+
+/// The engine's own metrics in Prometheus' text format.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ProfileMetrics {
+    /// Path.
+    #[schemars(length(min = 1, max = 256), regex(pattern = r"^/.*$"))]
+    pub path: String,
+    /// Port, where it is not the server's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65_535))]
+    pub port: Option<u16>,
+    /// The engine's series by common name. Of several names, the first that is there counts: names
+    /// change from version to version.
+    #[schemars(extend("maxProperties" = 32))]
+    pub series: BTreeMap<CommonMetric, Series>,
+}
+
+/// The engine's names of one common metric.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Series {
+    /// Names, each with labels where they matter: `nv_trt_llm_request_metrics{request_type="active"}`.
+    #[schemars(length(min = 1, max = 8), inner(length(min = 1, max = 256)))]
+    pub names: Vec<String>,
+    /// What kind of metric it is.
+    #[serde(default)]
+    pub kind: SeriesKind,
+}
+
+/// Kind of a Prometheus metric.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+pub enum SeriesKind {
+    /// A value that goes up and down.
+    #[default]
+    Gauge,
+    /// A value that only grows; its increase over the window counts.
+    Counter,
+    /// Buckets, sum and count; the mean of the new samples counts.
+    Histogram,
+}
+
+/// Metrics that engines have in common, whatever they call them.
+#[derive(
+    Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq, PartialOrd, Ord,
+)]
+#[serde(rename_all = "camelCase")]
+pub enum CommonMetric {
+    /// Requests that the engine works on.
+    Running,
+    /// Requests that wait in the engine.
+    Waiting,
+    /// Share of the KV cache that is in use, 0 to 1.
+    KvCacheUsage,
+    /// Sequences, or tokens, in a batch.
+    BatchSize,
+    /// Prefix-cache hits, in tokens.
+    PrefixCacheHits,
+    /// Prefix-cache look-ups, in tokens.
+    PrefixCacheQueries,
+    /// Sequences that were put back.
+    Preemptions,
+    /// Time in the engine's queue, in seconds.
+    QueueTime,
+    /// The engine's own time to first token, in seconds.
+    TimeToFirstToken,
+    /// The engine's own inter-token latency, in seconds.
+    InterTokenLatency,
+    /// Prompt tokens that were worked on.
+    PromptTokens,
+    /// Output tokens that were made.
+    GenerationTokens,
+    /// Requests that ended well.
+    RequestsSucceeded,
+}
+
+/// What an engine can do. Both the feature table of the report and the warnings come from here.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Capabilities {
+    /// Answers stream.
+    #[serde(default)]
+    pub streaming: bool,
+    /// Requests join a running batch.
+    #[serde(default)]
+    pub continuous_batching: bool,
+    /// One server serves several models or adapters.
+    #[serde(default)]
+    pub multi_model: bool,
+    /// Quantized weights can be served.
+    #[serde(default)]
+    pub quantization: bool,
+    /// Speculative decoding can be switched on.
+    #[serde(default)]
+    pub speculative_decoding: bool,
+    /// Answers can be forced to their full length.
+    #[serde(default)]
+    pub ignore_eos: bool,
+    /// Sampling takes a seed.
+    #[serde(default)]
+    pub seed: bool,
+    /// Token counts come with the stream.
+    #[serde(default)]
+    pub usage_in_stream: bool,
+}
+
+/// Pod security level that an engine's image needs.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+pub enum PodSecurity {
+    /// May run as root, as most engines' images do, with all capabilities dropped.
+    #[default]
+    Baseline,
+    /// Non-root, no privilege escalation.
+    Restricted,
+}

@@ -1,0 +1,111 @@
+//! What every engine serves.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::common::{FileSource, SecretKeyRef};
+
+/// The model that every engine serves, at one revision and with one token.
+#[derive(Clone, Debug, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelSpec {
+    /// Hugging Face id, such as `mistralai/Mistral-7B-Instruct-v0.2`. Also the name under which
+    /// engines serve it.
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")
+    )]
+    pub id: String,
+    /// Branch, tag or commit of the model's repository; pin a commit for results that last.
+    #[serde(default = "main_revision")]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")
+    )]
+    pub revision: String,
+    /// Hugging Face token. Reaches every container that needs it as HF_TOKEN and
+    /// HUGGING_FACE_HUB_TOKEN, never an argument or a file of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_secret_ref: Option<SecretKeyRef>,
+    /// Number format of the weights and activations; `Auto` leaves it to the model's configuration.
+    #[serde(default)]
+    pub dtype: Dtype,
+    /// Quantization method by the engines' own names, such as `awq` or `fp8`. Not together with a
+    /// dtype on TGI.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9][a-z0-9_.-]*$"))]
+    pub quantization: Option<String>,
+    /// Longest sequence, prompt and answer together, in tokens, that engines make room for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 16, max = 10_000_000))]
+    pub max_model_len: Option<u32>,
+    /// Jinja chat template that stands in for the model's own, both on engines that take one and
+    /// where Bakeoff itself makes a plain prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 65_536))]
+    pub chat_template: Option<String>,
+    /// The model's tokenizer.json, for length caps and token counts. Left out, it is fetched from
+    /// the model's repository at the same revision when the workload needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<FileSource>,
+    /// The weights on a volume of the cluster in place of a download by each engine. Mounted
+    /// read-only at /models.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub persistent_volume_claim: Option<ModelClaim>,
+}
+
+/// Weights on a PersistentVolumeClaim.
+#[derive(Clone, Debug, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelClaim {
+    /// Name of the claim, in the namespace of the run.
+    #[schemars(length(min = 1, max = 253))]
+    pub claim_name: String,
+    /// Folder or file of the model within the claim.
+    #[serde(default)]
+    #[schemars(
+        length(max = 512),
+        regex(pattern = r"^$|^[A-Za-z0-9_][A-Za-z0-9._/-]*$")
+    )]
+    pub path: String,
+}
+
+/// Number format of weights and activations.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+pub enum Dtype {
+    /// As the model's configuration says.
+    #[default]
+    Auto,
+    /// IEEE half precision.
+    Float16,
+    /// Brain floating point.
+    BFloat16,
+    /// IEEE single precision.
+    Float32,
+}
+
+/// One set of engine settings, the same for all engines; each profile maps them to its flags.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Tuning {
+    /// Most sequences that an engine works on at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65_536))]
+    pub max_batch_size: Option<u32>,
+    /// Share of the accelerator's memory that an engine may take, over 0 up to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.01, max = 1.0))]
+    pub gpu_memory_utilization: Option<f64>,
+    /// Accelerators that one copy of the model is spread over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 64))]
+    pub tensor_parallel_size: Option<u32>,
+    /// Whether prompts' common beginnings are kept from one request to the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix_caching: Option<bool>,
+}
+
+fn main_revision() -> String {
+    "main".into()
+}

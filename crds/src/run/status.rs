@@ -1,0 +1,222 @@
+//! What became of a run. Written by the operator alone.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::summary::Summary;
+
+/// Condition types of a run.
+pub mod condition {
+    /// The spec holds and its plan is stored.
+    pub const ACCEPTED: &str = "Accepted";
+    /// Secret, bucket, data set and tokenizer are as the run needs them.
+    pub const PREFLIGHT_PASSED: &str = "PreflightPassed";
+    /// Something is under way; the reason says what.
+    pub const PROGRESSING: &str = "Progressing";
+    /// Held back by `spec.suspend`.
+    pub const SUSPENDED: &str = "Suspended";
+    /// The end, with a report stored. Reasons: `Succeeded`, `PartialFailure`, `InvalidResult`.
+    pub const COMPLETE: &str = "Complete";
+    /// The end, without a report.
+    pub const FAILED: &str = "Failed";
+}
+
+/// What became of the run.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct BenchmarkRunStatus {
+    /// Generation of the spec that this status tells of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Where the run is, for people; programs read the conditions.
+    #[serde(default)]
+    pub phase: RunPhase,
+    /// Conditions: Accepted, PreflightPassed, Progressing, Suspended, Complete, Failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// When the operator took the run up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<Time>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completion_time: Option<Time>,
+    /// The engine whose turn it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current_engine: Option<String>,
+    /// Such as `engine 2/3, stage 4/6`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<String>,
+    /// Verdict on the whole result, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<VerdictStatus>,
+    /// Address of the report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report_uri: Option<String>,
+    /// ConfigMap with the plan, as it was when the run was accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan_config_map: Option<String>,
+    /// The node that all engines run on, once the first has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_name: Option<String>,
+    /// SHA-256 of the frozen prompts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompts_sha256: Option<String>,
+    /// One entry per engine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub engines: Vec<EngineStatus>,
+    /// One entry per engine and round that has begun, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["engine".into(), "round".into()]))]
+    pub turns: Vec<TurnStatus>,
+}
+
+/// Where a run is.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+pub enum RunPhase {
+    /// Not taken up yet.
+    #[default]
+    Pending,
+    /// Held back by `spec.suspend`.
+    Suspended,
+    /// The preflight Job is under way.
+    Preflight,
+    /// Engines are running in turn.
+    Running,
+    /// The reporter Job is under way.
+    Reporting,
+    /// Ended with a report.
+    Complete,
+    /// Ended without one.
+    Failed,
+}
+
+/// Whether figures can be trusted.
+#[derive(
+    Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq, PartialOrd, Ord,
+)]
+pub enum VerdictStatus {
+    /// Nothing speaks against them.
+    #[default]
+    Valid,
+    /// Use with care; the reasons say why.
+    Suspect,
+    /// Do not use; the reasons say why.
+    Invalid,
+}
+
+/// One engine, over all rounds.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct EngineStatus {
+    /// Name of the engine in the spec.
+    pub name: String,
+    /// Where it is.
+    #[serde(default)]
+    pub phase: EnginePhase,
+    /// One word on why, where it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What happened and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Figures of its best stage, for a glance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub headline: Option<Headline>,
+}
+
+/// Where an engine, or one turn of it, is.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+pub enum EnginePhase {
+    /// Its turn has not come.
+    #[default]
+    Pending,
+    /// Its pod waits for a node.
+    Scheduling,
+    /// Its pod has a node and is not ready.
+    Starting,
+    /// The runner is loading it.
+    Measuring,
+    /// Its pod is being removed.
+    Freeing,
+    /// Done.
+    Succeeded,
+    /// Failed; reason and message say how.
+    Failed,
+    /// Left out, because of an earlier failure or the end of the run.
+    Skipped,
+}
+
+/// One engine's turn in one round.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct TurnStatus {
+    /// Name of the engine.
+    pub engine: String,
+    /// Round, from 1.
+    pub round: u32,
+    /// Where it is.
+    #[serde(default)]
+    pub phase: EnginePhase,
+    /// One word on why, where it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What happened and what to do; last lines of the container, masked, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Name of the engine's pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_name: Option<String>,
+    /// UID of the engine's pod; another one during load makes the turn invalid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_uid: Option<String>,
+    /// Node that it ran on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_name: Option<String>,
+    /// Node of the runner's pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runner_node_name: Option<String>,
+    /// Image with digest, as the kubelet resolved it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_id: Option<String>,
+    /// Exit code of the engine's container, where it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// When the pod was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<Time>,
+    /// When it had a node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduled_time: Option<Time>,
+    /// When its container started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container_started_time: Option<Time>,
+    /// When it was ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_time: Option<Time>,
+    /// When its pod was gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_time: Option<Time>,
+    /// What the runner said at its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<Summary>,
+}
+
+/// A few figures of an engine's best stage, the one with the most output tokens a second.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Headline {
+    /// Name of the stage, such as `concurrency-16`.
+    pub stage: String,
+    /// Output tokens a second.
+    pub output_tokens_per_second: f64,
+    /// Median time to first token, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_to_first_token_p50: Option<f64>,
+    /// 99th percentile of the request latency, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_latency_p99: Option<f64>,
+}

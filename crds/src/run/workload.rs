@@ -1,0 +1,254 @@
+//! What is sent: prompts, limits, sampling, and the load levels.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::common::{Duration, FileSource};
+
+/// The traffic, the same for every engine.
+#[derive(Clone, Debug, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!(has(self.requestsPerStage) && has(self.stageDuration))")
+    .message("set requestsPerStage or stageDuration, not both"))]
+pub struct Workload {
+    /// Where prompts come from.
+    pub prompts: Prompts,
+    /// Caps on lengths, in tokens of the model's tokenizer.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Sampling parameters, always sent, so that no engine's own defaults slip in.
+    #[serde(default)]
+    pub sampling: Sampling,
+    /// Which of an engine's interfaces is used.
+    #[serde(default)]
+    pub api: Api,
+    /// Whether answers stream. Without streaming there is no time to first token.
+    #[serde(default = "yes")]
+    pub streaming: bool,
+    /// Longest wait for one answer; later ones count as failed by timeout.
+    #[serde(default = "default_request_timeout")]
+    pub request_timeout: Duration,
+    /// Requests that are sent first and thrown away.
+    #[serde(default)]
+    pub warmup: Warmup,
+    /// The load levels; each is one stage, one measured window.
+    #[serde(default)]
+    pub sweep: Sweep,
+    /// Requests of each stage. Without it and without `stageDuration`: the larger of 100 and four
+    /// times the concurrency.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub requests_per_stage: Option<u32>,
+    /// Time in which requests of a stage are begun; those begun are waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage_duration: Option<Duration>,
+    /// How often the whole sweep is driven within one life of an engine.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 20))]
+    pub repetitions: u32,
+    /// Seed of everything random in the traffic: choice of prompts, lengths, arrival times.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_u64))]
+    pub seed: u64,
+}
+
+/// Where prompts come from: exactly one source.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(
+    "[has(self.shareGpt), has(self.jsonl), has(self.synthetic), has(self.inline)].filter(x, x).size() == 1")
+    .message("set exactly one of shareGpt, jsonl, synthetic and inline"))]
+#[x_kube(validation = Rule::new("!has(self.count) || !has(self.inline)")
+    .message("inline prompts are all used; remove count"))]
+pub struct Prompts {
+    /// A file in ShareGPT's format: the first human turn is the prompt, the answer after it gives
+    /// the output length.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share_gpt: Option<FileSource>,
+    /// A file with one JSON object a line: `{"prompt": "…", "outputTokens": 128}` or
+    /// `{"messages": [{"role": "user", "content": "…"}]}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jsonl: Option<FileSource>,
+    /// Made-up prompts of given lengths.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synthetic: Option<SyntheticPrompts>,
+    /// Prompts written out here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 128), inner(length(min = 1, max = 8192)))]
+    pub inline: Vec<String>,
+    /// How many different prompts are frozen for the run; the requests take them in turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub count: Option<u32>,
+}
+
+/// Made-up prompts.
+#[derive(Clone, Debug, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct SyntheticPrompts {
+    /// Length of the prompts.
+    pub input_tokens: TokenLength,
+    /// Length of the answers asked for.
+    pub output_tokens: TokenLength,
+    /// Tokens at the beginning of each prompt that are the same in all of them.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub shared_prefix_tokens: u32,
+}
+
+/// A length in tokens: normally distributed, or fixed where `stddev` is 0.
+#[derive(Clone, Debug, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct TokenLength {
+    /// Mean, in tokens.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub mean: u32,
+    /// Standard deviation, in tokens.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1_000_000.0))]
+    pub stddev: f64,
+}
+
+/// Caps on lengths, in tokens of the model's tokenizer.
+#[derive(Clone, Debug, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Limits {
+    /// Longer prompts of a file are left out, and counted.
+    #[serde(default = "kilo")]
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub max_input_tokens: u32,
+    /// Most tokens that an answer may have.
+    #[serde(default = "kilo")]
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub max_output_tokens: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_input_tokens: kilo(),
+            max_output_tokens: kilo(),
+        }
+    }
+}
+
+/// Sampling parameters; each protocol spells them its own way.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Sampling {
+    /// 0 is greedy.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 2.0))]
+    pub temperature: f64,
+    /// Share of probability that is sampled from, over 0 up to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.001, max = 1.0))]
+    pub top_p: Option<f64>,
+    /// Number of tokens that are sampled from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub top_k: Option<u32>,
+    /// Seed that is sent with each request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 4_294_967_295_u64))]
+    pub seed: Option<u64>,
+    /// Strings that end an answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4), inner(length(min = 1, max = 64)))]
+    pub stop: Vec<String>,
+    /// Answers run to their full length, whatever the model says. Engines that cannot are named in
+    /// the report.
+    #[serde(default)]
+    pub ignore_eos: bool,
+}
+
+/// Which of an engine's interfaces is used.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+pub enum Api {
+    /// The first protocol of the engine's profile.
+    #[default]
+    Auto,
+    /// OpenAI completions.
+    Completions,
+    /// OpenAI chat.
+    Chat,
+    /// The engine's own, such as TGI's generate_stream.
+    Native,
+}
+
+/// Requests before the measured ones.
+#[derive(Clone, Debug, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Warmup {
+    /// Requests before the first stage, at the first stage's load; thrown away.
+    #[serde(default = "default_warmup")]
+    #[schemars(range(min = 0, max = 100_000))]
+    pub requests: u32,
+}
+
+impl Default for Warmup {
+    fn default() -> Self {
+        Self {
+            requests: default_warmup(),
+        }
+    }
+}
+
+/// The load levels. Concurrency (closed loop: a new request when one ends) or request rate (open
+/// loop: requests come at their time, whatever became of those before).
+#[derive(Clone, Debug, Default, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!(has(self.concurrency) && (has(self.requestRate) || (has(self.burst) && self.burst)))")
+    .message("set concurrency, or requestRate and burst, not both; make two runs"))]
+#[x_kube(validation = Rule::new("!has(self.arrival) || has(self.requestRate)")
+    .message("arrival goes with requestRate; remove it or add rates"))]
+pub struct Sweep {
+    /// Numbers of requests kept in flight. Left out, and without rates: 1 2 4 8 16 32.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 32), inner(range(min = 1, max = 100_000)))]
+    pub concurrency: Vec<u32>,
+    /// Requests a second.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(min = 1, max = 32),
+        inner(range(min = 0.001, max = 1_000_000.0))
+    )]
+    pub request_rate: Vec<f64>,
+    /// One more stage with all requests at once, an infinite rate.
+    #[serde(default)]
+    pub burst: bool,
+    /// How requests of one rate are spread over time. Poisson where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrival: Option<Arrival>,
+}
+
+/// How arrivals of one rate are spread over time.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+pub enum Arrival {
+    /// Independent arrivals: exponential gaps.
+    #[default]
+    Poisson,
+    /// Equal gaps.
+    Constant,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn kilo() -> u32 {
+    1024
+}
+
+fn default_warmup() -> u32 {
+    10
+}
+
+fn default_request_timeout() -> Duration {
+    Duration::from_secs(3 * 3600)
+}

@@ -1,0 +1,160 @@
+//! What Bakeoff's own pods say at their end, by termination message: 4 KiB at most.
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::run::status::{Headline, VerdictStatus};
+
+/// Most bytes of a termination message (Kubernetes' own bound).
+pub const MAX_BYTES: usize = 4096;
+
+/// The end of a preflight, runner or reporter pod. One of its parts is set.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Termination {
+    /// Why the pod failed; absent where it did its work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// From the preflight.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preflight: Option<PreflightSummary>,
+    /// From a runner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runner: Option<Summary>,
+    /// From the reporter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reporter: Option<ReporterSummary>,
+}
+
+/// A failure with a name.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    /// One word, such as `BucketNotWritable`; see [`reason`].
+    pub reason: String,
+    /// What happened and what to do.
+    pub message: String,
+}
+
+/// Reasons of failures, each used for one thing.
+pub mod reason {
+    /// The spec breaks a rule that the schema cannot say.
+    pub const INVALID_SPEC: &str = "InvalidSpec";
+    /// No such profile, built in or as an object.
+    pub const PROFILE_NOT_FOUND: &str = "ProfileNotFound";
+    /// A Secret or a key of one is missing.
+    pub const SECRET_NOT_FOUND: &str = "SecretNotFound";
+    /// A ConfigMap or a key of one is missing.
+    pub const CONFIG_MAP_NOT_FOUND: &str = "ConfigMapNotFound";
+    /// The bucket cannot be written or read back.
+    pub const BUCKET_NOT_WRITABLE: &str = "BucketNotWritable";
+    /// The data set cannot be fetched.
+    pub const DATASET_UNAVAILABLE: &str = "DatasetUnavailable";
+    /// The data set's or tokenizer's SHA-256 is another.
+    pub const HASH_MISMATCH: &str = "HashMismatch";
+    /// The data set is malformed or holds no usable prompt.
+    pub const DATASET_INVALID: &str = "DatasetInvalid";
+    /// The tokenizer cannot be fetched or read.
+    pub const TOKENIZER_UNAVAILABLE: &str = "TokenizerUnavailable";
+    /// Preflight, runner or reporter ended without a word.
+    pub const RUNNER_CRASHED: &str = "RunnerCrashed";
+    /// Preflight, runner or reporter ran out of memory.
+    pub const RUNNER_OOM_KILLED: &str = "RunnerOOMKilled";
+    /// No node took a pod within `policy.timeouts.scheduling`.
+    pub const UNSCHEDULABLE: &str = "Unschedulable";
+    /// The image cannot be pulled.
+    pub const IMAGE_PULL_FAILED: &str = "ImagePullFailed";
+    /// The container cannot be made.
+    pub const CONTAINER_CONFIG_ERROR: &str = "ContainerConfigError";
+    /// The engine's process ended.
+    pub const ENGINE_CRASHED: &str = "EngineCrashed";
+    /// The engine's container ran out of memory.
+    pub const ENGINE_OOM_KILLED: &str = "EngineOOMKilled";
+    /// The accelerator's memory did not suffice.
+    pub const CUDA_OUT_OF_MEMORY: &str = "CudaOutOfMemory";
+    /// The model's repository refused the token.
+    pub const MODEL_ACCESS_DENIED: &str = "ModelAccessDenied";
+    /// The engine was not ready within `policy.timeouts.ready`.
+    pub const READINESS_TIMEOUT: &str = "ReadinessTimeout";
+    /// The engine's pod was replaced or its container restarted under load.
+    pub const ENGINE_RESTARTED: &str = "EngineRestarted";
+    /// The engine serves another model.
+    pub const WRONG_MODEL_SERVED: &str = "WrongModelServed";
+    /// The engine does not answer.
+    pub const ENGINE_UNREACHABLE: &str = "EngineUnreachable";
+    /// The node went away, or the pod was evicted from it.
+    pub const NODE_LOST: &str = "NodeLost";
+    /// A deadline passed.
+    pub const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
+    /// Results could not be stored within `policy.timeouts.upload`.
+    pub const UPLOAD_FAILED: &str = "UploadFailed";
+    /// Not begun because an earlier engine failed and the policy says Abort.
+    pub const ABORTED: &str = "Aborted";
+}
+
+/// What the preflight found.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PreflightSummary {
+    /// Number of frozen prompts.
+    pub prompts: u64,
+    /// SHA-256 of the uncompressed frozen prompts.
+    pub prompts_sha256: String,
+    /// SHA-256 of the data set, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset_sha256: Option<String>,
+    /// SHA-256 of the tokenizer, where one is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer_sha256: Option<String>,
+    /// Prompts left out because of their length.
+    #[serde(default)]
+    pub left_out: u64,
+}
+
+/// What a runner measured on one engine in one round. Counts are never dropped for room; figures of
+/// single stages are.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    /// Stages that were driven, repetitions counted one by one.
+    pub stages_done: u32,
+    /// Stages that the plan holds.
+    pub stages_planned: u32,
+    /// Arrivals that the schedule held.
+    pub intended: u64,
+    /// Requests that were sent.
+    pub sent: u64,
+    /// Requests that were answered whole.
+    pub succeeded: u64,
+    /// Requests that failed, by any kind.
+    pub failed: u64,
+    /// Arrivals that were never sent.
+    pub dropped: u64,
+    /// Worst verdict of the stages.
+    pub verdict: VerdictStatus,
+    /// Reasons of that verdict, the first few.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+    /// Version that the engine tells of itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine_version: Option<String>,
+    /// Figures of the best stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub headline: Option<Headline>,
+}
+
+/// What the reporter wrote.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ReporterSummary {
+    /// Address of report.json.
+    pub report_uri: String,
+    /// Verdict on the whole.
+    pub verdict: VerdictStatus,
+    /// Its reasons, the first few.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+    /// The one sentence that the report begins with.
+    #[serde(default)]
+    pub sentence: String,
+}

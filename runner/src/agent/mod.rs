@@ -1,0 +1,1 @@
+//! What the Jobs of a cluster start: preflight, load and report.

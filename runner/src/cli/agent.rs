@@ -1,0 +1,15 @@
+//! `bakeoff agent`.
+
+use std::process::ExitCode;
+
+/// Arguments of `bakeoff agent`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {}
+
+/// Runs the command.
+///
+/// # Errors
+/// Always, until it is written.
+pub fn run(_arguments: Arguments) -> anyhow::Result<ExitCode> {
+    anyhow::bail!("not there yet")
+}

@@ -1,0 +1,1 @@
+//! Sends requests by a schedule and keeps what became of each.

@@ -1,0 +1,25 @@
+//! Bakeoff's runner: load, measurement, reports, upload and simulated engines.
+//!
+//! In reading order: [`cli`] takes the words of the command line; [`agent`] is what the Jobs of a
+//! cluster start; [`workload`] makes prompts and arrival times; [`drive`] sends them; [`wire`] and
+//! [`protocol`] speak HTTP and the engines' formats; [`record`] and [`stats`] turn time stamps into
+//! figures; [`scrape`] reads the engines' own metrics; [`report`] makes the pages; [`store`] keeps
+//! them; [`simulate`] stands in for engines.
+//!
+//! Invariants: no Kubernetes client; `protocol` does no I/O; `stats` knows no protocol; only
+//! [`clock`] reads time.
+
+pub mod agent;
+pub mod cli;
+pub mod clock;
+pub mod drive;
+pub mod prompt;
+pub mod protocol;
+pub mod record;
+pub mod report;
+pub mod scrape;
+pub mod simulate;
+pub mod stats;
+pub mod store;
+pub mod wire;
+pub mod workload;

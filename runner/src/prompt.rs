@@ -1,0 +1,30 @@
+//! A prompt as it is frozen before the run: one line of `prompts.jsonl`.
+
+use serde::{Deserialize, Serialize};
+
+/// One frozen prompt; every engine gets these, byte for byte.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Prompt {
+    /// Place in the frozen file, from 0.
+    pub index: u64,
+    /// The conversation so far; one user message for most prompts.
+    pub messages: Vec<Message>,
+    /// The plain prompt for interfaces that take no messages: the chat template applied where the
+    /// model has one, else the text itself.
+    pub text: String,
+    /// Length of `text` by the model's tokenizer, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_tokens: Option<u32>,
+    /// Most tokens asked for.
+    pub max_tokens: u32,
+}
+
+/// One message of a conversation.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+pub struct Message {
+    /// `system`, `user` or `assistant`.
+    pub role: String,
+    /// Its text.
+    pub content: String,
+}

@@ -1,0 +1,1 @@
+//! The engines' wire formats, without I/O: bytes in, events out.

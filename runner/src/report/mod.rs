@@ -1,0 +1,1 @@
+//! Report assembly, pages and pictures.

@@ -1,0 +1,1 @@
+//! The engines' own metrics: direct scrape and Prometheus.

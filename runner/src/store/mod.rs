@@ -1,0 +1,1 @@
+//! Buckets, claims and folders: nothing is ever overwritten.
