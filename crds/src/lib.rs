@@ -17,6 +17,7 @@ pub mod profile;
 pub mod report;
 pub mod run;
 pub mod summary;
+pub mod validate;
 
 pub use common::Duration;
 pub use profile::{EngineProfile, EngineProfileSpec};

@@ -6,6 +6,11 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub mod builtin;
+pub mod render;
+
+pub use builtin::ProfileSet;
+
 use crate::run::Protocol;
 
 /// All that Bakeoff knows of one engine. Strings marked as templates are minijinja templates over
@@ -19,8 +24,8 @@ use crate::run::Protocol;
     shortname = "bep",
     derive = "PartialEq",
     doc = "All that Bakeoff knows of one engine. An object of the name of a built-in profile takes its place.",
-    printcolumn(name = "Engine", type_ = "string", json_path = ".spec.displayName"),
-    printcolumn(name = "Image", type_ = "string", json_path = ".spec.container.image"),
+    printcolumn = r#"{"name":"Engine", "type":"string", "jsonPath":".spec.displayName"}"#,
+    printcolumn = r#"{"name":"Image", "type":"string", "jsonPath":".spec.container.image"}"#,
     printcolumn(
         name = "Age",
         type_ = "date",

@@ -44,8 +44,8 @@ pub use workload::{
     printcolumn(name = "Verdict", type_ = "string", json_path = ".status.verdict"),
     printcolumn(name = "Report", type_ = "string", json_path = ".status.reportUri"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new("size(self.metadata.name) <= 40")
-        .message("metadata.name may have 40 characters at most, so that the names made from it fit"),
+    validation = Rule::new("size(self.metadata.name) <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
+        .message("metadata.name takes up to 40 lower-case letters, digits and dashes and begins with a letter, so that the names made from it fit"),
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new(

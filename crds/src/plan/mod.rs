@@ -3,10 +3,16 @@
 //! Operator and runner meet here: the operator builds every object from it, and the pods read it
 //! from a ConfigMap. Nothing in it is secret.
 
+pub mod endpoint;
+pub mod resolve;
+pub mod stages;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use resolve::{Place, PlanSettings, Problem, Problems, resolve};
 
 pub use crate::profile::{Capabilities, CommonMetric, PodSecurity, Series, SeriesKind};
 use crate::{

@@ -1,0 +1,230 @@
+//! Rendering of a profile's templates for one run.
+//!
+//! Templates see `model`, `tuning`, `hardware`, `workload` and `port`. A name that is not there is
+//! an error, so that a typing mistake in a profile cannot pass for an absent setting; settings that
+//! a run leaves out are there and none. The work that a template may do is bounded.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use minijinja::{Environment, UndefinedBehavior, Value, context};
+
+use super::EngineProfileSpec;
+use crate::{
+    plan::Deployment,
+    run::{BenchmarkRunSpec, Dtype, EngineSpec, Tuning},
+};
+
+/// Steps that one template may take.
+const FUEL: u64 = 50_000;
+
+/// A template that cannot be rendered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place} of the profile: {cause}")]
+pub struct RenderError {
+    /// Which template, as a path in the profile.
+    pub place: String,
+    /// What is wrong with it.
+    pub cause: String,
+}
+
+/// Renders the strings of one profile for one engine of one run.
+#[derive(Debug)]
+pub struct Renderer {
+    environment: Environment<'static>,
+    values: Value,
+}
+
+impl Renderer {
+    /// A renderer for one engine of a run, with the settings that hold for that engine.
+    pub fn new(spec: &BenchmarkRunSpec, engine: &EngineSpec, tuning: &Tuning, port: u16) -> Self {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_fuel(Some(FUEL));
+        Self {
+            environment,
+            values: values(spec, engine, tuning, port),
+        }
+    }
+
+    /// Renders one template; `place` names it in errors and, by its ending, says how values are
+    /// escaped.
+    ///
+    /// # Errors
+    /// Where the template is malformed, uses a name that is not there or does not come to an end.
+    pub fn render(&self, place: &str, template: &str) -> Result<String, RenderError> {
+        self.environment
+            .render_named_str(place, template, &self.values)
+            .map_err(|error| {
+                // The chain holds the line and the name that is missing.
+                let mut cause = error.to_string();
+                if let Some(detail) = error.detail()
+                    && !cause.contains(detail)
+                {
+                    cause = format!("{cause}: {detail}");
+                }
+                RenderError {
+                    place: place.to_owned(),
+                    cause,
+                }
+            })
+    }
+
+    /// Renders the container and files of a profile.
+    ///
+    /// # Errors
+    /// As [`Renderer::render`].
+    pub fn deployment(
+        &self,
+        profile: &EngineProfileSpec,
+        engine: &EngineSpec,
+    ) -> Result<Deployment, RenderError> {
+        let container = &profile.container;
+        let mut args = self.items("container.args", &container.args)?;
+        args.extend(engine.args.iter().cloned());
+        let mut env = BTreeMap::new();
+        for (name, template) in &container.env {
+            let value = self.render(&format!("container.env.{name}"), template)?;
+            if !value.is_empty() {
+                env.insert(name.clone(), value);
+            }
+        }
+        let mut files = BTreeMap::new();
+        for file in &profile.files {
+            let content = self.render(&format!("files {}", file.path), &file.content)?;
+            if !content.trim().is_empty() {
+                files.insert(file.path.clone(), content);
+            }
+        }
+        Ok(Deployment {
+            image: engine
+                .image
+                .clone()
+                .unwrap_or_else(|| container.image.clone()),
+            command: self.items("container.command", &container.command)?,
+            args,
+            env,
+            extra_env: engine.env.clone(),
+            files,
+            cache_path: profile.cache_path.clone(),
+            shared_memory: profile.shared_memory.clone(),
+            readiness_path: self.render("readiness.path", &profile.readiness.path)?,
+            pod_security: profile.pod_security,
+        })
+    }
+
+    fn items(&self, place: &str, templates: &[String]) -> Result<Vec<String>, RenderError> {
+        let mut rendered = Vec::new();
+        for (index, template) in templates.iter().enumerate() {
+            let item = self.render(&format!("{place}[{index}]"), template)?;
+            if !item.is_empty() {
+                rendered.push(item);
+            }
+        }
+        Ok(rendered)
+    }
+
+    /// Settings of `tuning` and `model` that no template of the profile mentions, though the run
+    /// sets them: what this engine cannot honour.
+    pub fn ignored_settings(&self, profile: &EngineProfileSpec) -> Vec<String> {
+        let mentioned = self.mentioned(profile);
+        let mut ignored = Vec::new();
+        for group in ["model", "tuning"] {
+            let Ok(settings) = self.values.get_attr(group) else {
+                continue;
+            };
+            let Ok(keys) = settings.try_iter() else {
+                continue;
+            };
+            for key in keys {
+                let set = settings.get_item(&key).is_ok_and(|value| !value.is_none());
+                let path = format!("{group}.{key}");
+                if set && OPTIONAL.contains(&path.as_str()) && !mentioned.contains(&path) {
+                    ignored.push(path);
+                }
+            }
+        }
+        ignored
+    }
+
+    fn mentioned(&self, profile: &EngineProfileSpec) -> BTreeSet<String> {
+        let container = &profile.container;
+        let texts = container
+            .command
+            .iter()
+            .chain(&container.args)
+            .chain(container.env.values())
+            .chain(profile.files.iter().map(|file| &file.content));
+        texts
+            .filter_map(|text| self.environment.template_from_str(text).ok())
+            .flat_map(|template| template.undeclared_variables(true))
+            .collect()
+    }
+}
+
+/// Settings that a run may leave out and that an engine may not know.
+const OPTIONAL: [&str; 7] = [
+    "model.quantization",
+    "model.maxModelLen",
+    "model.chatTemplate",
+    "tuning.maxBatchSize",
+    "tuning.gpuMemoryUtilization",
+    "tuning.tensorParallelSize",
+    "tuning.prefixCaching",
+];
+
+/// Most requests in flight that an engine should take where the load is an open loop, whose number
+/// nobody knows beforehand.
+const OPEN_LOOP_IN_FLIGHT: u32 = 100_000;
+
+fn values(spec: &BenchmarkRunSpec, engine: &EngineSpec, tuning: &Tuning, port: u16) -> Value {
+    let model = &spec.model;
+    let own = engine.model.clone().unwrap_or_default();
+    let claim_path = model.persistent_volume_claim.as_ref().map(|claim| {
+        format!("/models/{}", claim.path)
+            .trim_end_matches('/')
+            .to_owned()
+    });
+    let path = own
+        .path
+        .or(if own.id.is_some() { None } else { claim_path });
+    let id = own.id.unwrap_or_else(|| model.id.clone());
+    let in_flight = spec.workload.sweep.concurrency.iter().max().copied();
+    context! {
+        model => context! {
+            id => model.id.clone(),
+            source => path.clone().unwrap_or(id),
+            path => path,
+            revision => model.revision.clone(),
+            dtype => dtype(model.dtype),
+            quantization => model.quantization.clone(),
+            maxModelLen => model.max_model_len,
+            chatTemplate => model.chat_template.clone(),
+        },
+        tuning => context! {
+            maxBatchSize => tuning.max_batch_size,
+            gpuMemoryUtilization => tuning.gpu_memory_utilization,
+            tensorParallelSize => tuning.tensor_parallel_size,
+            prefixCaching => tuning.prefix_caching,
+        },
+        hardware => context! { acceleratorCount => spec.hardware.accelerator.count },
+        workload => context! {
+            maxInputTokens => spec.workload.limits.max_input_tokens,
+            maxOutputTokens => spec.workload.limits.max_output_tokens,
+            maxRequestsInFlight => if spec.workload.sweep.request_rate.is_empty() && !spec.workload.sweep.burst {
+                in_flight.unwrap_or(32).max(128)
+            } else {
+                OPEN_LOOP_IN_FLIGHT
+            },
+        },
+        port => port,
+    }
+}
+
+fn dtype(dtype: Dtype) -> &'static str {
+    match dtype {
+        Dtype::Auto => "auto",
+        Dtype::Float16 => "float16",
+        Dtype::BFloat16 => "bfloat16",
+        Dtype::Float32 => "float32",
+    }
+}

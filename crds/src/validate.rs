@@ -1,0 +1,143 @@
+//! Rules on a run that the schema cannot say. The schema and its CEL rules come first, at the API
+//! server and in `bakeoff validate` alike.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    common::FileSource,
+    plan::resolve::{Place, Problem},
+    run::BenchmarkRunSpec,
+};
+
+/// Every rule that the spec breaks.
+pub fn rules(spec: &BenchmarkRunSpec, place: Place) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    unique_engines(spec, &mut problems);
+    unique_stages(spec, &mut problems);
+    places(spec, place, &mut problems);
+    lengths(spec, &mut problems);
+    problems
+}
+
+fn unique_engines(spec: &BenchmarkRunSpec, problems: &mut Vec<Problem>) {
+    let mut seen = BTreeSet::new();
+    for (index, engine) in spec.engines.iter().enumerate() {
+        if !seen.insert(&engine.name) {
+            problems.push(Problem::new(
+                format!("spec.engines[{index}].name"),
+                format!(
+                    "{:?} is there twice; give each engine a name of its own",
+                    engine.name
+                ),
+            ));
+        }
+    }
+}
+
+fn unique_stages(spec: &BenchmarkRunSpec, problems: &mut Vec<Problem>) {
+    let mut seen = BTreeSet::new();
+    for stage in crate::plan::stages::stages(&spec.workload) {
+        if !seen.insert(stage.name.clone()) {
+            problems.push(Problem::new(
+                "spec.workload.sweep",
+                format!(
+                    "{} is there twice; use repetitions to measure a level again",
+                    stage.name
+                ),
+            ));
+        }
+    }
+}
+
+fn places(spec: &BenchmarkRunSpec, place: Place, problems: &mut Vec<Problem>) {
+    let sources: [(&str, Option<&FileSource>); 3] = [
+        ("spec.model.tokenizer", spec.model.tokenizer.as_ref()),
+        (
+            "spec.workload.prompts.shareGpt",
+            spec.workload.prompts.share_gpt.as_ref(),
+        ),
+        (
+            "spec.workload.prompts.jsonl",
+            spec.workload.prompts.jsonl.as_ref(),
+        ),
+    ];
+    for (field, source) in sources {
+        let Some(source) = source else { continue };
+        match place {
+            Place::Cluster if source.path.is_some() => problems.push(Problem::new(
+                format!("{field}.path"),
+                "a file of this machine cannot be read in a cluster; use configMapRef or uri",
+            )),
+            Place::Local if source.config_map_ref.is_some() => problems.push(Problem::new(
+                format!("{field}.configMapRef"),
+                "there is no ConfigMap without a cluster; use path or uri",
+            )),
+            _ => {}
+        }
+    }
+    let uri = &spec.output.uri;
+    let local = uri.starts_with("file://");
+    let claim = uri.starts_with("pvc://");
+    if local && place == Place::Cluster {
+        problems.push(Problem::new(
+            "spec.output.uri",
+            format!("{uri:?} is a folder of this machine; in a cluster use gs://, s3:// or pvc://"),
+        ));
+    }
+    if claim && place == Place::Local {
+        problems.push(Problem::new(
+            "spec.output.uri",
+            format!(
+                "{uri:?} is a claim of a cluster; here use file://, gs:// or s3://, or --output"
+            ),
+        ));
+    }
+}
+
+fn lengths(spec: &BenchmarkRunSpec, problems: &mut Vec<Problem>) {
+    let limits = &spec.workload.limits;
+    if let Some(most) = spec.model.max_model_len {
+        let asked = limits
+            .max_input_tokens
+            .saturating_add(limits.max_output_tokens);
+        if asked > most {
+            problems.push(Problem::new(
+                "spec.workload.limits",
+                format!(
+                    "maxInputTokens {} and maxOutputTokens {} together exceed model.maxModelLen {most}; lower them or raise it",
+                    limits.max_input_tokens, limits.max_output_tokens
+                ),
+            ));
+        }
+    }
+    if let Some(synthetic) = &spec.workload.prompts.synthetic {
+        for (field, mean, most) in [
+            (
+                "inputTokens",
+                synthetic.input_tokens.mean,
+                limits.max_input_tokens,
+            ),
+            (
+                "outputTokens",
+                synthetic.output_tokens.mean,
+                limits.max_output_tokens,
+            ),
+        ] {
+            if mean > most {
+                problems.push(Problem::new(
+                    format!("spec.workload.prompts.synthetic.{field}.mean"),
+                    format!("{mean} exceeds the limit of {most} tokens; raise workload.limits or lower it"),
+                ));
+            }
+        }
+        if synthetic.shared_prefix_tokens >= synthetic.input_tokens.mean {
+            problems.push(Problem::new(
+                "spec.workload.prompts.synthetic.sharedPrefixTokens",
+                format!(
+                    "{} leaves nothing of inputTokens.mean {}; lower it",
+                    synthetic.shared_prefix_tokens, synthetic.input_tokens.mean
+                ),
+            ));
+        }
+    }
+}
