@@ -11,6 +11,7 @@
 //! Nothing here holds a client, reads a clock or does I/O: same input, same output.
 
 pub mod common;
+pub mod manifests;
 pub mod outcome;
 pub mod plan;
 pub mod profile;

@@ -1,0 +1,110 @@
+//! Names and labels: one place, so that observing and building agree.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+
+use super::{Turn, labels};
+use crate::plan::{Plan, RunIdentity};
+
+/// Most characters of a name: a Job's pods add `-0` for their host name, which has 63.
+const MAX_NAME: usize = 52;
+
+/// Name of an object of a run: the run's name, what it is, and five characters of the run's UID,
+/// so that a run made anew under an old name never meets the old one's objects.
+pub fn child(run: &RunIdentity, what: &str) -> String {
+    let unique = run.uid.get(..5).unwrap_or(&run.uid);
+    let room = MAX_NAME.saturating_sub(what.len() + unique.len() + 2);
+    let name = run
+        .name
+        .get(..room)
+        .unwrap_or(&run.name)
+        .trim_end_matches('-');
+    format!("{name}-{what}-{unique}")
+}
+
+/// Name of an engine's pod, service, files and monitoring.
+pub fn engine(plan: &Plan, turn: Turn) -> String {
+    child(
+        &plan.run,
+        &format!("{}-r{}", engine_name(plan, turn), turn.round),
+    )
+}
+
+/// Name of the Job that loads an engine.
+pub fn runner(plan: &Plan, turn: Turn) -> String {
+    child(
+        &plan.run,
+        &format!("load-{}-r{}", engine_name(plan, turn), turn.round),
+    )
+}
+
+/// Name of the plan's ConfigMap.
+pub fn plan(run: &RunIdentity) -> String {
+    child(run, "plan")
+}
+
+/// Name of the outcome's ConfigMap.
+pub fn outcome(run: &RunIdentity) -> String {
+    child(run, "outcome")
+}
+
+/// Name of the preflight Job.
+pub fn preflight(run: &RunIdentity) -> String {
+    child(run, "preflight")
+}
+
+/// Name of the reporter Job.
+pub fn reporter(run: &RunIdentity) -> String {
+    child(run, "report")
+}
+
+/// Name of the pod that holds the node.
+pub fn holder(run: &RunIdentity) -> String {
+    child(run, "holder")
+}
+
+/// Name of a turn's engine; empty for a turn that is not of this plan.
+pub(super) fn engine_name(plan: &Plan, turn: Turn) -> &str {
+    plan.engines
+        .get(turn.engine)
+        .map_or("", |engine| engine.name.as_str())
+}
+
+/// Labels of an object of a run.
+pub(super) fn labels(plan: &Plan, component: &str, turn: Option<Turn>) -> BTreeMap<String, String> {
+    let mut labels = BTreeMap::from([
+        (
+            labels::MANAGED_BY_KEY.to_owned(),
+            labels::MANAGED_BY.to_owned(),
+        ),
+        (labels::RUN.to_owned(), plan.run.name.clone()),
+        (labels::RUN_UID.to_owned(), plan.run.uid.clone()),
+        (labels::COMPONENT.to_owned(), component.to_owned()),
+    ]);
+    if let Some(turn) = turn {
+        labels.insert(
+            labels::ENGINE.to_owned(),
+            engine_name(plan, turn).to_owned(),
+        );
+        labels.insert(labels::ROUND.to_owned(), turn.round.to_string());
+    }
+    labels
+}
+
+/// Metadata of an object of a run.
+pub(super) fn metadata(
+    plan: &Plan,
+    owner: &OwnerReference,
+    name: String,
+    component: &str,
+    turn: Option<Turn>,
+) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(name),
+        namespace: Some(plan.run.namespace.clone()),
+        labels: Some(labels(plan, component, turn)),
+        owner_references: Some(vec![owner.clone()]),
+        ..ObjectMeta::default()
+    }
+}

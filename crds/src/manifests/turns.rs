@@ -1,0 +1,46 @@
+//! The order in which engines run.
+
+use crate::plan::{EngineSource, Plan};
+
+/// One engine's turn in one round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Turn {
+    /// Round, from 1.
+    pub round: u32,
+    /// Place of the engine in the plan, from 0.
+    pub engine: usize,
+}
+
+/// All turns in their order: each round passes over all engines, every second one backwards, so
+/// that what drifts over time (heat, neighbours) does not always meet the same engine.
+pub fn turns(plan: &Plan) -> Vec<Turn> {
+    (1..=plan.spec.policy.rounds)
+        .flat_map(|round| {
+            let order: Vec<usize> = if round % 2 == 1 {
+                (0..plan.engines.len()).collect()
+            } else {
+                (0..plan.engines.len()).rev().collect()
+            };
+            order.into_iter().map(move |engine| Turn { round, engine })
+        })
+        .collect()
+}
+
+/// Accelerator-hours that a run can take at most, by its own deadlines.
+pub fn gpu_hours_at_most(plan: &Plan) -> f64 {
+    let spec = &plan.spec;
+    let timeouts = &spec.policy.timeouts;
+    let stages = plan.stages.len() as f64 * f64::from(spec.workload.repetitions);
+    let turn = timeouts.ready.as_secs_f64() + stages * timeouts.stage.as_secs_f64();
+    let deployed = plan
+        .engines
+        .iter()
+        .filter(|engine| matches!(engine.source, EngineSource::Deployed(_)))
+        .count() as f64;
+    let all = (turn * deployed * f64::from(spec.policy.rounds)).min(timeouts.total.as_secs_f64());
+    if deployed == 0.0 {
+        0.0
+    } else {
+        all * f64::from(spec.hardware.accelerator.count) / 3600.0
+    }
+}
