@@ -1,0 +1,79 @@
+{{- define "bakeoff.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "bakeoff.selectorLabels" -}}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: operator
+{{- end -}}
+
+{{- define "bakeoff.labels" -}}
+{{ include "bakeoff.selectorLabels" . }}
+app.kubernetes.io/part-of: bakeoff
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "bakeoff.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "bakeoff.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- required "serviceAccount.name is not set: with serviceAccount.create=false, name the account that the operator runs as" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Reference of an image. Takes a dict: image, path (of the value), chart. */}}
+{{- define "bakeoff.image" -}}
+{{- if not .image.repository -}}
+{{- fail (printf "%s.repository is not set: there is no public image. Build and push one (see \"Images\" in the repository's README), then pass --set %s.repository=REGISTRY/NAME" .path .path) -}}
+{{- end -}}
+{{- $repository := default "" .image.repository -}}
+{{- if .image.digest -}}
+{{- printf "%s@%s" $repository .image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $repository (default .chart.AppVersion .image.tag) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Rights in the namespaces of runs. No Secrets, no pod logs. */}}
+{{- define "bakeoff.namespacedRules" -}}
+- apiGroups: [bakeoff.dev]
+  resources: [benchmarkruns]
+  verbs: [get, list, watch, delete] # delete: cleanup.ttlAfterFinished
+- apiGroups: [bakeoff.dev]
+  resources: [benchmarkruns/status]
+  verbs: [patch, update]
+- apiGroups: [""]
+  resources: [pods, services, configmaps]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+- apiGroups: [monitoring.googleapis.com]
+  resources: [podmonitorings]
+  verbs: [get, create, patch, delete]
+- apiGroups: [monitoring.coreos.com]
+  resources: [podmonitors]
+  verbs: [get, create, patch, delete]
+{{- end -}}
+
+{{/* Rights on cluster-scoped kinds, whatever the scope. */}}
+{{- define "bakeoff.clusterRules" -}}
+- apiGroups: [bakeoff.dev]
+  resources: [engineprofiles]
+  verbs: [get, list, watch]
+{{- end -}}
