@@ -33,10 +33,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
-{{/* Reference of an image. Takes a dict: image, path (of the value), chart. */}}
+{{/* Reference of an image. Takes a dict: image, path (of the value), name (as it is built), chart. */}}
 {{- define "bakeoff.image" -}}
 {{- if not .image.repository -}}
-{{- fail (printf "%s.repository is not set: there is no public image. Build and push one (see \"Images\" in the repository's README), then pass --set %s.repository=REGISTRY/NAME" .path .path) -}}
+{{- fail (printf "%s.repository is not set: there is no public image. Build and push yours with `deploy/images/build.sh --registry REGISTRY --tag %s --push`, then pass --set %s.repository=REGISTRY/%s" .path .chart.AppVersion .path .name) -}}
 {{- end -}}
 {{- $repository := default "" .image.repository -}}
 {{- if .image.digest -}}
