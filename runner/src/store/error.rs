@@ -1,0 +1,143 @@
+//! What can go wrong with a store, each message naming place, cause and remedy.
+
+use std::error::Error as _;
+
+use super::Store;
+
+/// Why something could not be stored or read.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The address cannot be used.
+    #[error("{uri:?} cannot be used as an address: {problem}")]
+    Address {
+        /// The address.
+        uri: String,
+        /// What is wrong with it, and the remedy.
+        problem: String,
+    },
+    /// A key, certificate or endpoint cannot be used.
+    #[error("{what} cannot be used: {problem}")]
+    Configuration {
+        /// Where the setting comes from.
+        what: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// There is nothing at the address.
+    #[error("{uri} does not exist")]
+    NotFound {
+        /// The address.
+        uri: String,
+    },
+    /// The key already holds other bytes. Nothing is ever overwritten.
+    #[error(
+        "{uri} already exists with other content (SHA-256 {found} there, {wanted} to be written); \
+         nothing is ever overwritten: remove it or use another output.uri"
+    )]
+    Differs {
+        /// The address.
+        uri: String,
+        /// SHA-256 of what is there.
+        found: String,
+        /// SHA-256 of what was to be written.
+        wanted: String,
+    },
+    /// The store refused, or could not be reached.
+    #[error("{uri} cannot be {action}: {cause}; {remedy}")]
+    Refused {
+        /// The address.
+        uri: String,
+        /// `read` or `written`.
+        action: &'static str,
+        /// What the store or the network said.
+        cause: String,
+        /// What to do.
+        remedy: String,
+        /// Whether a later try may go through.
+        transient: bool,
+    },
+    /// The time for an upload passed.
+    #[error("{uri} could not be stored within {seconds} s (spec.policy.timeouts.upload): {last}")]
+    Deadline {
+        /// The address.
+        uri: String,
+        /// The time, in seconds.
+        seconds: u64,
+        /// What the last try ended with.
+        last: String,
+    },
+    /// What was written reads back as something else.
+    #[error(
+        "{uri} reads back differently from what was written; check what lies between Bakeoff and the bucket"
+    )]
+    Corrupt {
+        /// The address.
+        uri: String,
+    },
+}
+
+impl StoreError {
+    pub(super) fn read(store: &Store, path: &str, cause: object_store::Error) -> Self {
+        Self::refused(store, path, "read", cause)
+    }
+
+    pub(super) fn refused(
+        store: &Store,
+        path: &str,
+        action: &'static str,
+        cause: object_store::Error,
+    ) -> Self {
+        let uri = store.uri(path);
+        if action == "read" && matches!(cause, object_store::Error::NotFound { .. }) {
+            return Self::NotFound { uri };
+        }
+        Self::Refused {
+            uri,
+            action,
+            transient: is_transient(&cause),
+            cause: whole_story(&cause),
+            remedy: store.location.remedy(),
+        }
+    }
+
+    /// Whether a later try may go through.
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused {
+                transient: true,
+                ..
+            }
+        )
+    }
+}
+
+/// Rights, names and settings do not mend themselves; anything else may.
+fn is_transient(cause: &object_store::Error) -> bool {
+    use object_store::Error;
+    !matches!(
+        cause,
+        Error::NotFound { .. }
+            | Error::InvalidPath { .. }
+            | Error::NotSupported { .. }
+            | Error::NotImplemented { .. }
+            | Error::PermissionDenied { .. }
+            | Error::Unauthenticated { .. }
+            | Error::UnknownConfigurationKey { .. }
+    )
+}
+
+/// An error with its causes, each said once: libraries differ in whether a message holds its cause.
+fn whole_story(error: &object_store::Error) -> String {
+    let mut story = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if !story.contains(&text) {
+            story.push_str(": ");
+            story.push_str(&text);
+        }
+        next = cause.source();
+    }
+    story
+}

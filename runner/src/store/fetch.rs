@@ -1,0 +1,185 @@
+//! Reading inputs: data sets and tokenizers, from wherever `FileSource` says, with their hash.
+
+use std::path::{Path, PathBuf};
+
+use bakeoff_crds::{common::FileSource, run::Output};
+use bytes::Bytes;
+
+use super::{Environment, Store, StoreError, backend, environment::CONFIG_MAPS_DIR, sha256_hex};
+
+/// Where ConfigMaps are mounted, where the environment does not say.
+const DEFAULT_CONFIG_MAPS_DIR: &str = "/etc/bakeoff/config-maps";
+
+/// What inputs are read with.
+#[derive(Clone, Debug)]
+pub struct Inputs {
+    /// Folder that relative paths start from: that of the run's file.
+    pub base: PathBuf,
+    /// `spec.output`, whose rights, endpoint and region hold for buckets of inputs too.
+    pub output: Output,
+    /// The environment.
+    pub environment: Environment,
+}
+
+/// A file that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// SHA-256 of the bytes, in lower-case hexadecimal.
+    pub sha256: String,
+}
+
+/// Why an input could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The file cannot be had.
+    #[error("{source_name} cannot be read: {cause}")]
+    Unavailable {
+        /// Its address or path.
+        source_name: String,
+        /// What kept it, and the remedy.
+        cause: String,
+    },
+    /// The file is another one than the spec says.
+    #[error(
+        "{source_name} has SHA-256 {found}, but the spec says {expected}; \
+         correct sha256 or restore the file"
+    )]
+    Hash {
+        /// Its address or path.
+        source_name: String,
+        /// SHA-256 of the file.
+        found: String,
+        /// SHA-256 of the spec.
+        expected: String,
+    },
+}
+
+impl Inputs {
+    /// Reads a file whole and checks its hash.
+    ///
+    /// # Errors
+    /// Where it cannot be had, or has another hash than the spec says.
+    pub async fn fetch(&self, source: &FileSource) -> Result<Fetched, FetchError> {
+        let name = describe(source);
+        let unavailable = |cause: String| FetchError::Unavailable {
+            source_name: name.clone(),
+            cause,
+        };
+        let bytes = match (&source.uri, &source.config_map_ref, &source.path) {
+            (Some(uri), None, None) if uri.starts_with("http") => {
+                self.download(uri, None).await.map_err(unavailable)?
+            }
+            (Some(uri), None, None) => self
+                .read_bucket(uri)
+                .await
+                .map_err(|error| unavailable(error.to_string()))?,
+            (None, Some(reference), None) => {
+                let folder = self
+                    .environment
+                    .get(CONFIG_MAPS_DIR)
+                    .unwrap_or(DEFAULT_CONFIG_MAPS_DIR);
+                let path = Path::new(folder).join(&reference.name).join(&reference.key);
+                read(&path).await.map_err(unavailable)?
+            }
+            (None, None, Some(path)) => read(&self.base.join(path)).await.map_err(unavailable)?,
+            _ => {
+                return Err(unavailable(
+                    "set exactly one of uri, configMapRef and path".into(),
+                ));
+            }
+        };
+        check(bytes, source.sha256.as_deref(), &name)
+    }
+
+    /// GETs an http(s) address, with a bearer token where one is given.
+    ///
+    /// # Errors
+    /// What kept it, in words.
+    pub async fn download(&self, url: &str, token: Option<&str>) -> Result<Bytes, String> {
+        let client = self.http_client()?;
+        let mut request = client.get(url);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        let answer = request.send().await.map_err(|error| causes(&error))?;
+        let status = answer.status();
+        if !status.is_success() {
+            return Err(format!("the server answered HTTP {status}"));
+        }
+        answer.bytes().await.map_err(|error| causes(&error))
+    }
+
+    async fn read_bucket(&self, uri: &str) -> Result<Bytes, StoreError> {
+        let (folder, file) = uri.rsplit_once('/').unwrap_or((uri, ""));
+        let same_kind = self.output.uri.split("://").next() == uri.split("://").next();
+        let output = if same_kind {
+            Output {
+                uri: folder.to_owned(),
+                ..self.output.clone()
+            }
+        } else {
+            backend::output_of(folder, &self.environment)
+        };
+        Store::open(&output, "", &self.environment)?.get(file).await
+    }
+
+    fn http_client(&self) -> Result<reqwest::Client, String> {
+        backend::install_crypto_provider();
+        let mut builder = reqwest::Client::builder()
+            .connect_timeout(std::time::Duration::from_secs(10))
+            .read_timeout(std::time::Duration::from_secs(60))
+            .user_agent(concat!("bakeoff/", env!("CARGO_PKG_VERSION")));
+        if let Some(pem) =
+            backend::ca_bundle(&self.environment).map_err(|error| error.to_string())?
+        {
+            let certificates =
+                reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| causes(&error))?;
+            builder = builder.tls_certs_merge(certificates);
+        }
+        builder.build().map_err(|error| causes(&error))
+    }
+}
+
+/// Name of a source, for messages.
+pub fn describe(source: &FileSource) -> String {
+    if let Some(uri) = &source.uri {
+        return uri.clone();
+    }
+    if let Some(reference) = &source.config_map_ref {
+        return format!("key {} of ConfigMap {}", reference.key, reference.name);
+    }
+    source.path.clone().unwrap_or_else(|| "the file".into())
+}
+
+fn check(bytes: Bytes, expected: Option<&str>, name: &str) -> Result<Fetched, FetchError> {
+    let sha256 = sha256_hex(&bytes);
+    match expected {
+        Some(expected) if expected != sha256 => Err(FetchError::Hash {
+            source_name: name.to_owned(),
+            found: sha256,
+            expected: expected.to_owned(),
+        }),
+        _ => Ok(Fetched { bytes, sha256 }),
+    }
+}
+
+async fn read(path: &Path) -> Result<Bytes, String> {
+    tokio::fs::read(path)
+        .await
+        .map(Bytes::from)
+        .map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// An error with its causes: reqwest's own message leaves them out.
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
+    let mut story = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        story.push_str(": ");
+        story.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    story
+}

@@ -1,0 +1,129 @@
+use super::*;
+
+fn local(folder: &std::path::Path) -> Store {
+    let output = backend::output_of(
+        &format!("file://{}", folder.display()),
+        &Environment::default(),
+    );
+    Store::open(&output, "ns/run-12345678", &Environment::default()).unwrap()
+}
+
+#[tokio::test]
+async fn what_is_written_is_read_back_and_never_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    for store in [local(folder.path()), Store::in_memory()] {
+        store.put_new("engines/a/stage.json", "one").await.unwrap();
+        // The same bytes again count as written.
+        store.put_new("engines/a/stage.json", "one").await.unwrap();
+        for other in ["two", "other length"] {
+            let error = store
+                .put_new("engines/a/stage.json", other)
+                .await
+                .unwrap_err();
+            assert!(matches!(error, StoreError::Differs { .. }), "{error}");
+            assert!(error.to_string().contains("engines/a/stage.json"));
+        }
+        assert_eq!(store.get("engines/a/stage.json").await.unwrap(), "one");
+        assert!(store.exists("engines/a/stage.json").await.unwrap());
+        assert!(!store.exists("engines/a").await.unwrap());
+        let missing = store.get("engines/b").await.unwrap_err();
+        assert!(matches!(missing, StoreError::NotFound { .. }), "{missing}");
+    }
+}
+
+#[tokio::test]
+async fn lists_relative_paths_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    for store in [local(folder.path()), Store::in_memory()] {
+        for path in ["report.json", "engines/b/x", "engines/a/x"] {
+            store.put_new(path, path.to_owned()).await.unwrap();
+        }
+        let paths = |entries: Vec<Entry>| {
+            entries
+                .into_iter()
+                .map(|entry| entry.path)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            paths(store.list("").await.unwrap()),
+            ["engines/a/x", "engines/b/x", "report.json"]
+        );
+        assert_eq!(
+            paths(store.list("engines/a").await.unwrap()),
+            ["engines/a/x"]
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_write_check_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = local(folder.path());
+    store.check_writable("preflight-abc").await.unwrap();
+    assert_eq!(store.list("").await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn the_manifest_names_every_file_and_its_hash() {
+    let store = Store::in_memory();
+    store.put_new("report.json", "abc").await.unwrap();
+    store.put_new(".bakeoff-write-check-1", "x").await.unwrap();
+    let written = manifest::write(&store).await.unwrap();
+    let read: manifest::Manifest =
+        serde_json::from_slice(&store.get(manifest::PATH).await.unwrap()).unwrap();
+    assert_eq!(read, written);
+    assert_eq!(
+        read.files,
+        [manifest::ManifestFile {
+            path: "report.json".into(),
+            size: 3,
+            sha256: sha256_hex(b"abc"),
+        }]
+    );
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_made_is_named() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let uri = format!("file://{}/below", file.path().display());
+    let error = Store::at(&uri, &Environment::default()).unwrap_err();
+    assert!(error.to_string().contains("below"), "{error}");
+}
+
+#[tokio::test]
+async fn inputs_are_read_and_their_hash_is_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("prompts")).unwrap();
+    std::fs::write(folder.path().join("prompts/data.json"), "abc").unwrap();
+    let inputs = Inputs {
+        base: folder.path().to_owned(),
+        output: backend::output_of("file:///nowhere", &Environment::default()),
+        environment: Environment::from([(
+            environment::CONFIG_MAPS_DIR,
+            folder.path().to_str().unwrap(),
+        )]),
+    };
+    let by_path = bakeoff_crds::common::FileSource {
+        path: Some("prompts/data.json".into()),
+        sha256: Some(sha256_hex(b"abc")),
+        ..Default::default()
+    };
+    assert_eq!(inputs.fetch(&by_path).await.unwrap().bytes, "abc");
+    let by_config_map = bakeoff_crds::common::FileSource {
+        config_map_ref: Some(bakeoff_crds::common::ConfigMapKeyRef {
+            name: "prompts".into(),
+            key: "data.json".into(),
+        }),
+        sha256: Some("0".repeat(64)),
+        ..Default::default()
+    };
+    let error = inputs.fetch(&by_config_map).await.unwrap_err();
+    assert!(matches!(error, FetchError::Hash { .. }), "{error}");
+    assert!(error.to_string().contains("ConfigMap prompts"), "{error}");
+    let missing = bakeoff_crds::common::FileSource {
+        path: Some("absent.json".into()),
+        ..Default::default()
+    };
+    let error = inputs.fetch(&missing).await.unwrap_err();
+    assert!(error.to_string().contains("absent.json"), "{error}");
+}
