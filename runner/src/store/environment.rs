@@ -11,8 +11,10 @@ pub struct Environment(BTreeMap<String, String>);
 pub const OUTPUT_DIR: &str = "BAKEOFF_OUTPUT_DIR";
 /// File with PEM certificates of a private authority.
 pub const CA_BUNDLE: &str = "BAKEOFF_CA_BUNDLE";
-/// Folder under which ConfigMaps of inputs are mounted, as `NAME/KEY`.
-pub const CONFIG_MAPS_DIR: &str = "BAKEOFF_CONFIG_MAPS_DIR";
+/// File of the data set, where it comes from a ConfigMap.
+pub const DATASET_FILE: &str = "BAKEOFF_DATASET_FILE";
+/// File of the tokenizer, where it comes from a ConfigMap.
+pub const TOKENIZER_FILE: &str = "BAKEOFF_TOKENIZER_FILE";
 /// A Google service account's key, as JSON.
 pub const GOOGLE_KEY: &str = "GOOGLE_SERVICE_ACCOUNT_KEY";
 /// Root of an S3 server, for commands that have no spec.

@@ -5,10 +5,7 @@ use std::path::{Path, PathBuf};
 use bakeoff_crds::{common::FileSource, run::Output};
 use bytes::Bytes;
 
-use super::{Environment, Store, StoreError, backend, environment::CONFIG_MAPS_DIR, sha256_hex};
-
-/// Where ConfigMaps are mounted, where the environment does not say.
-const DEFAULT_CONFIG_MAPS_DIR: &str = "/etc/bakeoff/config-maps";
+use super::{Environment, Store, StoreError, backend, sha256_hex};
 
 /// What inputs are read with.
 #[derive(Clone, Debug)]
@@ -41,6 +38,14 @@ pub enum FetchError {
         /// What kept it, and the remedy.
         cause: String,
     },
+    /// The ConfigMap or its key is missing.
+    #[error("ConfigMap {name} with key {key} does not exist; make it in the run's namespace")]
+    NoConfigMap {
+        /// Name of the ConfigMap.
+        name: String,
+        /// Key in it.
+        key: String,
+    },
     /// The file is another one than the spec says.
     #[error(
         "{source_name} has SHA-256 {found}, but the spec says {expected}; \
@@ -57,11 +62,16 @@ pub enum FetchError {
 }
 
 impl Inputs {
-    /// Reads a file whole and checks its hash.
+    /// Reads a file whole and checks its hash. `mounted_at` names the variable that holds the path
+    /// of a ConfigMap's file in a pod, such as [`DATASET_FILE`](super::environment::DATASET_FILE).
     ///
     /// # Errors
     /// Where it cannot be had, or has another hash than the spec says.
-    pub async fn fetch(&self, source: &FileSource) -> Result<Fetched, FetchError> {
+    pub async fn fetch(
+        &self,
+        source: &FileSource,
+        mounted_at: &str,
+    ) -> Result<Fetched, FetchError> {
         let name = describe(source);
         let unavailable = |cause: String| FetchError::Unavailable {
             source_name: name.clone(),
@@ -76,12 +86,19 @@ impl Inputs {
                 .await
                 .map_err(|error| unavailable(error.to_string()))?,
             (None, Some(reference), None) => {
-                let folder = self
-                    .environment
-                    .get(CONFIG_MAPS_DIR)
-                    .unwrap_or(DEFAULT_CONFIG_MAPS_DIR);
-                let path = Path::new(folder).join(&reference.name).join(&reference.key);
-                read(&path).await.map_err(unavailable)?
+                let Some(path) = self.environment.get(mounted_at) else {
+                    return Err(unavailable(format!(
+                        "a ConfigMap can be read only in a pod, which sets {mounted_at}; use path outside a cluster"
+                    )));
+                };
+                let path = Path::new(path);
+                if !tokio::fs::try_exists(path).await.unwrap_or(false) {
+                    return Err(FetchError::NoConfigMap {
+                        name: reference.name.clone(),
+                        key: reference.key.clone(),
+                    });
+                }
+                read(path).await.map_err(unavailable)?
             }
             (None, None, Some(path)) => read(&self.base.join(path)).await.map_err(unavailable)?,
             _ => {

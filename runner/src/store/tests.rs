@@ -1,3 +1,5 @@
+use bakeoff_crds::common::FileSource;
+
 use super::*;
 
 fn local(folder: &std::path::Path) -> Store {
@@ -93,37 +95,56 @@ async fn a_folder_that_cannot_be_made_is_named() {
 #[tokio::test]
 async fn inputs_are_read_and_their_hash_is_checked() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir(folder.path().join("prompts")).unwrap();
-    std::fs::write(folder.path().join("prompts/data.json"), "abc").unwrap();
+    let file = folder.path().join("data.json");
+    std::fs::write(&file, "abc").unwrap();
     let inputs = Inputs {
         base: folder.path().to_owned(),
         output: backend::output_of("file:///nowhere", &Environment::default()),
-        environment: Environment::from([(
-            environment::CONFIG_MAPS_DIR,
-            folder.path().to_str().unwrap(),
-        )]),
+        environment: Environment::from([
+            (environment::DATASET_FILE, file.to_str().unwrap()),
+            (environment::TOKENIZER_FILE, "/nowhere/at/all"),
+        ]),
     };
-    let by_path = bakeoff_crds::common::FileSource {
-        path: Some("prompts/data.json".into()),
-        sha256: Some(sha256_hex(b"abc")),
+    let by_path = |path: &str, sha256| FileSource {
+        path: Some(path.into()),
+        sha256,
         ..Default::default()
     };
-    assert_eq!(inputs.fetch(&by_path).await.unwrap().bytes, "abc");
-    let by_config_map = bakeoff_crds::common::FileSource {
+    let right = by_path("data.json", Some(sha256_hex(b"abc")));
+    let fetched = inputs.fetch(&right, environment::DATASET_FILE).await;
+    assert_eq!(fetched.unwrap().bytes, "abc");
+    let config_map = |sha256| FileSource {
         config_map_ref: Some(bakeoff_crds::common::ConfigMapKeyRef {
             name: "prompts".into(),
             key: "data.json".into(),
         }),
-        sha256: Some("0".repeat(64)),
+        sha256,
         ..Default::default()
     };
-    let error = inputs.fetch(&by_config_map).await.unwrap_err();
-    assert!(matches!(error, FetchError::Hash { .. }), "{error}");
-    assert!(error.to_string().contains("ConfigMap prompts"), "{error}");
-    let missing = bakeoff_crds::common::FileSource {
-        path: Some("absent.json".into()),
-        ..Default::default()
-    };
-    let error = inputs.fetch(&missing).await.unwrap_err();
-    assert!(error.to_string().contains("absent.json"), "{error}");
+    for (source, variable, words) in [
+        (
+            config_map(Some("0".repeat(64))),
+            environment::DATASET_FILE,
+            ["ConfigMap prompts", "has SHA-256 ba78"],
+        ),
+        (
+            config_map(None),
+            environment::TOKENIZER_FILE,
+            ["ConfigMap prompts with key data.json", "make it"],
+        ),
+        (
+            config_map(None),
+            "UNSET",
+            ["ConfigMap prompts", "only in a pod"],
+        ),
+        (
+            by_path("absent.json", None),
+            environment::DATASET_FILE,
+            ["absent.json", "No such file"],
+        ),
+    ] {
+        let error = inputs.fetch(&source, variable).await.unwrap_err();
+        let message = error.to_string();
+        assert!(words.iter().all(|word| message.contains(word)), "{message}");
+    }
 }
