@@ -36,9 +36,12 @@ impl FromStr for Duration {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let parsed: kube::core::Duration = text.parse().map_err(|_| {
-            format!("{text:?} is not a duration; write it like 90s, 5m, 1h30m or 250ms")
-        })?;
+        let malformed =
+            || format!("{text:?} is not a duration; write it like 90s, 5m, 1h30m or 250ms");
+        if text.is_empty() {
+            return Err(malformed());
+        }
+        let parsed: kube::core::Duration = text.parse().map_err(|_| malformed())?;
         if parsed.is_negative() {
             return Err(format!("{text:?} is negative; a duration is zero or more"));
         }

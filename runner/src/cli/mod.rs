@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod bench;
+mod files;
 pub mod plan;
 pub mod report;
 pub mod run;
@@ -77,4 +78,10 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// Writes a result to standard output; a reader that has gone away is no failure of ours.
+fn print(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout().lock(), "{}", text.trim_end());
 }

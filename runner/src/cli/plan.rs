@@ -1,15 +1,151 @@
-//! `bakeoff plan`.
+//! `bakeoff plan`: every manifest and request that a run would make, and its GPU-hours.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
+
+use bakeoff_crds::{
+    manifests::{
+        MonitoringApi, engine_objects, gpu_hours_at_most, outcome_config_map, plan_config_map,
+        pod_monitoring, preflight_job, reporter_job, runner_job, turns,
+    },
+    outcome::Outcome,
+    plan::{Place, Plan, PlanSettings, resolve},
+    summary::PreflightSummary,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use serde::Serialize;
+
+use super::exit;
+
+/// Image that stands in the manifests where the run names none: the operator fills in its own.
+const RUNNER_IMAGE: &str = "RUNNER-IMAGE";
 
 /// Arguments of `bakeoff plan`.
 #[derive(Debug, clap::Args)]
-pub struct Arguments {}
+pub struct Arguments {
+    /// File with a BenchmarkRun; `-` is standard input
+    file: PathBuf,
+    /// Files with an EngineProfile that the cluster has beside the built-in ones
+    #[arg(long = "profile", value_name = "FILE")]
+    profiles: Vec<PathBuf>,
+}
 
 /// Runs the command.
 ///
 /// # Errors
-/// Always, until it is written.
-pub fn run(_arguments: Arguments) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("not there yet")
+/// Where a file cannot be read or the run cannot be planned.
+pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let Arguments { file, profiles } = arguments;
+    let run = super::files::benchmark_run(&file)?;
+    let profiles = super::files::profiles(&profiles)?;
+    let settings = PlanSettings {
+        runner_image: RUNNER_IMAGE.into(),
+        place: Place::Cluster,
+    };
+    match resolve(&run, &profiles, &settings) {
+        Ok(plan) => {
+            super::print(&text(&plan)?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(problems) => {
+            for problem in problems.0 {
+                eprintln!("{}: {problem}", file.display());
+            }
+            Ok(ExitCode::from(exit::USAGE))
+        }
+    }
+}
+
+/// The plan in words, as comments, and its manifests as YAML documents.
+fn text(plan: &Plan) -> anyhow::Result<String> {
+    let owner = OwnerReference {
+        api_version: "bakeoff.dev/v1alpha1".into(),
+        kind: "BenchmarkRun".into(),
+        name: plan.run.name.clone(),
+        uid: plan.run.uid.clone(),
+        controller: Some(true),
+        block_owner_deletion: Some(true),
+    };
+    let mut documents = vec![
+        yaml(&plan_config_map(plan, &owner))?,
+        yaml(&preflight_job(plan, &owner))?,
+    ];
+    for turn in turns(plan) {
+        if let Some(engine) = engine_objects(plan, &owner, turn, None) {
+            if let Some(files) = engine.files {
+                documents.push(yaml(&files)?);
+            }
+            documents.push(yaml(&engine.pod)?);
+            documents.push(yaml(&engine.service)?);
+        }
+        if let Some(monitoring) = pod_monitoring(plan, &owner, turn, MonitoringApi::GoogleManaged) {
+            documents.push(yaml(&monitoring)?);
+        }
+        let preflight = PreflightSummary {
+            prompts_sha256: "SHA-256-OF-THE-FROZEN-PROMPTS".into(),
+            ..PreflightSummary::default()
+        };
+        documents.push(yaml(&runner_job(plan, &owner, turn, &preflight))?);
+    }
+    documents.push(yaml(&outcome_config_map(
+        plan,
+        &owner,
+        &Outcome::default(),
+    ))?);
+    documents.push(yaml(&reporter_job(plan, &owner))?);
+    Ok(format!(
+        "{}---\n{}",
+        overview(plan),
+        documents.join("---\n")
+    ))
+}
+
+fn yaml(object: &impl Serialize) -> anyhow::Result<String> {
+    // By way of JSON, so that keys come in one order.
+    Ok(serde_saphyr::to_string(&serde_json::to_value(object)?)?)
+}
+
+fn overview(plan: &Plan) -> String {
+    let spec = &plan.spec;
+    let mut lines = vec![
+        format!("BenchmarkRun {}/{}", plan.run.namespace, plan.run.name),
+        format!(
+            "{} rounds over {} engines, {} repetitions of {} stages each",
+            spec.policy.rounds,
+            plan.engines.len(),
+            spec.workload.repetitions,
+            plan.stages.len()
+        ),
+        format!(
+            "at most {:.2} accelerator-hours, by the run's own deadlines",
+            gpu_hours_at_most(plan)
+        ),
+        format!(
+            "results under {}/{}",
+            spec.output.uri.trim_end_matches('/'),
+            plan.run.folder()
+        ),
+    ];
+    for stage in &plan.stages {
+        lines.push(format!("stage {}: until {:?}", stage.name, stage.end));
+    }
+    for engine in &plan.engines {
+        lines.push(format!(
+            "engine {}: POST {} as {:?}, model {:?}",
+            engine.name, engine.endpoint.path, engine.endpoint.protocol, engine.endpoint.model
+        ));
+        lines.extend(
+            engine
+                .deviations
+                .iter()
+                .map(|text| format!("  deviates: {text}")),
+        );
+        lines.extend(
+            engine
+                .cautions
+                .iter()
+                .map(|text| format!("  caution: {text}")),
+        );
+    }
+    lines.extend(plan.warnings.iter().map(|text| format!("warning: {text}")));
+    lines.iter().map(|line| format!("# {line}\n")).collect()
 }

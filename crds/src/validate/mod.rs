@@ -1,6 +1,8 @@
 //! Rules on a run that the schema cannot say. The schema and its CEL rules come first, at the API
 //! server and in `bakeoff validate` alike.
 
+pub mod document;
+
 use std::collections::BTreeSet;
 
 use crate::{
