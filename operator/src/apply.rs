@@ -1,0 +1,227 @@
+//! The only module that writes to the API server.
+//!
+//! Rights that it needs, in the namespaces of the runs: `benchmarkruns/status` patch,
+//! `benchmarkruns` delete (for `cleanup.ttlAfterFinished`); `pods`, `services`, `configmaps`, `jobs`
+//! create, patch, delete; `podmonitorings.monitoring.googleapis.com` and
+//! `podmonitors.monitoring.coreos.com` create, patch, delete; `events.events.k8s.io` create. On
+//! clusters with the OwnerReferencesPermissionEnforcement admission plugin also
+//! `benchmarkruns/finalizers` update, for owner references that block deletion. Nothing on Secrets,
+//! nothing on pod logs.
+
+use std::fmt::Debug;
+
+use bakeoff_crds::run::{BenchmarkRun, BenchmarkRunStatus};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        batch::v1::Job,
+        core::v1::{ConfigMap, Pod, Service},
+    },
+};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{DeleteParams, Patch, PatchParams, Preconditions},
+    core::DynamicObject,
+    runtime::events::{Event, EventType, Recorder, Reporter},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::json;
+
+use crate::{
+    child::{Child, ChildKind, ChildRef},
+    decide::Decision,
+    error::Error,
+    events::Notice,
+};
+
+/// Owner of every field that the operator writes.
+const FIELD_MANAGER: &str = "bakeoff";
+
+/// Writes decisions to the cluster.
+#[derive(Clone)]
+pub struct Writer {
+    client: Client,
+    reporter: Reporter,
+}
+
+impl Writer {
+    /// A writer to this cluster. `instance` names this operator in events.
+    pub fn new(client: Client, instance: Option<String>) -> Self {
+        Self {
+            client,
+            reporter: Reporter {
+                controller: "bakeoff".into(),
+                instance,
+            },
+        }
+    }
+
+    /// Makes and deletes what the decision says, in its order.
+    ///
+    /// # Errors
+    /// With the first object that could not be made or deleted; those after it are left for the
+    /// next time.
+    pub async fn carry_out(&self, run: &BenchmarkRun, decision: &Decision) -> Result<(), Error> {
+        let namespace = run.namespace().unwrap_or_default();
+        for child in &decision.apply {
+            self.apply(&namespace, child).await?;
+        }
+        for child in &decision.delete {
+            self.delete(&namespace, child).await?;
+        }
+        Ok(())
+    }
+
+    async fn apply(&self, namespace: &str, child: &Child) -> Result<(), Error> {
+        let result = match child {
+            Child::ConfigMap(object) => patch(self.api(namespace), object).await,
+            Child::Service(object) => patch(self.api(namespace), object).await,
+            Child::Job(object) => patch(self.api(namespace), object).await,
+            Child::Pod(object) => patch(self.api(namespace), object).await,
+            Child::Monitoring(api, object) => {
+                let api = Api::<DynamicObject>::namespaced_with(
+                    self.client.clone(),
+                    namespace,
+                    &api.resource(),
+                );
+                // A run without it still measures; the report says what is missing.
+                patch(api, object).await.or_else(|error| {
+                    tracing::warn!(%error, child = child.describe(), "cannot be made; going on without");
+                    Ok(())
+                })
+            }
+        };
+        result.map_err(|source| Error::Apply {
+            what: child.describe(),
+            source: Box::new(source),
+        })?;
+        tracing::info!(namespace, child = child.describe(), "made");
+        Ok(())
+    }
+
+    async fn delete(&self, namespace: &str, child: &ChildRef) -> Result<(), Error> {
+        let result = match child.kind {
+            ChildKind::ConfigMap => remove(self.api::<ConfigMap>(namespace), child).await,
+            ChildKind::Service => remove(self.api::<Service>(namespace), child).await,
+            ChildKind::Pod => remove(self.api::<Pod>(namespace), child).await,
+            ChildKind::Job => remove(self.api::<Job>(namespace), child).await,
+            ChildKind::Run => remove(self.api::<BenchmarkRun>(namespace), child).await,
+            ChildKind::Monitoring(api) => {
+                let api = Api::<DynamicObject>::namespaced_with(
+                    self.client.clone(),
+                    namespace,
+                    &api.resource(),
+                );
+                // Its owner reference frees it with the run at the latest.
+                remove(api, child).await.or_else(|error| {
+                    tracing::warn!(%error, name = child.name, "cannot be deleted; left to the run's end");
+                    Ok(())
+                })
+            }
+        };
+        result.map_err(|source| Error::Delete {
+            what: format!("{} {}", child.kind.name(), child.name),
+            source: Box::new(source),
+        })?;
+        tracing::info!(
+            namespace,
+            kind = child.kind.name(),
+            name = child.name,
+            "deleted"
+        );
+        Ok(())
+    }
+
+    /// Writes the status, where it is another.
+    ///
+    /// # Errors
+    /// Where the API server refuses it.
+    pub async fn write_status(
+        &self,
+        run: &BenchmarkRun,
+        status: &BenchmarkRunStatus,
+    ) -> Result<(), Error> {
+        if run.status.as_ref() == Some(status) {
+            return Ok(());
+        }
+        let name = run.name_any();
+        let namespace = run.namespace().unwrap_or_default();
+        let patch = json!({
+            "apiVersion": BenchmarkRun::api_version(&()),
+            "kind": BenchmarkRun::kind(&()),
+            // A run made anew under this name must not get the old one's status.
+            "metadata": { "name": name, "uid": run.uid() },
+            "status": status,
+        });
+        self.api::<BenchmarkRun>(&namespace)
+            .patch_status(
+                &name,
+                &PatchParams::apply(FIELD_MANAGER).force(),
+                &Patch::Apply(&patch),
+            )
+            .await
+            .map_err(|source| Error::Status {
+                source: Box::new(source),
+            })?;
+        Ok(())
+    }
+
+    /// Publishes events on the run. A failure is only logged: what happened is in the status.
+    pub async fn publish(&self, run: &BenchmarkRun, notices: &[Notice]) {
+        let reference = run.object_ref(&());
+        for notice in notices {
+            let event = Event {
+                type_: if notice.is_warning {
+                    EventType::Warning
+                } else {
+                    EventType::Normal
+                },
+                reason: notice.reason.clone(),
+                note: Some(notice.note.clone()),
+                action: notice.action.clone(),
+                secondary: None,
+            };
+            // A recorder of its own for each: the shared one folds events of one reason into the
+            // first, and with it the message of every later engine.
+            let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
+            if let Err(error) = recorder.publish(&event, &reference).await {
+                tracing::warn!(%error, reason = notice.reason, "event not published");
+            }
+        }
+    }
+
+    fn api<K>(&self, namespace: &str) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+}
+
+async fn patch<K>(api: Api<K>, object: &K) -> Result<(), kube::Error>
+where
+    K: Resource + Clone + Debug + Serialize + DeserializeOwned,
+{
+    let name = object.name_any();
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    api.patch(&name, &params, &Patch::Apply(object)).await?;
+    Ok(())
+}
+
+/// Deletes an object and, in the background, what it owns. One that is gone already, or has been
+/// replaced by another of its name, counts as deleted.
+async fn remove<K>(api: Api<K>, child: &ChildRef) -> Result<(), kube::Error>
+where
+    K: Resource + Clone + Debug + DeserializeOwned,
+{
+    let mut params = DeleteParams::background();
+    params.preconditions = child.uid.clone().map(|uid| Preconditions {
+        uid: Some(uid),
+        resource_version: None,
+    });
+    match api.delete(&child.name, &params).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,100 @@
+//! What to do next with a run: a pure function of the run, what the cluster showed, and the time.
+//!
+//! Every decision starts from objects and status alone, so an operator that was killed at any
+//! point goes on where it was. One decision takes one step; the change that it makes brings the
+//! next one about.
+//!
+//! Engines never share the accelerator: a turn begins only when no engine pod of the run is left,
+//! not even a terminating one. Meanwhile the holder pod keeps the node. (Creating the next engine's
+//! pod early would also keep it, but on a node with two accelerators the scheduler would then run
+//! both engines at once.)
+
+mod acceptance;
+mod draft;
+mod finished;
+mod preflight;
+mod reporting;
+mod suspension;
+mod turn;
+mod turns;
+
+pub use turn::APPLY_FAILED;
+
+use std::time::Duration;
+
+use bakeoff_crds::{
+    plan::PlanSettings,
+    run::{BenchmarkRun, BenchmarkRunStatus, status::condition},
+    summary::reason,
+};
+use k8s_openapi::jiff::Timestamp;
+
+use crate::{
+    child::{Child, ChildRef},
+    observed::{Observed, StoredPlan},
+    status::conditions,
+};
+use draft::Draft;
+
+/// What to do next, in this order: apply, delete, write the status.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// Objects to make, in order.
+    pub apply: Vec<Child>,
+    /// Objects to delete, in order.
+    pub delete: Vec<ChildRef>,
+    /// The status to write.
+    pub status: BenchmarkRunStatus,
+    /// When to look again, if nothing changes before; `None` waits for a change.
+    pub requeue: Option<Duration>,
+}
+
+/// Decides the next step of a run.
+pub fn decide(
+    run: &BenchmarkRun,
+    observed: &Observed,
+    settings: &PlanSettings,
+    now: Timestamp,
+) -> Decision {
+    let mut draft = Draft::new(run, observed, now);
+    // The garbage collector frees what a deleted run owns; nothing may be added to it.
+    if run.metadata.deletion_timestamp.is_none() {
+        step(&mut draft, settings);
+    }
+    draft.finish()
+}
+
+fn step(draft: &mut Draft<'_>, settings: &PlanSettings) {
+    if draft.is_true(condition::COMPLETE) || draft.is_true(condition::FAILED) {
+        return finished::decide(draft);
+    }
+    if draft.run.spec.suspend {
+        return suspension::suspend(draft);
+    }
+    suspension::resume(draft);
+    let plan = match &draft.observed.plan {
+        StoredPlan::Stored(plan) => plan,
+        StoredPlan::Unreadable(error) => {
+            let message = format!("the stored plan cannot be read: {error}. Make a new run");
+            return draft.fail(reason::INVALID_SPEC, &message);
+        }
+        StoredPlan::Missing => return acceptance::decide(draft, settings),
+    };
+    if !draft.is_true(condition::ACCEPTED) {
+        return acceptance::accept(draft, plan);
+    }
+    if !draft.is_true(condition::PREFLIGHT_PASSED) {
+        return preflight::decide(draft, plan);
+    }
+    match turns::decide(draft, plan) {
+        turns::Progress::UnderWay => {}
+        turns::Progress::Done => reporting::decide(draft, plan),
+    }
+}
+
+/// Whether a run has come to its end.
+pub fn has_ended(status: &BenchmarkRunStatus) -> bool {
+    [condition::COMPLETE, condition::FAILED]
+        .iter()
+        .any(|kind| conditions::is_true(&status.conditions, kind))
+}

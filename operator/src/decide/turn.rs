@@ -1,0 +1,356 @@
+//! One engine's turn: its pod made, ready, loaded, freed.
+
+use bakeoff_crds::{
+    manifests::{Turn, engine_objects, holder_pod, names, pod_monitoring, runner_job},
+    plan::{EngineSource, Plan},
+    run::{
+        CleanupEngines,
+        status::{EnginePhase, RunPhase, TurnStatus, VerdictStatus, condition},
+    },
+    summary::{PreflightSummary, Termination, reason},
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::{draft::Draft, turns};
+use crate::{
+    child::Child,
+    classify::PodFailure,
+    engine::{self, EngineState},
+    job::JobState,
+    pod,
+    status::{conditions, progress},
+};
+
+/// Reason of [`condition::PROGRESSING`] while objects cannot be made; its message is the API
+/// server's.
+pub const APPLY_FAILED: &str = "ApplyFailed";
+
+/// A turn, and where it stands among the others.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) turn: Turn,
+    /// Place among all turns, from 0.
+    pub(super) position: usize,
+    pub(super) is_last: bool,
+    /// Whether the run's own deadline has passed.
+    pub(super) is_out_of_time: bool,
+}
+
+pub(super) fn decide(draft: &mut Draft<'_>, plan: &Plan, place: Place) {
+    let Some(planned) = plan.engines.get(place.turn.engine) else {
+        return;
+    };
+    draft.status.current_engine = Some(planned.name.clone());
+    draft.status.progress = Some(progress::line(
+        plan,
+        place.turn,
+        place.position,
+        draft.observed.progress.as_ref(),
+    ));
+    let is_deployed = !matches!(planned.source, EngineSource::External(_));
+    let Some(record) = turns::record(draft, plan, place.turn).cloned() else {
+        return begin(draft, plan, place.turn, is_deployed);
+    };
+    let record = advance(draft, plan, place, record, is_deployed);
+    let slot = draft
+        .status
+        .turns
+        .iter_mut()
+        .find(|slot| slot.engine == record.engine && slot.round == record.round);
+    if let Some(slot) = slot {
+        *slot = record;
+    }
+}
+
+/// Opens the turn's record once nothing of an earlier turn is left. Objects follow in the next
+/// step, so that no object is ever without a record.
+fn begin(draft: &mut Draft<'_>, plan: &Plan, turn: Turn, is_deployed: bool) {
+    if draft.delete_engines() {
+        let message = "Waiting for the pod of an earlier turn to go";
+        return draft.progressing(RunPhase::Running, "Freeing", message);
+    }
+    let runner = names::runner(plan, turn);
+    if draft.observed.job(&runner).is_some() {
+        draft.delete_job_named(&runner);
+        let message = "Waiting for the runner Job of a cut turn to go";
+        return draft.progressing(RunPhase::Running, "Freeing", message);
+    }
+    let engine = draft.status.current_engine.clone().unwrap_or_default();
+    let message = format!("The turn of {engine} begins");
+    draft.status.turns.push(TurnStatus {
+        engine,
+        round: turn.round,
+        phase: if is_deployed {
+            EnginePhase::Scheduling
+        } else {
+            EnginePhase::Measuring
+        },
+        pod_name: is_deployed.then(|| names::engine(plan, turn)),
+        start_time: Some(Time(draft.now)),
+        ..TurnStatus::default()
+    });
+    draft.progressing(RunPhase::Running, "Scheduling", &message);
+}
+
+fn advance(
+    draft: &mut Draft<'_>,
+    plan: &Plan,
+    place: Place,
+    mut record: TurnStatus,
+    is_deployed: bool,
+) -> TurnStatus {
+    let timeouts = &plan.spec.policy.timeouts;
+    let found = record
+        .pod_name
+        .as_deref()
+        .and_then(|name| draft.observed.pod(name));
+    if let Some(found) = found
+        && record
+            .pod_uid
+            .as_deref()
+            .is_none_or(|seen| seen == pod::uid(found))
+    {
+        engine::record(&mut record, found);
+    }
+    hold_node(draft, plan, place, &record);
+    if record.phase == EnginePhase::Freeing {
+        return free(draft, plan, place, record);
+    }
+    if place.is_out_of_time {
+        let message = format!(
+            "cut: policy.timeouts.total ({}) passed during its turn",
+            timeouts.total
+        );
+        let failure = PodFailure::new(reason::DEADLINE_EXCEEDED, message);
+        return end(draft, plan, place, record, Some(failure), None);
+    }
+    let engine = if is_deployed {
+        engine::state(&record, found, timeouts, draft.now)
+    } else {
+        EngineState::Ready
+    };
+    let job = draft.job_state(plan, &names::runner(plan, place.turn));
+    let name = record.engine.clone();
+    match (job, engine) {
+        (JobState::Succeeded(words), engine) => {
+            let failure = spoilt(&engine, words.as_ref(), found.map_or(0, pod::restarts));
+            end(draft, plan, place, record, failure, words)
+        }
+        // What the pod shows says more than that its requests failed.
+        (JobState::Failed(_, words), EngineState::Failed(failure)) => {
+            end(draft, plan, place, record, Some(failure), words)
+        }
+        (JobState::Failed(failure, words), _) => {
+            record.reason = Some(failure.reason);
+            record.message = Some(failure.message);
+            end(draft, plan, place, record, None, words)
+        }
+        (_, EngineState::Failed(failure)) => end(draft, plan, place, record, Some(failure), None),
+        (JobState::Stuck(failure), _) => {
+            record.reason = Some(failure.reason);
+            record.message = Some(failure.message);
+            end(draft, plan, place, record, None, None)
+        }
+        (_, EngineState::Absent) => match unmade(draft, plan, &record) {
+            Some(failure) => end(draft, plan, place, record, Some(failure), None),
+            None => {
+                make_engine(draft, plan, place.turn);
+                let message = format!("The pod of {name} is being made");
+                draft.progressing(RunPhase::Running, "Scheduling", &message);
+                record
+            }
+        },
+        (_, EngineState::Scheduling(says)) => {
+            if let Some(created) = found.and_then(pod::created_at) {
+                draft.wake_in(engine::left(created, timeouts.scheduling.get(), draft.now));
+            }
+            let message = format!("The pod of {name} waits for a node: {says}");
+            draft.progressing(RunPhase::Running, "Scheduling", &message);
+            record.phase = EnginePhase::Scheduling;
+            record
+        }
+        (_, EngineState::Starting) => {
+            if let Some(scheduled) = found.and_then(pod::scheduled_at) {
+                draft.wake_in(engine::left(scheduled, timeouts.ready.get(), draft.now));
+            }
+            let node = record.node_name.as_deref().unwrap_or("its node");
+            let message = format!("{name} starts on {node}: image, weights, readiness");
+            draft.progressing(RunPhase::Running, "Starting", &message);
+            record.phase = EnginePhase::Starting;
+            record
+        }
+        (job, EngineState::Ready) => measure(draft, plan, place.turn, record, &job),
+    }
+}
+
+/// Keeps the first engine's node for all that follow.
+fn hold_node(draft: &mut Draft<'_>, plan: &Plan, place: Place, record: &TurnStatus) {
+    if record.pod_name.is_none() || record.reason.as_deref() == Some(reason::NODE_LOST) {
+        return;
+    }
+    if draft.status.node_name.is_none() {
+        draft.status.node_name.clone_from(&record.node_name);
+    }
+    if let (Some(node), false, None) = (
+        &draft.status.node_name,
+        place.is_last || place.is_out_of_time,
+        draft.holder(plan),
+    ) {
+        let holder = holder_pod(plan, &draft.owner(), node);
+        draft.apply.push(Child::Pod(holder));
+    }
+}
+
+/// The engine's objects; its pod last, so that the pod's presence stands for them all.
+fn make_engine(draft: &mut Draft<'_>, plan: &Plan, turn: Turn) {
+    let owner = draft.owner();
+    let Some(objects) = engine_objects(plan, &owner, turn, draft.status.node_name.as_deref())
+    else {
+        return;
+    };
+    draft.apply.extend(objects.files.map(Child::ConfigMap));
+    draft.apply.push(Child::Service(objects.service));
+    for api in &draft.observed.monitoring {
+        let monitoring = pod_monitoring(plan, &owner, turn, *api);
+        draft
+            .apply
+            .extend(monitoring.map(|object| Child::Monitoring(*api, object)));
+    }
+    draft.apply.push(Child::Pod(objects.pod));
+}
+
+/// Why the pod could not be made for as long as it may wait for a node: a quota, or an admission
+/// policy.
+fn unmade(draft: &Draft<'_>, plan: &Plan, record: &TurnStatus) -> Option<PodFailure> {
+    let timeouts = &plan.spec.policy.timeouts;
+    let begun = record.start_time.as_ref()?.0;
+    if !engine::is_over(begun, timeouts.scheduling.get(), draft.now) {
+        return None;
+    }
+    let refusal = conditions::get(&draft.status.conditions, condition::PROGRESSING)
+        .filter(|progressing| progressing.reason == APPLY_FAILED)?;
+    Some(PodFailure::new(
+        reason::UNSCHEDULABLE,
+        format!(
+            "its pod could not be made within policy.timeouts.scheduling ({}): {}",
+            timeouts.scheduling, refusal.message
+        ),
+    ))
+}
+
+fn measure(
+    draft: &mut Draft<'_>,
+    plan: &Plan,
+    turn: Turn,
+    mut record: TurnStatus,
+    job: &JobState,
+) -> TurnStatus {
+    record.phase = EnginePhase::Measuring;
+    let runner = names::runner(plan, turn);
+    if *job == JobState::Absent {
+        let preflight = PreflightSummary {
+            prompts_sha256: draft.status.prompts_sha256.clone().unwrap_or_default(),
+            ..PreflightSummary::default()
+        };
+        let job = runner_job(plan, &draft.owner(), turn, &preflight);
+        draft.apply.push(Child::Job(job));
+    }
+    if let Some(node) = draft.observed.running_runner(&runner).and_then(pod::node) {
+        record.runner_node_name = Some(node.to_owned());
+    }
+    let stage = draft
+        .observed
+        .progress
+        .as_ref()
+        .filter(|progress| !progress.stage.is_empty())
+        .map(|progress| format!(": repetition {}, {}", progress.repetition, progress.stage))
+        .unwrap_or_default();
+    let message = format!("{} is under load{stage}", record.engine);
+    draft.progressing(RunPhase::Running, "Measuring", &message);
+    record
+}
+
+/// Whether an engine's end spoils what a runner brought home: it does where the engine had another
+/// life under load, or where the figures are bad, which it then explains. An engine that ended
+/// after its load was over does no harm.
+fn spoilt(engine: &EngineState, words: Option<&Termination>, restarts: i32) -> Option<PodFailure> {
+    let EngineState::Failed(failure) = engine else {
+        return None;
+    };
+    let is_invalid = words
+        .and_then(|words| words.runner.as_ref())
+        .is_some_and(|summary| summary.verdict == VerdictStatus::Invalid);
+    (is_invalid || restarts > 0 || failure.reason == reason::ENGINE_RESTARTED)
+        .then(|| failure.clone())
+}
+
+/// Closes the turn's account, and begins to free what it holds.
+fn end(
+    draft: &mut Draft<'_>,
+    plan: &Plan,
+    place: Place,
+    mut record: TurnStatus,
+    failure: Option<PodFailure>,
+    words: Option<Termination>,
+) -> TurnStatus {
+    if let Some(failure) = failure {
+        record.reason = Some(failure.reason.to_owned());
+        record.message = Some(failure.message);
+        record.exit_code = failure.exit_code;
+    }
+    if let Some(words) = words {
+        record.summary = words.runner;
+    }
+    record.phase = EnginePhase::Freeing;
+    if record.reason.as_deref() == Some(reason::NODE_LOST) {
+        // The next engine takes whatever node there is; the report names both.
+        draft.status.node_name = None;
+        draft.delete_holder();
+    }
+    free(draft, plan, place, record)
+}
+
+/// Frees the accelerator; the turn is over when nothing of it runs any more.
+fn free(draft: &mut Draft<'_>, plan: &Plan, place: Place, mut record: TurnStatus) -> TurnStatus {
+    let observed = draft.observed;
+    let runner = names::runner(plan, place.turn);
+    if let Some(job) = observed
+        .job(&runner)
+        .filter(|job| crate::job::is_unfinished(job))
+    {
+        draft.delete_job(job);
+    }
+    // A kept pod keeps its accelerator, so only that of the last turn can be kept.
+    let is_kept = place.is_last && keeps_pod(plan.spec.cleanup.engines, &record);
+    let found = record
+        .pod_name
+        .as_deref()
+        .and_then(|name| observed.pod(name));
+    if let (Some(found), false) = (found, is_kept) {
+        draft.delete_engine(found);
+    }
+    let is_gone = (found.is_none() || is_kept)
+        && !observed
+            .pods_of_job(&runner)
+            .any(|pod| !pod::has_ended(pod));
+    let message = format!("Waiting for the pods of {} to go", record.engine);
+    draft.progressing(RunPhase::Running, "Freeing", &message);
+    if is_gone || place.is_out_of_time {
+        record.phase = match record.reason {
+            Some(_) => EnginePhase::Failed,
+            None => EnginePhase::Succeeded,
+        };
+        record.end_time = Some(Time(draft.now));
+        draft.wake_in(std::time::Duration::from_secs(1));
+    }
+    record
+}
+
+/// Whether the clean-up policy keeps the pod of a turn.
+pub(super) fn keeps_pod(policy: CleanupEngines, record: &TurnStatus) -> bool {
+    match policy {
+        CleanupEngines::Always => false,
+        CleanupEngines::OnSuccess => record.reason.is_some(),
+        CleanupEngines::Never => true,
+    }
+}

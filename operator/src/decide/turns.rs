@@ -1,0 +1,115 @@
+//! All turns of a run, one after another.
+
+use std::time::Duration;
+
+use bakeoff_crds::{
+    manifests::{self, Turn},
+    plan::Plan,
+    run::{
+        OnEngineFailure,
+        status::{EnginePhase, TurnStatus, condition},
+    },
+    summary::reason,
+};
+
+use super::{draft::Draft, turn};
+use crate::{
+    engine,
+    status::{conditions, engines},
+};
+
+/// Whether a turn is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// The step was taken by a turn.
+    UnderWay,
+    /// All turns are over.
+    Done,
+}
+
+pub(super) fn decide(draft: &mut Draft<'_>, plan: &Plan) -> Progress {
+    let left = deadline_left(draft, plan);
+    if !left.is_zero() {
+        draft.wake_in(left);
+    }
+    let order = manifests::turns(plan);
+    let next = order.iter().enumerate().find(|(_, turn)| {
+        record(draft, plan, **turn).is_none_or(|record| !engines::is_over(record.phase))
+    });
+    let Some((position, next)) = next else {
+        return Progress::Done;
+    };
+    let has_begun = record(draft, plan, *next).is_some();
+    match reason_to_stop(draft, plan, left).filter(|_| !has_begun) {
+        Some((reason, message)) => skip(draft, plan, order.get(position..), reason, message),
+        None => turn::decide(
+            draft,
+            plan,
+            turn::Place {
+                turn: *next,
+                position,
+                is_last: position + 1 == order.len(),
+                is_out_of_time: left.is_zero(),
+            },
+        ),
+    }
+    engines::refresh(&mut draft.status, plan);
+    Progress::UnderWay
+}
+
+/// What is left of `policy.timeouts.total`. A resumed run has all of it again, as a Job has.
+pub(super) fn deadline_left(draft: &Draft<'_>, plan: &Plan) -> Duration {
+    let started = draft.status.start_time.as_ref().map(|time| time.0);
+    let resumed = conditions::get(&draft.status.conditions, condition::SUSPENDED)
+        .filter(|suspended| suspended.status == "False")
+        .map(|suspended| suspended.last_transition_time.0);
+    let begin = started.max(resumed).unwrap_or(draft.now);
+    engine::left(begin, plan.spec.policy.timeouts.total.get(), draft.now)
+}
+
+/// The record of a turn, where it has begun.
+pub(super) fn record<'a>(draft: &'a Draft<'_>, plan: &Plan, turn: Turn) -> Option<&'a TurnStatus> {
+    let engine = plan.engines.get(turn.engine)?;
+    draft
+        .status
+        .turns
+        .iter()
+        .find(|record| record.engine == engine.name && record.round == turn.round)
+}
+
+fn reason_to_stop(
+    draft: &Draft<'_>,
+    plan: &Plan,
+    left: Duration,
+) -> Option<(&'static str, &'static str)> {
+    if left.is_zero() {
+        let message = "not begun: policy.timeouts.total passed before its turn";
+        return Some((reason::DEADLINE_EXCEEDED, message));
+    }
+    let any_failed = draft
+        .status
+        .turns
+        .iter()
+        .any(|turn| turn.phase == EnginePhase::Failed);
+    (plan.spec.policy.on_engine_failure == OnEngineFailure::Abort && any_failed).then_some((
+        reason::ABORTED,
+        "not begun: an earlier engine failed, and policy.onEngineFailure is Abort",
+    ))
+}
+
+fn skip(draft: &mut Draft<'_>, plan: &Plan, turns: Option<&[Turn]>, reason: &str, message: &str) {
+    for turn in turns.unwrap_or_default() {
+        let Some(engine) = plan.engines.get(turn.engine) else {
+            continue;
+        };
+        draft.status.turns.push(TurnStatus {
+            engine: engine.name.clone(),
+            round: turn.round,
+            phase: EnginePhase::Skipped,
+            reason: Some(reason.into()),
+            message: Some(message.into()),
+            ..TurnStatus::default()
+        });
+    }
+    draft.wake_in(Duration::from_secs(1));
+}

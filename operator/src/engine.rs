@@ -1,0 +1,184 @@
+//! Where an engine's pod is in its turn, from it and the turn's record.
+
+use bakeoff_crds::{
+    run::{Timeouts, status::TurnStatus},
+    summary::reason,
+};
+use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+
+use crate::{
+    classify::{self, PodFailure, Role},
+    pod,
+};
+
+/// Where an engine's pod is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EngineState {
+    /// Not made yet.
+    Absent,
+    /// Waits for a node; with what the scheduler says.
+    Scheduling(String),
+    /// Has a node and is not ready.
+    Starting,
+    /// Can be loaded.
+    Ready,
+    /// Cannot do its turn.
+    Failed(PodFailure),
+}
+
+/// Where the pod of this turn is. Pure: the record says what was seen of it before.
+pub fn state(
+    turn: &TurnStatus,
+    found: Option<&Pod>,
+    timeouts: &Timeouts,
+    now: Timestamp,
+) -> EngineState {
+    let Some(found) = found else {
+        return match &turn.pod_uid {
+            None => EngineState::Absent,
+            Some(_) => EngineState::Failed(PodFailure::new(
+                reason::ENGINE_RESTARTED,
+                "the engine's pod is gone before its turn was over: somebody deleted it, or its node went away",
+            )),
+        };
+    };
+    if let Some(failure) =
+        replaced(turn, found).or_else(|| classify::pod_failure(found, Role::Engine, now))
+    {
+        return EngineState::Failed(failure);
+    }
+    if pod::is_deleting(found) {
+        return EngineState::Failed(PodFailure::new(
+            reason::ENGINE_RESTARTED,
+            format!(
+                "pod {} was deleted before its turn was over",
+                pod::name(found)
+            ),
+        ));
+    }
+    // Once ready, an engine under load may miss probes; that is no failure.
+    if turn.ready_time.is_some() || pod::ready_at(found).is_some() {
+        return EngineState::Ready;
+    }
+    match pod::scheduled_at(found) {
+        None => scheduling(found, timeouts, now),
+        Some(scheduled) => starting(found, scheduled, timeouts, now),
+    }
+}
+
+/// Another pod under the same name, or another life of its container under load.
+fn replaced(turn: &TurnStatus, found: &Pod) -> Option<PodFailure> {
+    if turn
+        .pod_uid
+        .as_deref()
+        .is_some_and(|seen| seen != pod::uid(found))
+    {
+        return Some(PodFailure::new(
+            reason::ENGINE_RESTARTED,
+            format!(
+                "pod {} was replaced by another of its name",
+                pod::name(found)
+            ),
+        ));
+    }
+    if turn.ready_time.is_none() || pod::restarts(found) == 0 {
+        return None;
+    }
+    let last = pod::main_container(found).and_then(|container| {
+        let ended = container.last_state.as_ref()?.terminated.as_ref()?;
+        Some(classify::terminated_failure(container, ended, Role::Engine))
+    });
+    let detail = last
+        .as_ref()
+        .map_or("no detail given", |last| last.message.as_str());
+    Some(PodFailure {
+        reason: reason::ENGINE_RESTARTED,
+        message: format!(
+            "the engine restarted {} times under load: {detail}",
+            pod::restarts(found)
+        ),
+        exit_code: last.as_ref().and_then(|last| last.exit_code),
+    })
+}
+
+fn scheduling(found: &Pod, timeouts: &Timeouts, now: Timestamp) -> EngineState {
+    let says = pod::unscheduled_message(found).unwrap_or("the scheduler has not looked at it yet");
+    if pod::created_at(found)
+        .is_some_and(|created| is_over(created, timeouts.scheduling.get(), now))
+    {
+        return EngineState::Failed(PodFailure::new(
+            reason::UNSCHEDULABLE,
+            format!(
+                "no node took pod {} within policy.timeouts.scheduling ({}): {says}. Check hardware.nodeSelector, hardware.accelerator and the pool's size",
+                pod::name(found),
+                timeouts.scheduling,
+            ),
+        ));
+    }
+    EngineState::Scheduling(says.to_owned())
+}
+
+fn starting(found: &Pod, scheduled: Timestamp, timeouts: &Timeouts, now: Timestamp) -> EngineState {
+    if !is_over(scheduled, timeouts.ready.get(), now) {
+        return EngineState::Starting;
+    }
+    let waiting = pod::container_statuses(found).find_map(|container| {
+        let waiting = container.state.as_ref()?.waiting.as_ref()?;
+        Some(format!(
+            "container {} waits: {} {}",
+            container.name,
+            waiting.reason.as_deref().unwrap_or_default(),
+            waiting.message.as_deref().unwrap_or_default()
+        ))
+    });
+    EngineState::Failed(PodFailure::new(
+        reason::READINESS_TIMEOUT,
+        format!(
+            "pod {} was not ready within policy.timeouts.ready ({}): {}. Raise the deadline for a large model, or look at the engine's log",
+            pod::name(found),
+            timeouts.ready,
+            crate::mask::mask(
+                waiting
+                    .as_deref()
+                    .unwrap_or("its container runs, and its readiness check fails")
+            ),
+        ),
+    ))
+}
+
+/// Whether `span` has gone by since `start`.
+pub fn is_over(start: Timestamp, span: std::time::Duration, now: Timestamp) -> bool {
+    left(start, span, now).is_zero()
+}
+
+/// What is left of `span` since `start`.
+pub fn left(start: Timestamp, span: std::time::Duration, now: Timestamp) -> std::time::Duration {
+    let gone = u64::try_from(now.as_second() - start.as_second()).unwrap_or(0);
+    span.saturating_sub(std::time::Duration::from_secs(gone))
+}
+
+/// Writes what the pod shows into the turn's record. Facts once seen stay.
+pub fn record(turn: &mut TurnStatus, found: &Pod) {
+    let keep = |slot: &mut Option<String>, value: Option<&str>| {
+        if let (None, Some(value)) = (&slot, value) {
+            *slot = Some(value.to_owned());
+        }
+    };
+    keep(&mut turn.pod_uid, Some(pod::uid(found)));
+    keep(&mut turn.node_name, pod::node(found));
+    keep(&mut turn.image_id, pod::image_id(found));
+    let stamp = |slot: &mut Option<Time>, value: Option<Timestamp>| {
+        if slot.is_none() {
+            *slot = value.map(Time);
+        }
+    };
+    stamp(&mut turn.scheduled_time, pod::scheduled_at(found));
+    stamp(
+        &mut turn.container_started_time,
+        pod::container_started_at(found),
+    );
+    stamp(&mut turn.ready_time, pod::ready_at(found));
+    if let Some(created) = pod::created_at(found) {
+        turn.start_time = Some(Time(created));
+    }
+}

@@ -1,0 +1,174 @@
+//! Where one of our Jobs (preflight, runner, reporter) is, from it and its pods.
+
+use bakeoff_crds::summary::{Failure, Termination, reason};
+use k8s_openapi::{
+    api::{
+        batch::v1::{Job, JobCondition},
+        core::v1::Pod,
+    },
+    jiff::Timestamp,
+};
+
+use crate::{
+    classify::{self, PodFailure, Role},
+    observed::Observed,
+    pod,
+};
+
+/// Where a Job is.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant)] // one per reconcile
+pub enum JobState {
+    /// There is none.
+    Absent,
+    /// It is being deleted.
+    Deleting,
+    /// It runs, or may yet.
+    Active,
+    /// It cannot go on, although Kubernetes does not say so yet.
+    Stuck(Failure),
+    /// It did its work; the words of its pod, where they are still there.
+    Succeeded(Option<Termination>),
+    /// It failed; the summary of what was done until then, where there is one.
+    Failed(Failure, Option<Termination>),
+}
+
+/// Where the Job of this name is. `scheduling` is the time that its pod may wait for a node, in
+/// seconds.
+pub fn state(observed: &Observed, name: &str, scheduling: u64, now: Timestamp) -> JobState {
+    let Some(job) = observed.job(name) else {
+        return JobState::Absent;
+    };
+    if job.metadata.deletion_timestamp.is_some() {
+        return JobState::Deleting;
+    }
+    if is_true(job, "Complete") {
+        return succeeded(observed, name);
+    }
+    if let Some(failed) = condition(job, "Failed") {
+        return failed_state(observed, name, failed, now);
+    }
+    match observed
+        .pods_of_job(name)
+        .filter(|found| !pod::has_ended(found))
+        .find_map(|found| stuck(found, scheduling, now))
+    {
+        Some(failure) => JobState::Stuck(failure),
+        None => JobState::Active,
+    }
+}
+
+/// Whether the Job may still have, or make, running pods.
+pub fn is_unfinished(job: &Job) -> bool {
+    job.metadata.deletion_timestamp.is_none()
+        && !is_true(job, "Complete")
+        && !is_true(job, "Failed")
+}
+
+fn succeeded(observed: &Observed, name: &str) -> JobState {
+    let words = last_words(observed, name);
+    match words {
+        Some(Termination {
+            failure: Some(failure),
+            ..
+        }) => JobState::Failed(failure, last_words(observed, name)),
+        words => JobState::Succeeded(words),
+    }
+}
+
+fn failed_state(
+    observed: &Observed,
+    name: &str,
+    failed: &JobCondition,
+    now: Timestamp,
+) -> JobState {
+    let words = last_words(observed, name);
+    if let Some(failure) = words.as_ref().and_then(|words| words.failure.clone()) {
+        return JobState::Failed(failure, words);
+    }
+    // A Job over its deadline kills its pod, whose exit code then says nothing.
+    if failed.reason.as_deref() == Some("DeadlineExceeded") {
+        let failure = Failure {
+            reason: reason::DEADLINE_EXCEEDED.into(),
+            message: format!(
+                "Job {name} ran past its deadline; raise policy.timeouts or ask for less"
+            ),
+        };
+        return JobState::Failed(failure, words);
+    }
+    let failure = newest_ended(observed, name)
+        .and_then(|found| classify::pod_failure(found, Role::Runner, now))
+        .map_or_else(
+            || Failure {
+                reason: reason::RUNNER_CRASHED.into(),
+                message: format!(
+                    "Job {name} failed: {}",
+                    failed.message.as_deref().unwrap_or("no detail given")
+                ),
+            },
+            |found| from_pod(found, name),
+        );
+    JobState::Failed(failure, words)
+}
+
+fn stuck(found: &Pod, scheduling: u64, now: Timestamp) -> Option<Failure> {
+    let job = pod::label(found, "batch.kubernetes.io/job-name").unwrap_or_default();
+    if let Some(failure) = classify::pod_failure(found, Role::Runner, now) {
+        // What ends a container is the Job's to count and to retry; what keeps it from starting
+        // would be retried for ever.
+        let keeps_from_starting =
+            failure.exit_code.is_none() && failure.reason != reason::NODE_LOST;
+        return keeps_from_starting.then(|| from_pod(failure, job));
+    }
+    let waited = now.as_second() - pod::created_at(found)?.as_second();
+    let too_long =
+        pod::node(found).is_none() && waited >= scheduling.try_into().unwrap_or(i64::MAX);
+    too_long.then(|| Failure {
+        reason: reason::UNSCHEDULABLE.into(),
+        message: format!(
+            "no node took the pod of Job {job} within policy.timeouts.scheduling: {}",
+            pod::unscheduled_message(found).unwrap_or("the scheduler gave no reason")
+        ),
+    })
+}
+
+fn from_pod(failure: PodFailure, job: &str) -> Failure {
+    Failure {
+        reason: failure.reason.into(),
+        message: format!("Job {job}: {}", failure.message),
+    }
+}
+
+/// The words of the newest pod that said any.
+fn last_words(observed: &Observed, name: &str) -> Option<Termination> {
+    ended_pods(observed, name)
+        .into_iter()
+        .filter_map(pod::termination_message)
+        .find_map(|words| serde_json::from_str(words).ok())
+}
+
+fn newest_ended<'a>(observed: &'a Observed, name: &'a str) -> Option<&'a Pod> {
+    ended_pods(observed, name).into_iter().next()
+}
+
+fn ended_pods<'a>(observed: &'a Observed, name: &'a str) -> Vec<&'a Pod> {
+    let mut ended: Vec<&Pod> = observed
+        .pods_of_job(name)
+        .filter(|found| pod::has_ended(found))
+        .collect();
+    ended.sort_by_key(|found| std::cmp::Reverse(pod::created_at(found)));
+    ended
+}
+
+fn condition<'a>(job: &'a Job, kind: &str) -> Option<&'a JobCondition> {
+    job.status
+        .as_ref()?
+        .conditions
+        .as_ref()?
+        .iter()
+        .find(|condition| condition.type_ == kind && condition.status == "True")
+}
+
+fn is_true(job: &Job, kind: &str) -> bool {
+    condition(job, kind).is_some()
+}

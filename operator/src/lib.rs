@@ -1,0 +1,37 @@
+//! The Bakeoff controller: brings each `BenchmarkRun` to its end.
+//!
+//! In reading order:
+//! - [`controller`]: the story. Watches runs, pods and Jobs; reconcile is observe, decide, apply,
+//!   write the status, publish events;
+//! - [`observe`]: the only module that reads the API server; fills [`observed::Observed`];
+//! - [`decide`]: what to do next, a pure function; [`engine`], [`job`], [`pod`], [`classify`] and
+//!   [`mask`] tell it what objects say, [`status`] derives the parts of a status;
+//! - [`apply`]: the only module that writes; [`child`] is what it writes;
+//! - [`events`]: what people read of a change;
+//! - [`metrics`] and [`admin`]: what is known of the operator itself.
+//!
+//! The operator runs as one replica, replaced by `Recreate`: there is no leader election yet. Two
+//! at once would do the same things twice, which server-side apply and UIDs make harmless, but
+//! that is not tested.
+
+pub mod admin;
+pub mod apply;
+pub mod args;
+pub mod backoff;
+pub mod child;
+pub mod classify;
+pub mod clock;
+pub mod controller;
+pub mod decide;
+pub mod engine;
+pub mod error;
+pub mod events;
+pub mod job;
+pub mod mask;
+pub mod metrics;
+pub mod observe;
+pub mod observed;
+pub mod pod;
+pub mod progress;
+pub mod run;
+pub mod status;

@@ -1,0 +1,180 @@
+//! The only module that reads the API server.
+//!
+//! Rights that it needs: `benchmarkruns` get, list, watch; `engineprofiles` list; `configmaps` get;
+//! `pods` and `jobs` list, watch. API groups are discovered, which every account may.
+//!
+//! Everything is read anew and from the API server, not from a cache: a decision made on an old
+//! status beside new pods would see failures that are none.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bakeoff_crds::{
+    EngineProfile,
+    manifests::{MonitoringApi, labels, names},
+    plan::{Plan, RunIdentity},
+    profile::ProfileSet,
+    run::BenchmarkRun,
+};
+use k8s_openapi::api::{
+    batch::v1::Job,
+    core::v1::{ConfigMap, Pod},
+};
+use kube::{Api, Client, ResourceExt, api::ListParams, core::DeserializeGuard};
+use tokio::sync::Mutex;
+
+use crate::{
+    error::Error,
+    observed::{Observed, StoredPlan},
+    pod,
+    progress::ProgressReader,
+};
+
+/// How long the list of API groups is good for.
+const DISCOVERY_AGE: Duration = Duration::from_secs(300);
+
+/// The pod-monitoring APIs, and when they were discovered.
+struct Discovered {
+    at: Instant,
+    apis: Vec<MonitoringApi>,
+}
+
+/// Reads what the cluster shows of a run.
+#[derive(Clone)]
+pub struct Observer {
+    client: Client,
+    progress: ProgressReader,
+    monitoring: Arc<Mutex<Option<Discovered>>>,
+}
+
+impl Observer {
+    /// An observer of this cluster.
+    pub fn new(client: Client, progress: ProgressReader) -> Self {
+        Self {
+            client,
+            progress,
+            monitoring: Arc::default(),
+        }
+    }
+
+    /// The run and what the cluster shows of it; `None` where there is no such run.
+    ///
+    /// # Errors
+    /// Where the API server cannot be read.
+    pub async fn observe(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<(BenchmarkRun, Observed)>, Error> {
+        let runs = Api::<BenchmarkRun>::namespaced(self.client.clone(), namespace);
+        let Some(run) = runs.get_opt(name).await.map_err(Error::read("the run"))? else {
+            return Ok(None);
+        };
+        let mut observed = Observed {
+            plan: self.plan(namespace, &run).await?,
+            ..Observed::default()
+        };
+        if matches!(observed.plan, StoredPlan::Missing) {
+            self.read_profiles(&mut observed).await?;
+        } else {
+            observed.monitoring = self.monitoring_apis().await;
+        }
+        let own = format!("{}={}", labels::RUN_UID, run.uid().unwrap_or_default());
+        let own = ListParams::default().labels(&own);
+        let pods = Api::<Pod>::namespaced(self.client.clone(), namespace);
+        observed.pods = pods.list(&own).await.map_err(Error::read("pods"))?.items;
+        let jobs = Api::<Job>::namespaced(self.client.clone(), namespace);
+        observed.jobs = jobs.list(&own).await.map_err(Error::read("jobs"))?.items;
+        let runner = observed
+            .pods_of(labels::COMPONENT_RUNNER)
+            .filter(|runner| !pod::has_ended(runner) && !pod::is_deleting(runner))
+            .find_map(pod::ip);
+        if let Some(ip) = runner {
+            observed.progress = self.progress.read(ip).await;
+        }
+        Ok(Some((run, observed)))
+    }
+
+    async fn plan(&self, namespace: &str, run: &BenchmarkRun) -> Result<StoredPlan, Error> {
+        let identity = RunIdentity {
+            name: run.name_any(),
+            namespace: namespace.to_owned(),
+            uid: run.uid().unwrap_or_default(),
+        };
+        let config_maps = Api::<ConfigMap>::namespaced(self.client.clone(), namespace);
+        let stored = config_maps
+            .get_opt(&names::plan(&identity))
+            .await
+            .map_err(Error::read("the plan"))?;
+        let Some(stored) = stored else {
+            return Ok(StoredPlan::Missing);
+        };
+        let json = stored.data.unwrap_or_default().remove("plan.json");
+        Ok(match json.map(|json| serde_json::from_str::<Plan>(&json)) {
+            Some(Ok(plan)) => StoredPlan::Stored(plan),
+            Some(Err(error)) => StoredPlan::Unreadable(error.to_string()),
+            None => StoredPlan::Unreadable("it has no plan.json".into()),
+        })
+    }
+
+    /// The built-in profiles and the cluster's own. An installation that may not read
+    /// EngineProfiles goes by the built-in ones.
+    async fn read_profiles(&self, observed: &mut Observed) -> Result<(), Error> {
+        let mut profiles = ProfileSet::builtin();
+        let api = Api::<DeserializeGuard<EngineProfile>>::all(self.client.clone());
+        match api.list(&ListParams::default()).await {
+            Ok(list) => {
+                for guarded in list {
+                    match guarded.0 {
+                        Ok(profile) => profiles = profiles.with(profile.name_any(), profile.spec),
+                        Err(invalid) => observed
+                            .unreadable_profiles
+                            .push((invalid.metadata.name.unwrap_or_default(), invalid.error)),
+                    }
+                }
+            }
+            Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404) => {
+                tracing::warn!(%status, "EngineProfiles cannot be read; only built-in profiles are known");
+            }
+            Err(error) => return Err(Error::read("engine profiles")(error)),
+        }
+        observed.profiles = Some(profiles);
+        Ok(())
+    }
+
+    /// The pod-monitoring APIs of this cluster. Scraping is an extra, so a failure counts as none.
+    async fn monitoring_apis(&self) -> Vec<MonitoringApi> {
+        let mut cached = self.monitoring.lock().await;
+        if let Some(discovered) = &*cached
+            && discovered.at.elapsed() < DISCOVERY_AGE
+        {
+            return discovered.apis.clone();
+        }
+        let groups = match self.client.list_api_groups().await {
+            Ok(groups) => groups,
+            Err(error) => {
+                tracing::warn!(%error, "API groups cannot be discovered; engines get no PodMonitoring");
+                return Vec::new();
+            }
+        };
+        let apis: Vec<MonitoringApi> = [
+            MonitoringApi::GoogleManaged,
+            MonitoringApi::PrometheusOperator,
+        ]
+        .into_iter()
+        .filter(|api| {
+            groups
+                .groups
+                .iter()
+                .any(|group| group.name == api.resource().group)
+        })
+        .collect();
+        *cached = Some(Discovered {
+            at: Instant::now(),
+            apis: apis.clone(),
+        });
+        apis
+    }
+}

@@ -1,0 +1,161 @@
+//! What a Pod's status says, in the words that we need.
+
+use k8s_openapi::{
+    api::core::v1::{ContainerStatus, Pod, PodCondition},
+    jiff::Timestamp,
+};
+
+/// Name, empty where there is none.
+pub fn name(pod: &Pod) -> &str {
+    pod.metadata.name.as_deref().unwrap_or_default()
+}
+
+/// UID, empty where there is none.
+pub fn uid(pod: &Pod) -> &str {
+    pod.metadata.uid.as_deref().unwrap_or_default()
+}
+
+/// A label's value.
+pub fn label<'a>(pod: &'a Pod, key: &str) -> Option<&'a str> {
+    Some(pod.metadata.labels.as_ref()?.get(key)?.as_str())
+}
+
+/// Whether it is being deleted.
+pub fn is_deleting(pod: &Pod) -> bool {
+    pod.metadata.deletion_timestamp.is_some()
+}
+
+/// Whether its containers have all ended for good.
+pub fn has_ended(pod: &Pod) -> bool {
+    let phase = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+/// The node that it was placed on.
+pub fn node(pod: &Pod) -> Option<&str> {
+    pod.spec.as_ref()?.node_name.as_deref()
+}
+
+/// IP address.
+pub fn ip(pod: &Pod) -> Option<&str> {
+    pod.status.as_ref()?.pod_ip.as_deref()
+}
+
+/// One of its conditions.
+pub fn condition<'a>(pod: &'a Pod, kind: &str) -> Option<&'a PodCondition> {
+    pod.status
+        .as_ref()?
+        .conditions
+        .as_ref()?
+        .iter()
+        .find(|condition| condition.type_ == kind)
+}
+
+/// When it was made.
+pub fn created_at(pod: &Pod) -> Option<Timestamp> {
+    pod.metadata.creation_timestamp.as_ref().map(|time| time.0)
+}
+
+/// When the scheduler placed it.
+pub fn scheduled_at(pod: &Pod) -> Option<Timestamp> {
+    true_since(pod, "PodScheduled")
+}
+
+/// Since when it is ready; `None` while it is not.
+pub fn ready_at(pod: &Pod) -> Option<Timestamp> {
+    true_since(pod, "Ready")
+}
+
+/// What the scheduler says of a pod that it cannot place.
+pub fn unscheduled_message(pod: &Pod) -> Option<&str> {
+    condition(pod, "PodScheduled")
+        .filter(|found| found.status != "True")?
+        .message
+        .as_deref()
+}
+
+fn true_since(pod: &Pod, kind: &str) -> Option<Timestamp> {
+    let found = condition(pod, kind).filter(|found| found.status == "True")?;
+    found
+        .last_transition_time
+        .as_ref()
+        .map(|time| time.0)
+        .or_else(|| created_at(pod))
+}
+
+/// The status of every container, init containers first.
+pub fn container_statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
+    let status = pod.status.as_ref();
+    let init = status.and_then(|status| status.init_container_statuses.as_deref());
+    let main = status.and_then(|status| status.container_statuses.as_deref());
+    init.unwrap_or_default()
+        .iter()
+        .chain(main.unwrap_or_default())
+}
+
+/// The status of the main container: the first of the spec.
+pub fn main_container(pod: &Pod) -> Option<&ContainerStatus> {
+    let statuses = pod.status.as_ref()?.container_statuses.as_deref()?;
+    let first = pod
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.containers.first())
+        .map(|container| container.name.as_str());
+    statuses
+        .iter()
+        .find(|status| Some(status.name.as_str()) == first)
+        .or_else(|| statuses.first())
+}
+
+/// Whether a container of this name is an init container.
+pub fn is_init(pod: &Pod, container: &str) -> bool {
+    pod.status
+        .as_ref()
+        .and_then(|status| status.init_container_statuses.as_deref())
+        .unwrap_or_default()
+        .iter()
+        .any(|status| status.name == container)
+}
+
+/// How often the main container was started anew.
+pub fn restarts(pod: &Pod) -> i32 {
+    main_container(pod).map_or(0, |status| status.restart_count)
+}
+
+/// Image with digest, as the kubelet resolved it.
+pub fn image_id(pod: &Pod) -> Option<&str> {
+    main_container(pod)
+        .map(|status| status.image_id.as_str())
+        .filter(|id| !id.is_empty())
+}
+
+/// When the main container started to run.
+pub fn container_started_at(pod: &Pod) -> Option<Timestamp> {
+    let state = main_container(pod)?.state.as_ref()?;
+    let running = state
+        .running
+        .as_ref()
+        .and_then(|running| running.started_at.as_ref());
+    let ended = state
+        .terminated
+        .as_ref()
+        .and_then(|ended| ended.started_at.as_ref());
+    running.or(ended).map(|time| time.0)
+}
+
+/// The main container's last words.
+pub fn termination_message(pod: &Pod) -> Option<&str> {
+    let status = main_container(pod)?;
+    let ended = |state: Option<&k8s_openapi::api::core::v1::ContainerState>| {
+        state.and_then(|state| state.terminated.clone()).is_some()
+    };
+    let state = if ended(status.state.as_ref()) {
+        status.state.as_ref()
+    } else {
+        status.last_state.as_ref()
+    };
+    state?.terminated.as_ref()?.message.as_deref()
+}
