@@ -1,1 +1,3 @@
 //! Connections and framing.
+
+pub mod sse;

@@ -1,0 +1,50 @@
+//! The decoders against what real servers sent (`tests/fixtures/wire`), cut, split and garbled; the
+//! requests against golden bodies.
+
+mod decoding;
+mod encoding;
+
+use bakeoff_crds::{
+    plan::Endpoint,
+    run::{Protocol, Sampling},
+};
+
+use super::*;
+use crate::prompt::Message;
+
+pub const PROTOCOLS: [Protocol; 6] = [
+    Protocol::OpenAiCompletions,
+    Protocol::OpenAiChat,
+    Protocol::Tgi,
+    Protocol::TritonVllm,
+    Protocol::TritonTensorRtLlm,
+    Protocol::LlamaCpp,
+];
+
+fn codec(protocol: Protocol, sampling: Sampling, streaming: bool) -> Codec {
+    let endpoint = Endpoint {
+        protocol,
+        port: 8000,
+        path: "/".to_owned(),
+        model: "tiny".to_owned(),
+    };
+    Codec::new(
+        &endpoint,
+        RequestOptions {
+            sampling,
+            streaming,
+        },
+    )
+}
+
+fn prompt() -> Prompt {
+    Prompt {
+        messages: vec![Message {
+            role: "user".to_owned(),
+            content: "hello \"there\"\n".to_owned(),
+        }],
+        text: "<user>hello \"there\"\n".to_owned(),
+        max_tokens: 4,
+        ..Prompt::default()
+    }
+}

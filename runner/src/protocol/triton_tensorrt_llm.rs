@@ -1,0 +1,101 @@
+//! Triton's `generate_stream` with the inputs and outputs of TensorRT-LLM's LLM API backend. Source
+//! of the shapes: `triton_backend/all_models/llmapi/tensorrt_llm` of NVIDIA/TensorRT-LLM.
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::{
+    DecodeError, Event, RequestOptions,
+    json::{self, text},
+    triton::Frame,
+};
+use crate::prompt::Prompt;
+
+#[derive(Serialize)]
+struct Request<'a> {
+    text_input: &'a str,
+    streaming: bool,
+    sampling_param_max_tokens: u32,
+    sampling_param_temperature: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sampling_param_top_k: Option<u32>,
+    sampling_param_top_p: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sampling_param_seed: Option<u64>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    sampling_param_stop: &'a [String],
+    sampling_param_exclude_input_from_output: bool,
+    return_finish_reason: bool,
+}
+
+/// The body of a request. Greedy decoding is a top_k of 1, which every version understands, while
+/// some refuse a temperature of 0. The backend cannot ignore the end of sequence.
+pub fn encode(prompt: &Prompt, options: &RequestOptions) -> Bytes {
+    let sampling = &options.sampling;
+    let greedy = sampling.temperature <= 0.0;
+    json::body(&Request {
+        text_input: &prompt.text,
+        streaming: options.streaming,
+        sampling_param_max_tokens: prompt.max_tokens,
+        sampling_param_temperature: if greedy { 1.0 } else { sampling.temperature },
+        sampling_param_top_k: if greedy { Some(1) } else { sampling.top_k },
+        sampling_param_top_p: sampling.top_p.unwrap_or(1.0),
+        sampling_param_seed: sampling.seed,
+        sampling_param_stop: &sampling.stop,
+        sampling_param_exclude_input_from_output: true,
+        return_finish_reason: true,
+    })
+}
+
+/// What must be known of the frames before.
+///
+/// `text_output` is the whole text so far, since the backend sends the LLM API's `output.text`. A
+/// stream in which a response does not continue the one before sends pieces, and is read as such
+/// from there on.
+#[derive(Debug, Default)]
+pub struct State {
+    /// Whether frames say why generation ended: then the last one must.
+    pub tells_finish: bool,
+    so_far: String,
+    in_pieces: bool,
+}
+
+impl State {
+    /// Reads a response. It does not say how many tokens it holds.
+    pub fn read(
+        &mut self,
+        data: &[u8],
+        on_event: &mut dyn FnMut(Event<'_>),
+    ) -> Result<(), DecodeError> {
+        let frame = Frame::read(data)?;
+        let finish = frame.finish();
+        let text = self.new_part(text(&frame.text_output), finish.is_some());
+        if !text.is_empty() {
+            on_event(Event::Content { text, tokens: None });
+        }
+        self.tells_finish |= frame.tells_finish();
+        if let Some(reason) = finish {
+            on_event(Event::Finish { reason });
+        }
+        Ok(())
+    }
+
+    fn new_part<'a>(&mut self, text: &'a str, last: bool) -> &'a str {
+        if self.in_pieces {
+            return text;
+        }
+        let Some(new) = text.strip_prefix(self.so_far.as_str()) else {
+            self.in_pieces = true;
+            self.so_far = String::new();
+            return text;
+        };
+        // A replacement character at the end stands for a character that is not whole yet.
+        let new = if last {
+            new
+        } else {
+            new.trim_end_matches(char::REPLACEMENT_CHARACTER)
+        };
+        self.so_far.push_str(new);
+        new
+    }
+}
