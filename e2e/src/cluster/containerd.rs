@@ -1,0 +1,77 @@
+//! The container runtime, apart from one that the machine may have.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::command::{output, run};
+use crate::daemon::Daemon;
+use crate::images;
+use crate::settings::{Layout, RUN_DIR};
+use crate::wait;
+
+/// Where containerd listens.
+pub(crate) const SOCKET: &str = "/run/bakeoff-e2e/containerd.sock";
+
+/// Starts containerd and returns once it answers.
+pub(super) fn start(layout: &Layout) -> Result<()> {
+    let path = layout.state_file("containerd/config.toml")?;
+    fs::write(&path, config(layout)?).with_context(|| format!("writing {}", path.display()))?;
+    Daemon::new("containerd", "/usr/bin/containerd")
+        .args(["--config".to_owned(), path.display().to_string()])
+        .start(layout)?;
+    wait::until("containerd answers", Duration::from_secs(30), || {
+        run(Command::new("ctr").args(["--address", SOCKET, "version"]))
+    })
+}
+
+fn config(layout: &Layout) -> Result<String> {
+    let root = layout.state_file("containerd/root")?;
+    let state = Path::new(RUN_DIR).join("containerd");
+    let cni = layout.state_file("cni/net.d")?;
+    Ok(format!(
+        r#"version = 2
+root = "{root}"
+state = "{state}"
+# A process without CAP_SYS_RESOURCE cannot lower its own score, nor that of what it starts.
+oom_score = 0
+[grpc]
+address = "{SOCKET}"
+[plugins."io.containerd.grpc.v1.cri"]
+sandbox_image = "{pause}"
+restrict_oom_score_adj = true
+# Network namespaces go away with our run folder instead of staying in /run/netns.
+netns_mounts_under_state_dir = true
+[plugins."io.containerd.grpc.v1.cri".containerd]
+snapshotter = "{snapshotter}"
+[plugins."io.containerd.grpc.v1.cri".cni]
+bin_dir = "/usr/lib/cni"
+conf_dir = "{cni}"
+[plugins."io.containerd.internal.v1.opt"]
+path = "{opt}"
+"#,
+        root = root.display(),
+        state = state.display(),
+        pause = images::PAUSE,
+        snapshotter = snapshotter(layout),
+        cni = cni.display(),
+        opt = layout.state_file("containerd/opt")?.display(),
+    ))
+}
+
+/// An overlay cannot lie on an overlay, which is what the root of a container is.
+fn snapshotter(layout: &Layout) -> &'static str {
+    let kind = output(
+        Command::new("stat")
+            .args(["-f", "-c", "%T"])
+            .arg(&layout.state),
+    );
+    if kind.is_ok_and(|kind| kind.trim() == "overlayfs") {
+        "native"
+    } else {
+        "overlayfs"
+    }
+}

@@ -1,0 +1,23 @@
+//! What the end-to-end tests are written with.
+
+mod bucket;
+mod metrics;
+mod namespace;
+
+pub use bucket::{gcs_bucket, read_json, s3_bucket};
+pub use metrics::prometheus_value;
+pub use namespace::{Namespace, await_condition, with_namespace};
+
+/// Set by `cargo e2e test`: without it, the end-to-end tests have no cluster to run on.
+pub const SWITCH: &str = "BAKEOFF_E2E";
+
+/// Whether there is a cluster; says how to get one if not.
+#[must_use]
+pub fn has_cluster() -> bool {
+    let switched_on = std::env::var_os(SWITCH).is_some_and(|value| value == "1");
+    if !switched_on {
+        tracing_subscriber::fmt().with_test_writer().try_init().ok();
+        tracing::warn!("skipped: end-to-end tests run by `cargo e2e test`");
+    }
+    switched_on
+}

@@ -1,0 +1,105 @@
+//! Container images without a registry: built by buildah, carried as archives.
+
+mod base;
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+pub use base::{PAUSE, import_base};
+
+use crate::command::{output, run};
+use crate::settings::{Layout, RUN_DIR, foreign_kubeconfig};
+
+/// Where containerd listens.
+const SOCKET: &str = crate::cluster::CONTAINERD_SOCKET;
+
+/// A Dockerfile with the folder that it copies from.
+#[derive(Debug)]
+pub struct Build<'a> {
+    /// Name and tag.
+    pub image: &'a str,
+    /// The Dockerfile.
+    pub file: &'a Path,
+    /// The folder that `COPY` sees.
+    pub context: &'a Path,
+    /// The stage to end at; the last one without it.
+    pub target: Option<&'a str>,
+}
+
+impl Build<'_> {
+    /// Builds the image and hands it to the cluster.
+    pub fn load(&self, layout: &Layout) -> Result<()> {
+        tracing::info!("building image {}", self.image);
+        let mut command = buildah(layout)?;
+        command.args([
+            "bud",
+            "--quiet",
+            "--isolation",
+            "chroot",
+            "--tag",
+            self.image,
+        ]);
+        if let Some(target) = self.target {
+            command.args(["--target", target]);
+        }
+        run(command.arg("--file").arg(self.file).arg(self.context))?;
+        load(layout, self.image)
+    }
+}
+
+/// Hands an image of buildah's to the cluster.
+pub fn load(layout: &Layout, image: &str) -> Result<()> {
+    let archive = layout.state_file(&format!("images/{}.tar", image.replace(['/', ':'], "_")))?;
+    let _ = fs::remove_file(&archive);
+    let destination = format!("docker-archive:{}:{image}", archive.display());
+    run(buildah(layout)?.args(["push", "--quiet", image, &destination]))?;
+    import(&archive).with_context(|| format!("loading {image} into the cluster"))?;
+    fs::remove_file(&archive).context("removing the image's archive")
+}
+
+/// Whether containerd has the image. A foreign cluster is not asked: it gets it again.
+fn is_loaded(image: &str) -> bool {
+    foreign_kubeconfig().is_none()
+        && output(ctr().args(["images", "ls", "-q", &format!("name=={image}")]))
+            .is_ok_and(|found| !found.trim().is_empty())
+}
+
+/// `BAKEOFF_E2E_LOAD` is the command that loads an archive into a foreign cluster, as
+/// `kind load image-archive`; the archive's path is added to it.
+fn import(archive: &Path) -> Result<()> {
+    match env::var("BAKEOFF_E2E_LOAD") {
+        Ok(command) => run(Command::new("sh")
+            .args(["-c", &format!("{command} \"$1\""), "sh"])
+            .arg(archive)),
+        Err(_) => run(ctr().args(["images", "import"]).arg(archive)),
+    }
+}
+
+fn ctr() -> Command {
+    let mut command = Command::new("ctr");
+    command.args(["--address", SOCKET, "--namespace", "k8s.io"]);
+    command
+}
+
+/// buildah with a storage of our own, so that the machine's images stay out of it.
+///
+/// As configuration, not as flags, so that a script which calls buildah itself uses it too.
+fn buildah(layout: &Layout) -> Result<Command> {
+    let mut command = Command::new("buildah");
+    command.env("CONTAINERS_STORAGE_CONF", storage_config(layout)?);
+    Ok(command)
+}
+
+fn storage_config(layout: &Layout) -> Result<PathBuf> {
+    let path = layout.state_file("buildah/storage.conf")?;
+    let config = format!(
+        "[storage]\ndriver = \"vfs\"\ngraphroot = \"{}\"\nrunroot = \"{RUN_DIR}/buildah\"\n",
+        layout.state.join("buildah/storage").display()
+    );
+    fs::write(&path, config).with_context(|| format!("writing {}", path.display()))?;
+    Ok(path)
+}

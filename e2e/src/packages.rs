@@ -1,0 +1,58 @@
+//! What the cluster takes from the distribution.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::command::{exists, run};
+
+/// Each Debian package with a file that shows that it is there, however it was installed.
+const PACKAGES: &[(&str, &str)] = &[
+    ("etcd-server", "/usr/bin/etcd"),
+    ("containerd", "/usr/bin/containerd"),
+    ("runc", "/usr/sbin/runc"),
+    ("containernetworking-plugins", "/usr/lib/cni/ptp"),
+    ("iproute2", "/usr/sbin/ip"),
+    ("iptables", "/usr/sbin/iptables"),
+    ("conntrack", "/usr/sbin/conntrack"),
+    ("buildah", "/usr/bin/buildah"),
+    ("busybox-static", "/bin/busybox"),
+    ("ca-certificates", "/etc/ssl/certs/ca-certificates.crt"),
+    ("binutils", "/usr/bin/strip"),
+];
+
+/// Installs what is missing.
+pub fn install() -> Result<()> {
+    let missing: Vec<&str> = PACKAGES
+        .iter()
+        .filter(|(_, file)| !Path::new(file).exists())
+        .map(|(package, _)| *package)
+        .collect();
+    require_go()?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !exists("apt-get") {
+        bail!(
+            "missing: {}; install them as this distribution does",
+            missing.join(", ")
+        );
+    }
+    tracing::info!("installing {}", missing.join(", "));
+    run(Command::new("apt-get").args(["update", "-qq"]))?;
+    run(Command::new("apt-get")
+        .args(["install", "-y", "-qq", "--no-install-recommends"])
+        .args(&missing)
+        // Some of them start a service when installed; this is what keeps them from it.
+        .env("RUNLEVEL", "1")
+        .env("DEBIAN_FRONTEND", "noninteractive"))
+    .context("installing Debian packages")
+}
+
+fn require_go() -> Result<()> {
+    if !exists("go") {
+        bail!("Go 1.25 or later is needed, to build Kubernetes: https://go.dev/dl");
+    }
+    Ok(())
+}

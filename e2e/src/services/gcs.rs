@@ -1,0 +1,62 @@
+//! Google Cloud Storage, as far as fake-gcs-server speaks it.
+
+use std::fs;
+use std::net::TcpStream;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use crate::daemon::Daemon;
+use crate::settings::{Layout, service_address};
+use crate::{tools, wait};
+
+/// The bucket that exists from the start.
+pub const BUCKET: &str = "bakeoff";
+/// The port that it listens on.
+pub const PORT: u16 = 4443;
+
+/// The server's root URL.
+pub fn endpoint() -> Result<String> {
+    Ok(format!("http://{}:{PORT}", service_address()?))
+}
+
+/// A service account key that sends clients here, and lets them in without a token.
+pub fn service_account_key() -> Result<String> {
+    Ok(json!({
+        "type": "service_account",
+        "gcs_base_url": endpoint()?,
+        "disable_oauth": true,
+        "client_email": "",
+        "private_key": "",
+        "private_key_id": "",
+    })
+    .to_string())
+}
+
+pub(super) fn start(layout: &Layout) -> Result<()> {
+    let address = service_address()?;
+    // The server takes each folder here for a bucket, and copies it into its own root.
+    let seed = layout.state_file("gcs/seed")?;
+    fs::create_dir_all(seed.join(BUCKET)).context("making the bucket")?;
+    Daemon::new("fake-gcs-server", tools::FAKE_GCS_SERVER.path(layout))
+        .args([
+            "-scheme=http".into(),
+            format!("-host={address}"),
+            format!("-port={PORT}"),
+            // Requests are routed by host name: without this, only storage.googleapis.com's work.
+            format!("-public-host={address}:{PORT}"),
+            format!("-external-url=http://{address}:{PORT}"),
+            "-backend=filesystem".into(),
+            format!(
+                "-filesystem-root={}",
+                layout.state_file("gcs/data")?.display()
+            ),
+            format!("-data={}", seed.display()),
+        ])
+        .start(layout)?;
+    wait::until("the GCS server listens", Duration::from_secs(30), || {
+        Ok(TcpStream::connect((address, PORT))?)
+    })?;
+    Ok(())
+}

@@ -1,0 +1,64 @@
+//! `cargo e2e test`: unit tests, then end-to-end tests on a cluster.
+
+use std::env;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+use bakeoff_e2e::command::run_in_view;
+use bakeoff_e2e::harness::SWITCH;
+use bakeoff_e2e::settings::Layout;
+use clap::Args;
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Leave the cluster up afterwards, for a look at it or for the next run.
+    #[arg(long)]
+    keep: bool,
+    /// Skip the unit tests.
+    #[arg(long)]
+    no_units: bool,
+    /// Run only the end-to-end tests whose name contains this.
+    filter: Option<String>,
+}
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let layout = crate::up()?;
+    let result = tests(options, &layout);
+    if options.keep {
+        tracing::info!("the cluster stays up: end it with `cargo e2e down`");
+    } else {
+        crate::down()?;
+    }
+    match result {
+        Ok(()) => tracing::info!("cargo e2e test: all passed"),
+        Err(error) => bail!("cargo e2e test: failed: {error:#}"),
+    }
+    Ok(())
+}
+
+fn tests(options: &Options, layout: &Layout) -> Result<()> {
+    if !options.no_units {
+        run_in_view(cargo(layout).args(["test", "--workspace"]))?;
+    }
+    run_in_view(
+        cargo(layout)
+            .args([
+                "test",
+                "--package",
+                "bakeoff-e2e",
+                "--test",
+                "cluster",
+                "--",
+            ])
+            .arg("--test-threads=4")
+            .args(options.filter.as_deref())
+            .env(SWITCH, "1")
+            .env("BAKEOFF_E2E_STATE", &layout.state),
+    )
+}
+
+fn cargo(layout: &Layout) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(&layout.repository);
+    command
+}

@@ -1,0 +1,6 @@
+//! End-to-end tests on a real cluster: `cargo e2e test`.
+//!
+//! One binary, so that it links once. Each module holds one subject; a test begins with
+//! `if !has_cluster() { return Ok(()) }` and lives in `with_namespace`.
+
+mod smoke;
