@@ -106,6 +106,20 @@ pub fn stop(name: &str) -> Result<()> {
     Ok(())
 }
 
+/// Fails if a daemon has ended by itself, with the end of its log.
+pub fn require_all_running(layout: &Layout) -> Result<()> {
+    for name in names() {
+        if !is_running(&name) {
+            let log = layout.state.join(format!("logs/{name}.log"));
+            let text = fs::read_to_string(&log).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().rev().take(10).collect();
+            let end = lines.into_iter().rev().collect::<Vec<_>>().join("\n");
+            bail!("{name} has ended; {} closes with\n{end}", log.display());
+        }
+    }
+    Ok(())
+}
+
 /// Whether the daemon of this name runs.
 #[must_use]
 pub fn is_running(name: &str) -> bool {

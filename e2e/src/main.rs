@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::Result;
 use bakeoff_e2e::services::{gcs, prometheus, s3};
 use bakeoff_e2e::settings::{Layout, foreign_kubeconfig};
-use bakeoff_e2e::{cluster, packages, services};
+use bakeoff_e2e::{cluster, daemon, packages, services};
 use clap::{Parser, Subcommand};
 
 mod tests;
@@ -64,6 +64,7 @@ fn up() -> Result<Layout> {
         cluster::up(&layout)?;
     }
     services::up(&layout)?;
+    daemon::require_all_running(&layout)?;
     tracing::info!("up after {:.1} s", began.elapsed().as_secs_f64());
     Ok(layout)
 }

@@ -52,7 +52,7 @@ pub fn install() -> Result<()> {
 
 fn require_go() -> Result<()> {
     if !exists("go") {
-        bail!("Go 1.25 or later is needed, to build Kubernetes: https://go.dev/dl");
+        bail!("Go 1.26 or later is needed, to build Kubernetes: https://go.dev/dl");
     }
     Ok(())
 }

@@ -74,6 +74,16 @@ impl Layout {
         Ok(path)
     }
 
+    /// Writes a file in the state folder, unless that is what it holds: kube-proxy ends when its
+    /// configuration is touched.
+    pub fn write_state_file(&self, name: &str, content: impl AsRef<[u8]>) -> Result<PathBuf> {
+        let path = self.state_file(name)?;
+        if fs::read(&path).ok().as_deref() != Some(content.as_ref()) {
+            fs::write(&path, content).with_context(|| format!("writing {}", path.display()))?;
+        }
+        Ok(path)
+    }
+
     /// The kubeconfig of the cluster under test: ours, or the one asked for.
     #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {

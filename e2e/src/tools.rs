@@ -41,13 +41,6 @@ pub const VERSITYGW: Tool = Tool {
     package: "github.com/versity/versitygw/cmd/versitygw",
     version: "v1.8.0",
 };
-/// A Google Cloud Storage server over a folder.
-pub const FAKE_GCS_SERVER: Tool = Tool {
-    name: "fake-gcs-server",
-    package: "github.com/fsouza/fake-gcs-server",
-    version: "v1.56.1",
-};
-
 impl Tool {
     /// Where it lies once built.
     #[must_use]
@@ -58,25 +51,20 @@ impl Tool {
             .join(self.name)
     }
 
-    fn build(&self, layout: &Layout) -> Result<()> {
-        build_once(&self.path(layout), |folder| {
+    /// Builds it, unless the cache has it, and returns where it lies.
+    pub fn build(&self, layout: &Layout) -> Result<PathBuf> {
+        let binary = self.path(layout);
+        let _lock = lock(layout)?;
+        build_once(&binary, |folder| {
             tracing::info!("building {} {}", self.name, self.version);
             run(go()
                 .args(["install", "-trimpath", "-ldflags", LDFLAGS])
                 .arg(format!("{}@{}", self.package, self.version))
                 .env("GOBIN", folder))
         })
+        .with_context(|| format!("building {}", self.name))?;
+        Ok(binary)
     }
-}
-
-/// Builds whatever of these the cache lacks, one after another: each build uses every core.
-pub fn build(layout: &Layout, tools: &[Tool]) -> Result<()> {
-    let _lock = lock(layout)?;
-    for tool in tools {
-        tool.build(layout)
-            .with_context(|| format!("building {}", tool.name))?;
-    }
-    Ok(())
 }
 
 /// A program built from a module of ours in `e2e/go`, where `go install` alone won't do.
@@ -105,6 +93,15 @@ pub const PROMETHEUS: Module = Module {
     version: "v3.10.0",
     package: "github.com/prometheus/prometheus/cmd/prometheus",
     tags: "remove_all_sd,enable_kubernetes_sd",
+    ldflags: "",
+};
+
+/// A Google Cloud Storage server over a folder, with uploads by the XML API.
+pub const FAKE_GCS_SERVER: Module = Module {
+    name: "fake-gcs-server",
+    version: "v1.56.1",
+    package: ".",
+    tags: "",
     ldflags: "",
 };
 
@@ -137,11 +134,12 @@ impl Module {
 /// Tells one state of a module's source from another.
 fn digest(source: &Path) -> Result<String> {
     let mut hash = Sha256::new();
-    for file in ["main.go", "go.mod", "go.sum"] {
-        let path = source.join(file);
-        if path.exists() {
-            hash.update(fs::read(&path).with_context(|| format!("reading {}", path.display()))?);
-        }
+    let mut files: Vec<_> = fs::read_dir(source)?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<_>>()?;
+    files.sort();
+    for path in files {
+        hash.update(fs::read(&path).with_context(|| format!("reading {}", path.display()))?);
     }
     Ok(hash
         .finalize()

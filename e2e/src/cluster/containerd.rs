@@ -1,11 +1,10 @@
 //! The container runtime, apart from one that the machine may have.
 
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::command::{output, run};
 use crate::daemon::Daemon;
@@ -18,8 +17,7 @@ pub(crate) const SOCKET: &str = "/run/bakeoff-e2e/containerd.sock";
 
 /// Starts containerd and returns once it answers.
 pub(super) fn start(layout: &Layout) -> Result<()> {
-    let path = layout.state_file("containerd/config.toml")?;
-    fs::write(&path, config(layout)?).with_context(|| format!("writing {}", path.display()))?;
+    let path = layout.write_state_file("containerd/config.toml", config(layout)?)?;
     Daemon::new("containerd", "/usr/bin/containerd")
         .args(["--config".to_owned(), path.display().to_string()])
         .start(layout)?;

@@ -1,8 +1,6 @@
 //! Cluster DNS: CoreDNS as a process of the machine, where the kubelet tells pods to ask.
 
-use std::fs;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::daemon::Daemon;
 use crate::settings::{ADDRESS, Layout};
@@ -10,7 +8,6 @@ use crate::tools;
 
 /// Starts CoreDNS.
 pub(super) fn start(layout: &Layout) -> Result<()> {
-    let path = layout.state_file("Corefile")?;
     let kubeconfig = layout.state_file("kubeconfig")?;
     let config = format!(
         "cluster.local:53 in-addr.arpa:53 {{
@@ -33,8 +30,8 @@ pub(super) fn start(layout: &Layout) -> Result<()> {
 ",
         kubeconfig = kubeconfig.display()
     );
-    fs::write(&path, config).with_context(|| format!("writing {}", path.display()))?;
-    Daemon::new("coredns", tools::COREDNS.path(layout))
+    let path = layout.write_state_file("Corefile", config)?;
+    Daemon::new("coredns", tools::COREDNS.build(layout)?)
         .args(["-conf".to_owned(), path.display().to_string()])
         .start(layout)?;
     Ok(())

@@ -10,7 +10,7 @@ mod node;
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
@@ -23,8 +23,8 @@ pub(crate) use containerd::SOCKET as CONTAINERD_SOCKET;
 pub fn up(layout: &Layout) -> Result<()> {
     claim_machine(layout)?;
     let kubernetes = tools::KUBERNETES.build(layout)?;
-    tools::build(layout, &[tools::COREDNS, tools::HELM])?;
-    link_commands(layout, &kubernetes)?;
+    let helm = tools::HELM.build(layout)?;
+    link_commands(layout, kubernetes, helm)?;
     cleanup::remember_folders(layout)?;
     network::up(layout)?;
     let credentials = credentials::issue(layout)?;
@@ -88,7 +88,7 @@ fn claim_machine(layout: &Layout) -> Result<()> {
 }
 
 /// The binary's names, which tell it what to be; and helm, so that one folder on the PATH does.
-fn link_commands(layout: &Layout, kubernetes: &Path) -> Result<()> {
+fn link_commands(layout: &Layout, kubernetes: PathBuf, helm: PathBuf) -> Result<()> {
     let bin = layout.bin();
     fs::create_dir_all(&bin)?;
     let names = [
@@ -101,9 +101,9 @@ fn link_commands(layout: &Layout, kubernetes: &Path) -> Result<()> {
     ];
     let mut links: Vec<_> = names
         .iter()
-        .map(|name| (*name, kubernetes.to_path_buf()))
+        .map(|name| (*name, kubernetes.clone()))
         .collect();
-    links.push(("helm", tools::HELM.path(layout)));
+    links.push(("helm", helm));
     for (name, target) in links {
         let link = bin.join(name);
         let _ = fs::remove_file(&link);

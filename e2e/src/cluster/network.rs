@@ -69,8 +69,9 @@ fn cni_config(layout: &Layout) -> Result<()> {
             },
         }],
     });
-    let path = layout.state_file("cni/net.d/10-bakeoff-e2e.conflist")?;
-    fs::write(&path, config.to_string()).with_context(|| format!("writing {}", path.display()))
+    layout
+        .write_state_file("cni/net.d/10-bakeoff-e2e.conflist", config.to_string())
+        .map(drop)
 }
 
 fn remember_forwarding(layout: &Layout) -> Result<()> {

@@ -1,6 +1,5 @@
 //! The node: kubelet, kube-proxy, and two GPUs that are not there.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -87,8 +86,7 @@ fn pretend_gpus(kubectl: &Kubectl) -> Result<()> {
 }
 
 fn kubelet_config(layout: &Layout, credentials: &Credentials) -> Result<Value> {
-    let resolv_conf = layout.state_file("resolv.conf")?;
-    fs::write(&resolv_conf, format!("nameserver {ADDRESS}\n"))?;
+    let resolv_conf = layout.write_state_file("resolv.conf", format!("nameserver {ADDRESS}\n"))?;
     Ok(json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -143,8 +141,5 @@ fn proxy_config(kubeconfig: &Path) -> Value {
 }
 
 fn write(layout: &Layout, name: &str, config: &Value) -> Result<PathBuf> {
-    let path = layout.state_file(name)?;
-    fs::write(&path, serde_json::to_vec_pretty(config)?)
-        .with_context(|| format!("writing {}", path.display()))?;
-    Ok(path)
+    layout.write_state_file(name, serde_json::to_vec_pretty(config)?)
 }

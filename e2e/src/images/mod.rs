@@ -95,11 +95,9 @@ fn buildah(layout: &Layout) -> Result<Command> {
 }
 
 fn storage_config(layout: &Layout) -> Result<PathBuf> {
-    let path = layout.state_file("buildah/storage.conf")?;
     let config = format!(
         "[storage]\ndriver = \"vfs\"\ngraphroot = \"{}\"\nrunroot = \"{RUN_DIR}/buildah\"\n",
         layout.state.join("buildah/storage").display()
     );
-    fs::write(&path, config).with_context(|| format!("writing {}", path.display()))?;
-    Ok(path)
+    layout.write_state_file("buildah/storage.conf", config)
 }

@@ -36,23 +36,13 @@ pub fn service_account_key() -> Result<String> {
 
 pub(super) fn start(layout: &Layout) -> Result<()> {
     let address = service_address()?;
-    // The server takes each folder here for a bucket, and copies it into its own root.
-    let seed = layout.state_file("gcs/seed")?;
-    fs::create_dir_all(seed.join(BUCKET)).context("making the bucket")?;
-    Daemon::new("fake-gcs-server", tools::FAKE_GCS_SERVER.path(layout))
+    let root = layout.state.join("gcs");
+    fs::create_dir_all(&root).context("making the folder of buckets")?;
+    Daemon::new("fake-gcs-server", tools::FAKE_GCS_SERVER.build(layout)?)
         .args([
-            "-scheme=http".into(),
-            format!("-host={address}"),
-            format!("-port={PORT}"),
-            // Requests are routed by host name: without this, only storage.googleapis.com's work.
-            format!("-public-host={address}:{PORT}"),
-            format!("-external-url=http://{address}:{PORT}"),
-            "-backend=filesystem".into(),
-            format!(
-                "-filesystem-root={}",
-                layout.state_file("gcs/data")?.display()
-            ),
-            format!("-data={}", seed.display()),
+            format!("-address={address}:{PORT}"),
+            format!("-root={}", root.display()),
+            format!("-bucket={BUCKET}"),
         ])
         .start(layout)?;
     wait::until("the GCS server listens", Duration::from_secs(30), || {

@@ -10,11 +10,9 @@ pub mod s3;
 use anyhow::Result;
 
 use crate::settings::Layout;
-use crate::tools;
 
 /// Starts all three, or whichever does not run.
 pub fn up(layout: &Layout) -> Result<()> {
-    tools::build(layout, &[tools::VERSITYGW, tools::FAKE_GCS_SERVER])?;
     s3::start(layout)?;
     gcs::start(layout)?;
     prometheus::start(layout)

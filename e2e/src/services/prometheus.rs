@@ -1,10 +1,9 @@
 //! A Prometheus that finds our pods by their labels, as one in a user's cluster would.
 
-use std::fs;
 use std::net::TcpStream;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::json;
 
 use crate::daemon::Daemon;
@@ -23,9 +22,8 @@ pub fn endpoint() -> Result<String> {
 
 pub(super) fn start(layout: &Layout) -> Result<()> {
     let address = service_address()?;
-    let path = layout.state_file("prometheus/prometheus.json")?;
     let config = serde_json::to_vec_pretty(&config(layout))?;
-    fs::write(&path, config).with_context(|| format!("writing {}", path.display()))?;
+    let path = layout.write_state_file("prometheus/prometheus.json", config)?;
     Daemon::new("prometheus", tools::PROMETHEUS.build(layout)?)
         .args([
             format!("--config.file={}", path.display()),

@@ -36,6 +36,7 @@ pub fn ca_certificate(layout: &Layout) -> PathBuf {
 
 pub(super) fn start(layout: &Layout) -> Result<()> {
     let address = service_address()?;
+    let gateway = tools::VERSITYGW.build(layout)?;
     let authority = Authority::open(&layout.state.join("s3/certificates"), "bakeoff-e2e-s3")?;
     let server = authority.issue(
         "server",
@@ -51,7 +52,7 @@ pub(super) fn start(layout: &Layout) -> Result<()> {
     fs::create_dir_all(data.join(BUCKET)).context("making the bucket")?;
     let metadata = layout.state.join("s3/metadata");
     fs::create_dir_all(&metadata)?;
-    Daemon::new("versitygw", tools::VERSITYGW.path(layout))
+    Daemon::new("versitygw", gateway)
         .args([
             format!("--port={address}:{PORT}"),
             format!("--access={ACCESS_KEY}"),

@@ -111,12 +111,13 @@ async fn a_service_reaches_its_pod() -> Result<()> {
     }
     with_namespace(async |namespace| {
         let serve =
-            "mkdir /tmp/www && echo hello >/tmp/www/index.html && httpd -f -p 8080 -h /tmp/www";
+            "mkdir -p /tmp/www && echo hello >/tmp/www/index.html && httpd -f -p 8080 -h /tmp/www";
         let ports = json!({"ports": [{"name": "web", "containerPort": 8080}]});
         namespace.apply(&pod("server", serve, &ports)?)?;
         namespace.kubectl(&["label", "pod", "server", "app=server"])?;
         namespace.kubectl(&["create", "service", "clusterip", "server", "--tcp=80:8080"])?;
-        let ask = "until wget -qO- -T 2 http://server | grep hello; do sleep 0.2; done";
+        // Without -T: this static busybox's wget crashes on it.
+        let ask = "until wget -qO- http://server | grep hello; do sleep 0.2; done";
         namespace.apply(&pod("client", ask, &json!({}))?)?;
         await_condition(
             namespace.api::<Pod>(),
@@ -137,10 +138,10 @@ async fn prometheus_finds_pods_by_label() -> Result<()> {
         return Ok(());
     }
     with_namespace(async |namespace| {
-        let serve =
-            "mkdir /tmp/www && echo 'answer 42' >/tmp/www/metrics && httpd -f -p 8080 -h /tmp/www";
+        let answer = r"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nanswer 42\n";
+        let serve = format!("while true; do printf '{answer}' | nc -l -p 8080; done");
         let ports = json!({"ports": [{"name": "metrics", "containerPort": 8080}]});
-        namespace.apply(&pod("scraped", serve, &ports)?)?;
+        namespace.apply(&pod("scraped", &serve, &ports)?)?;
         let query = format!("answer{{namespace=\"{}\",pod=\"scraped\"}}", namespace.name);
         let value = prometheus_value(&query, LIMIT).await?;
         ensure!(
@@ -175,11 +176,29 @@ async fn s3_keeps_objects_and_never_overwrites_one() -> Result<()> {
 }
 
 #[tokio::test]
-async fn gcs_keeps_objects() -> Result<()> {
+async fn gcs_keeps_objects_and_never_overwrites_one() -> Result<()> {
     if !has_cluster() {
         return Ok(());
     }
-    write_and_read(&gcs_bucket()?).await
+    let bucket = gcs_bucket()?;
+    write_and_read(&bucket).await?;
+    write_once(&bucket).await
+}
+
+async fn write_once(bucket: &dyn ObjectStore) -> Result<()> {
+    let key = Path::from("smoke/once.json");
+    let _ = bucket.delete(&key).await;
+    bucket
+        .put_opts(&key, "1".into(), PutMode::Create.into())
+        .await?;
+    let again = bucket
+        .put_opts(&key, "2".into(), PutMode::Create.into())
+        .await;
+    ensure!(
+        matches!(again, Err(object_store::Error::AlreadyExists { .. })),
+        "the second write answered {again:?}"
+    );
+    Ok(())
 }
 
 async fn write_and_read(bucket: &dyn ObjectStore) -> Result<()> {
@@ -188,6 +207,19 @@ async fn write_and_read(bucket: &dyn ObjectStore) -> Result<()> {
     bucket.put(&key, written.to_string().into()).await?;
     let read: Value = read_json(bucket, key.as_ref()).await?;
     ensure!(read == written, "read {read}");
+    // In parts, as large request logs are written.
+    let large = Path::from("smoke/large");
+    let mut parts = bucket.put_multipart(&large).await?;
+    for filling in [b'a', b'b'] {
+        parts.put_part(vec![filling; 5 << 20].into()).await?;
+    }
+    parts.complete().await?;
+    let read = bucket.get(&large).await?.bytes().await?;
+    ensure!(
+        read.len() == 10 << 20 && read.ends_with(b"b"),
+        "read {} bytes",
+        read.len()
+    );
     let listed = bucket
         .list_with_delimiter(Some(&Path::from("smoke/folder with space")))
         .await?;

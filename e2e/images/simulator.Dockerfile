@@ -1,0 +1,20 @@
+# Simulated engines that stand in for the real images with nothing but the image replaced: the
+# runner's binary under the names of the real entrypoints, which tell it what to be. One stage for
+# each engine, because each has an entrypoint of its own.
+ARG RUNNER
+FROM ${RUNNER} AS names
+USER 0:0
+COPY . /
+
+FROM names AS vllm
+ENTRYPOINT ["vllm", "serve"]
+
+FROM names AS tgi
+ENTRYPOINT ["text-generation-launcher"]
+
+FROM names AS llama-cpp
+ENTRYPOINT ["/app/llama-server"]
+
+# Triton's profiles name their command.
+FROM names AS triton
+ENTRYPOINT []
