@@ -22,7 +22,9 @@ pub enum Document {
 /// # Errors
 /// With every problem, each naming the field, the value and the remedy.
 pub fn read(yaml: &str) -> Result<Document, Vec<Problem>> {
-    let value: Value = serde_saphyr::from_str(yaml)
+    // YAML 1.2: `y` and `no` are words, not booleans.
+    let options = serde_saphyr::options! { strict_booleans: true };
+    let value: Value = serde_saphyr::from_str_with_options(yaml, options)
         .map_err(|error| vec![Problem::new("document", format!("is not YAML: {error}"))])?;
     let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default();
     let api_version = format!("{}/{}", crate::GROUP, crate::VERSION);

@@ -1,0 +1,193 @@
+//! Every field of the API does something: the table names each leaf of both CRDs, and a change of
+//! one shows in a manifest or a planned engine. Fields of the load and of the operator's decisions
+//! are shown by the tests of those crates, on the same table.
+
+#[path = "fields/table.rs"]
+mod table;
+
+use std::collections::BTreeSet;
+
+use bakeoff_crds::{
+    BenchmarkRun, EngineProfile,
+    manifests::{
+        MonitoringApi, engine_objects, holder_pod, pod_monitoring, preflight_job, reporter_job,
+        runner_job, turns,
+    },
+    plan::{Place, Plan, PlanSettings, resolve},
+    profile::ProfileSet,
+    summary::PreflightSummary,
+    validate::document::{Document, read, schema},
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use serde_json::{Value, json};
+use table::Field;
+
+/// Types of Kubernetes itself, each one field of ours.
+const FOREIGN: [&str; 3] = ["affinity", "tolerations", "resources"];
+
+fn leaves(schema: &Value, path: &str, found: &mut BTreeSet<String>) {
+    let name = path.rsplit('.').next().unwrap_or_default();
+    if !FOREIGN.contains(&name) {
+        let below = |schema: &Value, prefix: &str, found: &mut BTreeSet<String>| {
+            for (key, inner) in schema["properties"].as_object().unwrap() {
+                leaves(inner, &format!("{prefix}.{key}"), found);
+            }
+        };
+        if schema["properties"].is_object() {
+            return below(schema, path, found);
+        }
+        if schema["items"]["properties"].is_object() {
+            return below(&schema["items"], &format!("{path}[0]"), found);
+        }
+    }
+    found.insert(path.trim_start_matches("spec.").to_owned());
+}
+
+fn leaves_of(schema: &Value) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    leaves(&schema["properties"]["spec"], "spec", &mut found);
+    found
+}
+
+fn plan(document: &Value, place: Place, profiles: &ProfileSet) -> Result<Plan, String> {
+    let yaml = serde_json::to_string(document).unwrap();
+    let run = match read(&yaml) {
+        Ok(Document::BenchmarkRun(run)) => run,
+        Ok(Document::EngineProfile(_)) => panic!("not a run"),
+        Err(problems) => return Err(format!("{problems:?}")),
+    };
+    let settings = PlanSettings {
+        runner_image: "runner:test".into(),
+        place,
+    };
+    resolve(&run, profiles, &settings).map_err(|problems| problems.to_string())
+}
+
+/// What a plan makes of the spec, without the spec itself.
+fn effects(plan: &Plan) -> String {
+    let owner = OwnerReference::default();
+    let mut effects = vec![
+        json!(plan.engines),
+        json!(plan.stages),
+        json!(preflight_job(plan, &owner)),
+        json!(reporter_job(plan, &owner)),
+        json!(holder_pod(plan, &owner, "node")),
+    ];
+    for turn in turns(plan) {
+        if let Some(engine) = engine_objects(plan, &owner, turn, Some("node")) {
+            effects.extend([
+                json!(engine.files),
+                json!(engine.pod),
+                json!(engine.service),
+            ]);
+        }
+        effects.push(json!(pod_monitoring(
+            plan,
+            &owner,
+            turn,
+            MonitoringApi::GoogleManaged
+        )));
+        effects.push(json!(runner_job(
+            plan,
+            &owner,
+            turn,
+            &PreflightSummary::default()
+        )));
+    }
+    serde_json::to_string(&effects).unwrap()
+}
+
+#[test]
+fn the_tables_name_every_leaf() {
+    let named: BTreeSet<_> = table::benchmark_run()
+        .into_iter()
+        .map(|field| field.path)
+        .collect();
+    assert_eq!(leaves_of(&schema::<BenchmarkRun>()), named);
+    let named: BTreeSet<_> = profile_fields()
+        .into_iter()
+        .map(|field| field.path)
+        .collect();
+    assert_eq!(leaves_of(&schema::<EngineProfile>()), named);
+}
+
+#[test]
+fn every_field_has_somebody_to_show_its_effect() {
+    for field in table::benchmark_run() {
+        assert!(
+            ["crds", "runner", "operator"].contains(&field.by.as_str()),
+            "{}",
+            field.path
+        );
+    }
+}
+
+#[test]
+fn fields_of_a_run_reach_a_manifest_or_an_engine() {
+    let profiles = ProfileSet::builtin();
+    for field in table::benchmark_run()
+        .iter()
+        .filter(|field| field.by == "crds")
+    {
+        let plan = |value: &Value| plan(&table::document(field, value), Place::Cluster, &profiles);
+        if !field.refused.is_null() {
+            assert!(
+                plan(&field.refused).is_err(),
+                "{} is not refused",
+                field.path
+            );
+            continue;
+        }
+        let [a, b] = [&field.a, &field.b].map(|value| {
+            plan(value).unwrap_or_else(|error| panic!("{} = {value}: {error}", field.path))
+        });
+        assert_ne!(
+            effects(&a),
+            effects(&b),
+            "{} makes no difference",
+            field.path
+        );
+    }
+}
+
+#[test]
+fn fields_of_a_profile_reach_a_manifest_or_an_engine() {
+    let base: Value = serde_saphyr::from_str(include_str!("fields/profile.yaml")).unwrap();
+    let with_profile = |document: &Value| {
+        let yaml = serde_json::to_string(document).unwrap();
+        let Ok(Document::EngineProfile(profile)) = read(&yaml) else {
+            panic!("{:?}", read(&yaml))
+        };
+        let profiles = ProfileSet::builtin().with("own", profile.spec);
+        let field = Field {
+            path: "engines[0].profile".into(),
+            by: String::new(),
+            with: Value::Null,
+            a: Value::Null,
+            b: Value::Null,
+            refused: Value::Null,
+            local: false,
+        };
+        plan(
+            &table::document(&field, &json!("own")),
+            Place::Cluster,
+            &profiles,
+        )
+        .unwrap()
+    };
+    let before = effects(&with_profile(&base));
+    for field in profile_fields() {
+        let mut changed = base.clone();
+        table::set(&mut changed["spec"], &field.path, &field.b);
+        assert_ne!(
+            before,
+            effects(&with_profile(&changed)),
+            "{} makes no difference",
+            field.path
+        );
+    }
+}
+
+fn profile_fields() -> Vec<Field> {
+    serde_saphyr::from_str(include_str!("fields/engineprofile.yaml")).unwrap()
+}
