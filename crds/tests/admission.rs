@@ -3,6 +3,8 @@
 //!
 //! A bad file begins with `# error: TEXT`: what the error must say.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
+
 use std::{fs, path::Path};
 
 use bakeoff_crds::{

@@ -2,6 +2,8 @@
 //! one shows in a manifest or a planned engine. Fields of the load and of the operator's decisions
 //! are shown by the tests of those crates, on the same table.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
+
 #[path = "fields/table.rs"]
 mod table;
 

@@ -1,6 +1,8 @@
 //! Generated files are what the types say. `BAKEOFF_UPDATE=1 cargo test -p bakeoff-crds --test
 //! generated` writes them anew.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
+
 use std::{fs, path::Path};
 
 use bakeoff_crds::{BenchmarkRun, EngineProfile, plan::Plan, report::Report};

@@ -1,5 +1,7 @@
 //! Golden manifests: what a run puts into a cluster, object by object.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
+
 use std::{fs, path::Path};
 
 use bakeoff_crds::{
