@@ -363,3 +363,6 @@ pub fn last_lines(words: &str) -> String {
 fn seconds_between(earlier: Timestamp, later: Timestamp) -> i64 {
     later.as_second() - earlier.as_second()
 }
+
+#[cfg(test)]
+mod tests;

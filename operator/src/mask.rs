@@ -15,6 +15,8 @@ pub const MASK: &str = "***";
 /// Face, AWS, Google, OpenAI and NVIDIA keys, GitHub tokens, JSON web tokens, PEM private keys, and
 /// the query parameters of signed URLs.
 const SHAPES: &[(&str, &str)] = &[
+    // Colours of a terminal, which may stand in the middle of a secret.
+    (r"\x1b\[[0-9;?]*[A-Za-z]", ""),
     // To the end of the text where the END line was cut off.
     (
         r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)",
@@ -40,7 +42,7 @@ const SHAPES: &[(&str, &str)] = &[
     ),
     // NAME=value, "name": "value" and name: value, where the name says that it is secret.
     (
-        r#"(?i)([A-Za-z0-9_.-]*(secret|password|passwd|api[_-]?key|access[_-]?key|private[_-]?key|_token|authorization)[A-Za-z0-9_.-]*["']?\s*[=:]\s*["']?)[^\s"',}*][^\s"',}]{5,}"#,
+        r#"(?i)([A-Za-z0-9_.-]*((secret|password|passwd|api[_-]?key|access[_-]?key|private[_-]?key|authorization)[A-Za-z0-9_.-]*|_token)["']?\s*[=:]\s*["']?)[^\s"',}*][^\s"',}]{5,}"#,
         "${1}***",
     ),
 ];
@@ -89,8 +91,9 @@ mod tests {
             ),
             (
                 "Authorization: Bearer abc.def-ghi_jkl",
-                "Authorization: Bearer ***",
+                "Authorization: *** ***",
             ),
+            ("curl -H bearer abcdefghijkl", "curl -H bearer ***"),
             ("HF_TOKEN=notashapeweknow", "HF_TOKEN=***"),
             (
                 "GET https://user:pa55word@example.org/x",
@@ -116,8 +119,8 @@ mod tests {
                 "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1.50 GiB",
             ),
             (
-                "max_tokens: 1024, eos_token_id=2",
-                "max_tokens: 1024, eos_token_id=2",
+                "max_num_batched_tokens: 1048576, eos_token_id=2",
+                "max_num_batched_tokens: 1048576, eos_token_id=2",
             ),
             (
                 "couldn't find key token in Secret bench/hf",

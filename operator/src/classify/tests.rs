@@ -1,0 +1,273 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+/// A pod placed on a node 60 s ago, with this status.
+fn pod(status: Value) -> Pod {
+    let mut pod = json!({
+        "metadata": { "name": "p", "creationTimestamp": "2026-11-22T08:00:00Z" },
+        "spec": { "nodeName": "gpu-1", "containers": [{ "name": "engine" }] },
+        "status": status,
+    });
+    let conditions = pod["status"]
+        .as_object_mut()
+        .unwrap()
+        .entry("conditions")
+        .or_insert(json!([]));
+    conditions.as_array_mut().unwrap().push(json!({
+        "type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-11-22T08:00:00Z",
+    }));
+    serde_json::from_value(pod).unwrap()
+}
+
+fn container(state: Value) -> Value {
+    json!({ "containerStatuses": [{
+        "name": "engine", "image": "acme/engine:1", "imageID": "", "ready": false, "restartCount": 0,
+        "state": state,
+    }]})
+}
+
+fn waits(reason: &str, message: &str) -> Value {
+    container(json!({ "waiting": { "reason": reason, "message": message } }))
+}
+
+fn ended(code: i32, reason: &str, message: &str) -> Value {
+    container(json!({ "terminated": { "exitCode": code, "reason": reason, "message": message } }))
+}
+
+fn classified(status: Value, role: Role) -> Option<PodFailure> {
+    pod_failure(&pod(status), role, "2026-11-22T08:01:00Z".parse().unwrap())
+}
+
+#[test]
+fn failures_of_engines_have_their_names() {
+    for (status, reason, says) in [
+        // Taken away by the cluster.
+        (
+            json!({ "phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory." }),
+            "NodeLost",
+            "low on resource: memory",
+        ),
+        (
+            json!({ "phase": "Running", "conditions": [{ "type": "DisruptionTarget", "status": "True",
+                "reason": "PreemptionByScheduler", "message": "preempted by a more important pod" }] }),
+            "NodeLost",
+            "PreemptionByScheduler",
+        ),
+        (
+            json!({ "phase": "Failed", "reason": "Terminated", "message": "Pod was terminated in response to imminent node shutdown." }),
+            "NodeLost",
+            "imminent node shutdown",
+        ),
+        // Refused by the kubelet.
+        (
+            json!({ "phase": "Failed", "reason": "UnexpectedAdmissionError", "message": "Allocate failed due to no healthy devices present" }),
+            "Unschedulable",
+            "no healthy devices",
+        ),
+        (
+            json!({ "phase": "Failed", "reason": "OutOfnvidia.com/gpu", "message": "Node didn't have enough resource" }),
+            "Unschedulable",
+            "OutOfnvidia.com/gpu",
+        ),
+        // Cannot start.
+        (
+            waits("CreateContainerConfigError", "secret \"hf\" not found"),
+            "SecretNotFound",
+            "secret \"hf\" not found",
+        ),
+        (
+            waits(
+                "CreateContainerConfigError",
+                "couldn't find key token in Secret bench/hf",
+            ),
+            "SecretNotFound",
+            "key token",
+        ),
+        (
+            waits("CreateContainerConfigError", "configmap \"ca\" not found"),
+            "ConfigMapNotFound",
+            "\"ca\"",
+        ),
+        (
+            waits(
+                "CreateContainerConfigError",
+                "container has runAsNonRoot and image will run as root",
+            ),
+            "ContainerConfigError",
+            "run as root",
+        ),
+        (
+            waits(
+                "RunContainerError",
+                "exec: \"vllm\": executable file not found in $PATH",
+            ),
+            "ContainerConfigError",
+            "executable file not found",
+        ),
+        // Images.
+        (
+            waits(
+                "ErrImagePull",
+                "rpc error: code = NotFound desc = failed to pull and unpack image: not found",
+            ),
+            "ImagePullFailed",
+            "acme/engine:1",
+        ),
+        (
+            waits(
+                "ImagePullBackOff",
+                "Back-off pulling image: ErrImagePull: pull access denied, repository does not exist",
+            ),
+            "ImagePullFailed",
+            "imagePullSecrets",
+        ),
+        (
+            waits(
+                "ErrImagePull",
+                "dial tcp: lookup registry.invalid on 10.96.0.10:53: no such host",
+            ),
+            "ImagePullFailed",
+            "registry.invalid",
+        ),
+        (
+            waits("InvalidImageName", "couldn't parse image reference"),
+            "ImagePullFailed",
+            "parse",
+        ),
+        (
+            waits("ErrImageNeverPull", "not present with pull policy of Never"),
+            "ImagePullFailed",
+            "Never",
+        ),
+        // Ended.
+        (
+            ended(137, "OOMKilled", ""),
+            "EngineOOMKilled",
+            "hardware.resources.limits.memory",
+        ),
+        (
+            ended(1, "Error", "x\ntorch.OutOfMemoryError: CUDA out of memory."),
+            "CudaOutOfMemory",
+            "tuning.maxBatchSize",
+        ),
+        (
+            ended(1, "Error", "ggml_cuda: cudaMalloc failed: out of memory"),
+            "CudaOutOfMemory",
+            "cudaMalloc",
+        ),
+        (
+            ended(
+                1,
+                "Error",
+                "ValueError: No available memory for the cache blocks.",
+            ),
+            "CudaOutOfMemory",
+            "cache blocks",
+        ),
+        (
+            ended(
+                1,
+                "Error",
+                "huggingface_hub.errors.GatedRepoError: 403 Client Error.",
+            ),
+            "ModelAccessDenied",
+            "licence",
+        ),
+        (
+            ended(
+                1,
+                "Error",
+                "HTTP status client error (401 Unauthorized) for url (https://huggingface.co/api/models/m)",
+            ),
+            "ModelAccessDenied",
+            "tokenSecretRef",
+        ),
+        (
+            ended(2, "Error", "error: unrecognized arguments: --dtpye"),
+            "EngineCrashed",
+            "(exit code 2):\nerror: unrecognized",
+        ),
+        // A server that ends well has ended all the same.
+        (ended(0, "Completed", ""), "EngineCrashed", "(exit code 0)"),
+        (
+            json!({ "phase": "Failed", "message": "no word" }),
+            "EngineCrashed",
+            "no word",
+        ),
+    ] {
+        let failure = classified(status.clone(), Role::Engine)
+            .unwrap_or_else(|| panic!("no failure: {status}"));
+        assert_eq!(failure.reason, reason, "{status}");
+        assert!(
+            failure.message.contains(says),
+            "{says:?} in {:?}",
+            failure.message
+        );
+    }
+}
+
+#[test]
+fn our_own_pods_are_named_as_such() {
+    for (status, reason) in [
+        (ended(137, "OOMKilled", ""), "RunnerOOMKilled"),
+        (
+            ended(101, "Error", "thread 'main' panicked"),
+            "RunnerCrashed",
+        ),
+        // Words of an engine in a runner's log are not the runner's trouble.
+        (ended(1, "Error", "CUDA out of memory"), "RunnerCrashed"),
+    ] {
+        let failure = classified(status.clone(), Role::Runner).unwrap();
+        assert_eq!(failure.reason, reason, "{status}");
+    }
+    assert_eq!(classified(ended(0, "Completed", ""), Role::Runner), None);
+}
+
+#[test]
+fn what_may_still_come_right_is_no_failure() {
+    for status in [
+        json!({}),
+        json!({ "phase": "Pending" }),
+        waits("ContainerCreating", ""),
+        waits("PodInitializing", ""),
+        waits("ErrImagePull", "dial tcp 10.0.0.1:443: i/o timeout"),
+        waits(
+            "ImagePullBackOff",
+            "Back-off pulling image: ErrImagePull: 503 Service Unavailable",
+        ),
+        container(json!({ "running": {} })),
+        json!({ "initContainerStatuses": [{ "name": "fetch", "image": "i", "imageID": "", "ready": true,
+            "restartCount": 0, "state": { "terminated": { "exitCode": 0, "reason": "Completed" } } }] }),
+    ] {
+        assert_eq!(classified(status.clone(), Role::Engine), None, "{status}");
+    }
+}
+
+#[test]
+fn a_crash_loop_is_named_by_its_last_end() {
+    let status = json!({ "containerStatuses": [{
+        "name": "engine", "image": "i", "imageID": "", "ready": false, "restartCount": 4,
+        "state": { "waiting": { "reason": "CrashLoopBackOff", "message": "back-off 5m0s" } },
+        "lastState": { "terminated": { "exitCode": 137, "reason": "OOMKilled" } },
+    }]});
+    let failure = classified(status, Role::Engine).unwrap();
+    assert_eq!(
+        (failure.reason, failure.exit_code),
+        ("EngineOOMKilled", Some(137))
+    );
+}
+
+#[test]
+fn evidence_is_short_clean_and_masked() {
+    let long: String = (0..100).map(|line| format!("line {line}\n")).collect();
+    let kept = last_lines(&long);
+    assert_eq!(kept.lines().count(), EVIDENCE_LINES);
+    assert!(kept.ends_with("line 99"));
+    let wide = "ü".repeat(5000);
+    assert!(last_lines(&wide).len() <= EVIDENCE_BYTES);
+    assert_eq!(
+        last_lines("\u{1b}[31mred\u{1b}[0m\n\n  \ntoken hf_abcdefghijklmnopqrstuvwxyz\n"),
+        "red\ntoken ***"
+    );
+}

@@ -1,0 +1,125 @@
+//! Deadlines, and that the operator wakes in time for them.
+
+use std::time::Duration;
+
+use bakeoff_crds::run::status::{EnginePhase, condition};
+use bakeoff_operator::{
+    decide::{APPLY_FAILED, has_ended},
+    pod,
+    status::conditions,
+};
+
+use crate::world::World;
+
+#[test]
+fn the_whole_run_ends_in_time_with_a_report_of_what_is_there() {
+    let mut world = World::two_by_two();
+    world.run.spec.policy.timeouts.total = "1h".parse().unwrap();
+    world.play_until(|world| {
+        world.status().turns.len() == 2 && world.status().turns[1].phase == EnginePhase::Measuring
+    });
+    world.pass(3600);
+    world.play_until(|world| has_ended(world.status()));
+    let turns: Vec<_> = world
+        .status()
+        .turns
+        .iter()
+        .map(|turn| (turn.phase, turn.reason.as_deref()))
+        .collect();
+    assert_eq!(
+        turns,
+        [
+            (EnginePhase::Succeeded, None),
+            (EnginePhase::Failed, Some("DeadlineExceeded")),
+            (EnginePhase::Skipped, Some("DeadlineExceeded")),
+            (EnginePhase::Skipped, Some("DeadlineExceeded")),
+        ]
+    );
+    assert_eq!(world.reason(condition::COMPLETE), "PartialFailure");
+    world.reap();
+    world.settle();
+    assert!(world.engines().is_empty());
+}
+
+#[test]
+fn a_pod_that_will_not_go_does_not_hold_the_run_past_its_deadline() {
+    let mut world = World::two_by_two();
+    world.play_until(|world| {
+        world
+            .status()
+            .turns
+            .first()
+            .is_some_and(|turn| turn.phase == EnginePhase::Freeing)
+    });
+    world.pass(3600);
+    world.settle();
+    assert_eq!(
+        world.status().turns[0].phase,
+        EnginePhase::Freeing,
+        "engines must not overlap"
+    );
+    world.pass(24 * 3600);
+    world.settle();
+    assert_eq!(world.status().turns[0].phase, EnginePhase::Succeeded);
+    assert_eq!(world.status().turns[1].phase, EnginePhase::Skipped);
+}
+
+#[test]
+fn the_preflight_has_a_deadline_too() {
+    let mut world = World::two_by_two();
+    world.settle();
+    world.pass(25 * 3600);
+    world.settle();
+    assert_eq!(world.reason(condition::FAILED), "DeadlineExceeded");
+}
+
+#[test]
+fn the_operator_wakes_for_the_next_deadline() {
+    let mut world = World::two_by_two();
+    world.run.spec.policy.timeouts.scheduling = "7s".parse().unwrap();
+    world.play_until(|world| !world.engines().is_empty());
+    let created = pod::created_at(world.engine()).unwrap();
+    let decision = world.step();
+    let left = 7 - (world.now.as_second() - created.as_second());
+    assert_eq!(
+        decision.requeue,
+        Some(Duration::from_secs(left.try_into().unwrap()))
+    );
+    world.pass(8);
+    world.settle();
+    assert_eq!(
+        world.status().turns[0].reason.as_deref(),
+        Some("Unschedulable")
+    );
+}
+
+#[test]
+fn a_pod_that_cannot_be_made_fails_its_turn_in_time() {
+    let mut world = World::two_by_two();
+    world.play_until(|world| world.status().turns.len() == 1);
+    // What the driver writes while the API server refuses the pod.
+    world
+        .observed
+        .pods
+        .retain(|found| pod::label(found, "bakeoff.dev/component") != Some("engine"));
+    let now = world.now;
+    let status = world.run.status.as_mut().unwrap();
+    status.turns[0].pod_uid = None;
+    let refusal = "cannot make Pod x: exceeded quota: gpus; trying again";
+    conditions::set(
+        &mut status.conditions,
+        condition::PROGRESSING,
+        true,
+        APPLY_FAILED,
+        refusal,
+        now,
+    );
+    world.pass(1800);
+    world.step();
+    let turn = &world.status().turns[0];
+    assert_eq!(turn.reason.as_deref(), Some("Unschedulable"));
+    assert!(
+        turn.message.as_deref().unwrap().contains("exceeded quota"),
+        "{turn:?}"
+    );
+}

@@ -1,0 +1,290 @@
+//! Reconcile against a scripted API server: exactly these calls, in this order.
+
+use std::time::Duration;
+
+use axum::http::{Request, Response};
+use bakeoff_crds::{
+    plan::{Place, PlanSettings},
+    run::status::condition,
+};
+use bakeoff_operator::{
+    apply::Writer,
+    controller::{Context, reconcile},
+    observe::Observer,
+    progress::ProgressReader,
+};
+use kube::{Client, client::Body, runtime::controller::Action};
+use serde_json::{Value, json};
+use tower_test::mock;
+
+use crate::world::World;
+
+const RUN: &str = "/apis/bakeoff.dev/v1alpha1/namespaces/bench/benchmarkruns/duel";
+const PLAN: &str = "/api/v1/namespaces/bench/configmaps/duel-plan-0f1e2";
+const PODS: &str = "/api/v1/namespaces/bench/pods";
+const JOBS: &str = "/apis/batch/v1/namespaces/bench/jobs";
+const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/bench/events";
+
+/// One call that must come, and its answer.
+struct Call {
+    method: &'static str,
+    path: String,
+    status: u16,
+    answer: Value,
+}
+
+fn call(method: &'static str, path: &str, answer: Value) -> Call {
+    Call {
+        method,
+        path: path.to_owned(),
+        status: 200,
+        answer,
+    }
+}
+
+fn failing(method: &'static str, path: &str, status: u16, reason: &str, message: &str) -> Call {
+    Call {
+        status,
+        answer: json!({
+            "kind": "Status", "apiVersion": "v1", "status": "Failure",
+            "code": status, "reason": reason, "message": message, "metadata": {},
+        }),
+        ..call(method, path, Value::Null)
+    }
+}
+
+fn not_found(path: &str) -> Call {
+    failing("GET", path, 404, "NotFound", "not found")
+}
+
+fn empty(path: &str) -> Call {
+    call("GET", path, json!({ "metadata": {}, "items": [] }))
+}
+
+/// Reconciles once against the script; gives the result and the bodies of all calls. Fails when a
+/// call is missing, extra or out of order.
+async fn against(script: Vec<Call>) -> (Result<Action, String>, Vec<Value>) {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let (service, mut handle) = mock::pair::<Request<Body>, Response<Body>>();
+    let server = tokio::spawn(async move {
+        let mut bodies = Vec::new();
+        for expected in script {
+            let (request, answer) = handle
+                .next_request()
+                .await
+                .unwrap_or_else(|| panic!("never called: {} {}", expected.method, expected.path));
+            let seen = format!("{} {}", request.method(), request.uri().path());
+            assert_eq!(seen, format!("{} {}", expected.method, expected.path));
+            let body = request.into_body().collect_bytes().await.unwrap();
+            bodies.push(serde_json::from_slice(&body).unwrap_or(Value::Null));
+            let response = Response::builder()
+                .status(expected.status)
+                .body(Body::from(serde_json::to_vec(&expected.answer).unwrap()));
+            answer.send_response(response.unwrap());
+        }
+        let extra = handle.next_request().await;
+        if let Some((request, _)) = extra {
+            panic!("not expected: {} {}", request.method(), request.uri());
+        }
+        bodies
+    });
+    let client = Client::new(service, "default");
+    let context = Context {
+        observer: Observer::new(client.clone(), ProgressReader::new().unwrap()),
+        writer: Writer::new(client, None),
+        settings: PlanSettings {
+            runner_image: "registry.test/bakeoff:1".into(),
+            place: Place::Cluster,
+        },
+        health: Default::default(),
+        backoff: Default::default(),
+    };
+    let result = reconcile(&context, "bench", "duel")
+        .await
+        .map_err(|error| error.to_string());
+    // The last handle on the client goes, and with it the server's stream of calls ends.
+    drop(context);
+    let bodies = tokio::time::timeout(Duration::from_secs(10), server)
+        .await
+        .expect("a call is missing")
+        .unwrap();
+    (result, bodies)
+}
+
+fn as_json(value: &impl serde::Serialize) -> Value {
+    serde_json::to_value(value).unwrap()
+}
+
+#[tokio::test]
+async fn a_fresh_run_is_planned_and_says_so() {
+    let run = as_json(&World::two_by_two().run);
+    let (result, bodies) = against(vec![
+        call("GET", RUN, run.clone()),
+        not_found(PLAN),
+        empty("/apis/bakeoff.dev/v1alpha1/engineprofiles"),
+        empty(PODS),
+        empty(JOBS),
+        call(
+            "PATCH",
+            PLAN,
+            json!({ "metadata": { "name": "duel-plan-0f1e2" } }),
+        ),
+        call("PATCH", &format!("{RUN}/status"), run),
+        call("POST", EVENTS, json!({})),
+    ])
+    .await;
+    assert_eq!(result, Ok(Action::requeue(Duration::from_secs(10))));
+    let config_map = &bodies[5];
+    assert_eq!(config_map["immutable"], true);
+    assert_eq!(
+        config_map["metadata"]["ownerReferences"][0]["kind"],
+        "BenchmarkRun"
+    );
+    let status = &bodies[6];
+    assert_eq!(
+        status["metadata"]["uid"],
+        "0f1e2d3c-aaaa-bbbb-cccc-000000000001"
+    );
+    assert_eq!(status["status"]["conditions"][0]["type"], "Accepted");
+    assert_eq!(bodies[7]["reason"], "Accepted");
+}
+
+#[tokio::test]
+async fn nothing_is_written_when_nothing_changed() {
+    let mut world = World::two_by_two();
+    world.settle();
+    let (result, _) = against(vec![
+        call("GET", RUN, as_json(&world.run)),
+        call("GET", PLAN, plan_config_map(&world)),
+        call("GET", "/apis", json!({ "groups": [] })),
+        call(
+            "GET",
+            PODS,
+            json!({ "metadata": {}, "items": world.observed.pods }),
+        ),
+        call(
+            "GET",
+            JOBS,
+            json!({ "metadata": {}, "items": world.observed.jobs }),
+        ),
+    ])
+    .await;
+    assert_eq!(result, Ok(Action::requeue(Duration::from_secs(10))));
+}
+
+#[tokio::test]
+async fn a_refused_object_is_told_in_the_status_and_tried_again() {
+    let mut world = World::two_by_two();
+    world.step();
+    let refusal = "exceeded quota: count/jobs.batch";
+    let (result, bodies) = against(vec![
+        call("GET", RUN, as_json(&world.run)),
+        call("GET", PLAN, plan_config_map(&world)),
+        call("GET", "/apis", json!({ "groups": [] })),
+        empty(PODS),
+        empty(JOBS),
+        failing(
+            "PATCH",
+            &format!("{JOBS}/duel-preflight-0f1e2"),
+            403,
+            "Forbidden",
+            refusal,
+        ),
+        call("PATCH", &format!("{RUN}/status"), as_json(&world.run)),
+    ])
+    .await;
+    assert!(result.unwrap_err().contains(refusal));
+    let conditions = bodies[6]["status"]["conditions"].as_array().unwrap();
+    let progressing = conditions
+        .iter()
+        .find(|found| found["type"] == condition::PROGRESSING)
+        .unwrap();
+    assert_eq!(progressing["reason"], "ApplyFailed");
+    assert!(progressing["message"].as_str().unwrap().contains(refusal));
+    assert_eq!(
+        bodies[6]["status"]["phase"], "Pending",
+        "it did not get further"
+    );
+}
+
+#[tokio::test]
+async fn an_event_that_cannot_be_published_stops_nothing() {
+    let run = as_json(&World::two_by_two().run);
+    let (result, _) = against(vec![
+        call("GET", RUN, run.clone()),
+        not_found(PLAN),
+        // Without the right to read EngineProfiles, the built-in ones serve.
+        failing(
+            "GET",
+            "/apis/bakeoff.dev/v1alpha1/engineprofiles",
+            403,
+            "Forbidden",
+            "no",
+        ),
+        empty(PODS),
+        empty(JOBS),
+        call(
+            "PATCH",
+            PLAN,
+            json!({ "metadata": { "name": "duel-plan-0f1e2" } }),
+        ),
+        call("PATCH", &format!("{RUN}/status"), run),
+        failing("POST", EVENTS, 403, "Forbidden", "no events here"),
+    ])
+    .await;
+    assert!(result.is_ok(), "{result:?}");
+}
+
+#[tokio::test]
+async fn deletes_name_the_object_that_was_seen() {
+    let mut world = World::two_by_two();
+    world.play_until(|world| {
+        world
+            .observed
+            .pods
+            .iter()
+            .any(|pod| pod.spec.as_ref().unwrap().node_name.is_some())
+    });
+    world.edit(|run| run.spec.suspend = true);
+    let job = world.preflight();
+    let uid = world.observed.job(&job).unwrap().metadata.uid.clone();
+    let (result, bodies) = against(vec![
+        call("GET", RUN, as_json(&world.run)),
+        call("GET", PLAN, plan_config_map(&world)),
+        call("GET", "/apis", json!({ "groups": [] })),
+        // Without an address, no progress is asked for.
+        empty(PODS),
+        call(
+            "GET",
+            JOBS,
+            json!({ "metadata": {}, "items": world.observed.jobs }),
+        ),
+        // Gone already, or replaced: both count as deleted.
+        failing(
+            "DELETE",
+            &format!("{JOBS}/{job}"),
+            409,
+            "Conflict",
+            "uid differs",
+        ),
+        call("PATCH", &format!("{RUN}/status"), as_json(&world.run)),
+        call("POST", EVENTS, json!({})),
+    ])
+    .await;
+    assert_eq!(result, Ok(Action::await_change()));
+    assert_eq!(bodies[5]["preconditions"]["uid"], json!(uid));
+    assert_eq!(bodies[5]["propagationPolicy"], "Background");
+}
+
+#[tokio::test]
+async fn a_run_that_is_gone_is_no_error() {
+    let (result, _) = against(vec![not_found(RUN)]).await;
+    assert_eq!(result, Ok(Action::await_change()));
+}
+
+fn plan_config_map(world: &World) -> Value {
+    json!({
+        "metadata": { "name": "duel-plan-0f1e2" },
+        "data": { "plan.json": serde_json::to_string(world.plan()).unwrap() },
+    })
+}

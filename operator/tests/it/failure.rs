@@ -1,0 +1,306 @@
+//! Engines, runners, preflights and reporters that fail, each named as such.
+
+use bakeoff_crds::{
+    manifests::names,
+    run::{
+        OnEngineFailure,
+        status::{EnginePhase, RunPhase, VerdictStatus, condition},
+    },
+    summary::{Failure, Termination},
+};
+use bakeoff_operator::pod;
+
+use crate::world::{Fault, World, runner_words, schedule, terminated, waiting};
+
+/// Plays, with time passing fast enough for every deadline of a step (30 min).
+fn play_with_deadlines(world: &mut World) {
+    for _ in 0..40 {
+        world.settle();
+        if bakeoff_operator::decide::has_ended(world.status()) {
+            return;
+        }
+        world.cluster_acts();
+        world.settle();
+        world.pass(600);
+    }
+    panic!("no end: {:#?}", world.status());
+}
+
+#[test]
+fn a_failing_engine_is_named_and_the_others_are_measured() {
+    for (fault, reason, says) in [
+        (Fault::ImagePull, "ImagePullFailed", "imagePullSecrets"),
+        (
+            Fault::MissingSecret,
+            "SecretNotFound",
+            "key token in Secret bench/hf",
+        ),
+        (Fault::CrashAtStart, "EngineCrashed", "ValueError: bad flag"),
+        (
+            Fault::CudaOutOfMemory,
+            "CudaOutOfMemory",
+            "Tried to allocate 2 GiB",
+        ),
+        (
+            Fault::NeverScheduled,
+            "Unschedulable",
+            "Insufficient nvidia.com/gpu",
+        ),
+        (
+            Fault::NeverReady,
+            "ReadinessTimeout",
+            "policy.timeouts.ready",
+        ),
+        (Fault::OomUnderLoad, "EngineOOMKilled", "hardware.resources"),
+        (
+            Fault::RestartUnderLoad,
+            "EngineRestarted",
+            "1 times under load",
+        ),
+        (Fault::ReplacedUnderLoad, "EngineRestarted", "replaced"),
+        (Fault::DeletedUnderLoad, "EngineRestarted", "gone"),
+        (
+            Fault::NodeLostUnderLoad,
+            "NodeLost",
+            "DeletionByTaintManager",
+        ),
+        (Fault::RunnerCrash, "RunnerOOMKilled", "runner.resources"),
+        (
+            Fault::RunnerReports,
+            "WrongModelServed",
+            "it serves other/model",
+        ),
+    ] {
+        let mut world = World::two_by_two().with_fault("alpha", 1, fault);
+        play_with_deadlines(&mut world);
+        assert_eq!(
+            world.reason(condition::COMPLETE),
+            "PartialFailure",
+            "{fault:?}"
+        );
+        let status = world.status();
+        let turn = &status.turns[0];
+        assert_eq!(turn.phase, EnginePhase::Failed, "{fault:?}");
+        assert_eq!(
+            turn.reason.as_deref(),
+            Some(reason),
+            "{fault:?}: {:?}",
+            turn.message
+        );
+        let message = turn.message.as_deref().unwrap();
+        assert!(message.contains(says), "{fault:?}: {message}");
+        assert!(turn.end_time.is_some());
+        let rest: Vec<_> = status.turns[1..].iter().map(|turn| turn.phase).collect();
+        assert_eq!(rest, [EnginePhase::Succeeded; 3], "{fault:?}");
+        let engine = &status.engines[0];
+        assert_eq!(
+            (engine.phase, engine.reason.as_deref()),
+            (EnginePhase::Failed, Some(reason))
+        );
+        let warnings = world.notices.iter().filter(|notice| notice.is_warning);
+        let warnings: Vec<&str> = warnings.map(|notice| notice.reason.as_str()).collect();
+        assert_eq!(warnings, [reason, "PartialFailure"], "{fault:?}");
+    }
+}
+
+#[test]
+fn abort_leaves_out_the_rest_and_still_reports() {
+    let mut world = World::two_by_two().with_fault("alpha", 1, Fault::CrashAtStart);
+    world.run.spec.policy.on_engine_failure = OnEngineFailure::Abort;
+    world.play();
+    let phases: Vec<_> = world.status().turns.iter().map(|turn| turn.phase).collect();
+    assert_eq!(
+        phases,
+        [
+            EnginePhase::Failed,
+            EnginePhase::Skipped,
+            EnginePhase::Skipped,
+            EnginePhase::Skipped
+        ]
+    );
+    assert_eq!(world.status().turns[1].reason.as_deref(), Some("Aborted"));
+    assert_eq!(
+        world.reason(condition::COMPLETE),
+        "InvalidResult",
+        "nothing was measured"
+    );
+    assert!(
+        world
+            .condition(condition::COMPLETE)
+            .unwrap()
+            .message
+            .starts_with("0 of 4")
+    );
+}
+
+#[test]
+fn an_invalid_verdict_is_no_success() {
+    let mut world = World::two_by_two();
+    world.verdict = VerdictStatus::Invalid;
+    world.play();
+    assert_eq!(world.reason(condition::COMPLETE), "InvalidResult");
+    assert_eq!(world.status().verdict, Some(VerdictStatus::Invalid));
+}
+
+#[test]
+fn exit_code_and_evidence_are_kept_and_masked() {
+    let mut world = World::two_by_two();
+    world.play_until(|world| !world.engines().is_empty());
+    let (name, now) = (pod::name(world.engine()).to_owned(), world.now);
+    schedule(world.pod_mut(&name), "gpu-1", now);
+    terminated(
+        world.pod_mut(&name),
+        3,
+        "Error",
+        "loading\nHF_TOKEN=hf_abcdefghijklmnopqrstuvwxyz refused\ngave up",
+        now,
+    );
+    world.settle();
+    let turn = &world.status().turns[0];
+    assert_eq!(turn.exit_code, Some(3));
+    let message = turn.message.as_deref().unwrap();
+    assert!(message.ends_with("gave up"), "{message}");
+    assert!(!message.contains("hf_abc"), "{message}");
+}
+
+#[test]
+fn an_engine_that_ends_after_its_load_does_no_harm() {
+    for (verdict, phase) in [
+        (VerdictStatus::Valid, EnginePhase::Succeeded),
+        (VerdictStatus::Suspect, EnginePhase::Succeeded),
+        // Bad figures are explained by the engine's end.
+        (VerdictStatus::Invalid, EnginePhase::Failed),
+    ] {
+        let mut world = World::two_by_two();
+        world.play_until(|world| {
+            world
+                .status()
+                .engines
+                .first()
+                .is_some_and(|engine| engine.phase == EnginePhase::Measuring)
+        });
+        let runner = names::runner(
+            world.plan(),
+            bakeoff_crds::manifests::turns(world.plan())[0],
+        );
+        world.cluster_acts_on_runner_start();
+        world.end_job(&runner, Ok(runner_words(verdict)));
+        let (name, now) = (pod::name(world.engine()).to_owned(), world.now);
+        terminated(world.pod_mut(&name), 1, "Error", "", now);
+        world.play_until(|world| world.status().turns[0].end_time.is_some());
+        let turn = &world.status().turns[0];
+        assert_eq!(turn.phase, phase, "{verdict:?}");
+        assert!(turn.summary.is_some(), "counts are kept either way");
+    }
+}
+
+#[test]
+fn a_failing_preflight_ends_the_run_before_any_engine() {
+    type Break = fn(&mut World, &str);
+    let cases: [(&str, Break, &str); 5] = [
+        (
+            "BucketNotWritable",
+            |world, job| {
+                let words = Termination {
+                    failure: Some(Failure {
+                        reason: "BucketNotWritable".into(),
+                        message: "403 on s3://results".into(),
+                    }),
+                    ..Termination::default()
+                };
+                world.end_job(job, Err((1, "Error".into(), Some(words))));
+            },
+            "403 on s3://results",
+        ),
+        (
+            "SecretNotFound",
+            |world, job| {
+                let name = format!("{job}-0-abcde");
+                waiting(
+                    world.pod_mut(&name),
+                    "CreateContainerConfigError",
+                    "secret \"hf\" not found",
+                );
+            },
+            "secret \"hf\" not found",
+        ),
+        (
+            "ConfigMapNotFound",
+            |world, job| {
+                let name = format!("{job}-0-abcde");
+                let message = "couldn't find key ca.pem in ConfigMap bench/ca";
+                waiting(world.pod_mut(&name), "CreateContainerConfigError", message);
+            },
+            "ca.pem",
+        ),
+        (
+            "ImagePullFailed",
+            |world, job| {
+                let name = format!("{job}-0-abcde");
+                waiting(
+                    world.pod_mut(&name),
+                    "InvalidImageName",
+                    "invalid reference format",
+                );
+            },
+            "registry.test/bakeoff:1",
+        ),
+        (
+            "DeadlineExceeded",
+            |world, job| world.set_job_condition(job, "Failed", "DeadlineExceeded"),
+            "policy.timeouts",
+        ),
+    ];
+    for (reason, break_it, says) in cases {
+        let mut world = World::two_by_two();
+        world.settle();
+        let job = world.preflight();
+        break_it(&mut world, &job);
+        world.settle();
+        assert_eq!(world.reason(condition::FAILED), reason);
+        let failed = world.condition(condition::FAILED).unwrap();
+        assert!(failed.message.contains(says), "{}", failed.message);
+        let preflight = world.condition(condition::PREFLIGHT_PASSED).unwrap();
+        assert_eq!(
+            (preflight.status.as_str(), preflight.reason.as_str()),
+            ("False", reason)
+        );
+        assert_eq!(world.status().phase, RunPhase::Failed);
+        assert!(world.engines().is_empty());
+        // A pod that waits for what will never come is not left behind.
+        world.reap();
+        let job_waits = world
+            .observed
+            .jobs
+            .iter()
+            .any(bakeoff_operator::job::is_unfinished);
+        assert!(!job_waits, "{reason}");
+    }
+}
+
+#[test]
+fn a_passing_fault_of_the_registry_is_waited_out() {
+    let mut world = World::two_by_two();
+    world.settle();
+    let (name, now) = (format!("{}-0-abcde", world.preflight()), world.now);
+    schedule(world.pod_mut(&name), "cpu-1", now);
+    let message = "rpc error: dial tcp 10.1.2.3:443: i/o timeout";
+    waiting(world.pod_mut(&name), "ErrImagePull", message);
+    world.settle();
+    assert_eq!(world.reason(condition::PROGRESSING), "Preflight");
+    world.pass(200);
+    world.settle();
+    assert_eq!(world.reason(condition::FAILED), "ImagePullFailed");
+}
+
+#[test]
+fn a_failing_reporter_fails_the_run_and_keeps_the_turns() {
+    let mut world = World::two_by_two();
+    world.play_until(|world| world.status().phase == RunPhase::Reporting);
+    let job = names::reporter(&world.plan().run);
+    world.set_job_condition(&job, "Failed", "DeadlineExceeded");
+    world.settle();
+    assert_eq!(world.reason(condition::FAILED), "UploadFailed");
+    assert!(world.condition(condition::COMPLETE).is_none());
+    assert_eq!(world.status().turns.len(), 4);
+}

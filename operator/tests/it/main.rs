@@ -1,0 +1,13 @@
+//! The controller's decisions, walked through whole runs without a cluster.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod acceptance;
+mod cleanup;
+mod deadlines;
+mod driver;
+mod failure;
+mod invariants;
+mod lifecycle;
+mod suspension;
+mod world;
