@@ -454,7 +454,7 @@ impl World {
                     "couldn't find key token in Secret bench/hf",
                 ),
                 Some(Fault::CrashAtStart) => {
-                    terminated(found, 1, "Error", "ValueError: bad flag", now)
+                    terminated(found, 1, "Error", "ValueError: bad flag", now);
                 }
                 Some(Fault::CudaOutOfMemory) => terminated(
                     found,
