@@ -1,1 +1,166 @@
 //! Sends requests by a schedule and keeps what became of each.
+//!
+//! One event loop per thread ([`reactor`]) owns its connections. What has come is read and stamped
+//! first, for every socket that has something; only then are frames parsed and the next requests
+//! sent. Bodies are serialised and connections opened before the schedule begins.
+
+mod control;
+mod exchange;
+mod intake;
+mod pool;
+mod reactor;
+mod timer;
+pub mod vitals;
+
+use std::{
+    fs::File,
+    sync::{Arc, Barrier},
+};
+
+use bakeoff_crds::plan::{Load, StageEnd};
+use rustls::ClientConfig;
+
+pub use control::{Control, Cut};
+pub use exchange::SpooledText;
+
+use crate::{
+    clock::{self, Nanos},
+    protocol::Codec,
+    record::Record,
+    stats::Gaps,
+    wire::target::Target,
+};
+
+/// One stage, ready to be driven.
+pub struct StageInput {
+    /// Where requests go.
+    pub target: Target,
+    /// TLS settings; used where the target speaks TLS.
+    pub tls: Option<Arc<ClientConfig>>,
+    /// Reads the answers.
+    pub codec: Arc<Codec>,
+    /// Whole requests as they go onto the socket, one per prompt.
+    pub requests: Arc<[Arc<[u8]>]>,
+    /// Which of them is sent first; the rest follow in turn.
+    pub first_request: u64,
+    /// The load.
+    pub load: Load,
+    /// When it ends.
+    pub end: StageEnd,
+    /// Seed of the arrival times.
+    pub seed: u64,
+    /// Longest wait for one answer.
+    pub request_timeout: Nanos,
+    /// Longest time for the whole stage; what is not done by then is cut.
+    pub deadline: Option<Nanos>,
+    /// Event loops.
+    pub threads: usize,
+    /// Whether the answers' text is kept on disk, for the tokenizer.
+    pub keep_text: bool,
+}
+
+/// What a stage gave.
+pub struct Driven {
+    /// When the schedule began.
+    pub start: Nanos,
+    /// Arrivals that the schedule held.
+    pub intended: u64,
+    /// Those that were never sent.
+    pub dropped: u64,
+    /// Every request that was taken up, by its place in the sequence.
+    pub records: Vec<Record>,
+    /// Gaps between frames, of every answer, also of those that failed later.
+    pub gaps: Gaps,
+    /// What the client saw of itself.
+    pub vitals: vitals::StageVitals,
+    /// Why the stage was cut, where it was.
+    pub cut: Option<Cut>,
+    /// Text of the answers, where it was kept; one file per event loop.
+    pub texts: Vec<SpooledText>,
+}
+
+/// Why a stage could not be driven at all.
+#[derive(Debug, thiserror::Error)]
+pub enum DriveError {
+    /// There is nothing to send.
+    #[error("no prompt to send")]
+    NoPrompts,
+    /// The load says too little.
+    #[error("the load is incomplete: {0}")]
+    Load(String),
+    /// A name that no certificate can hold.
+    #[error("{0:?} is not a name that a certificate can be checked for")]
+    TlsName(String),
+    /// The system gave no poll, timer or temporary file.
+    #[error("cannot set up the event loop: {0}")]
+    System(#[from] std::io::Error),
+    /// An event loop panicked.
+    #[error("an event loop of the load path panicked; please report this")]
+    Panicked,
+}
+
+/// Drives one stage to its end. Blocks; the event loops have threads of their own.
+///
+/// # Errors
+/// See [`DriveError`]. Requests that fail are no error: each is in the records.
+pub fn drive(stage: &StageInput, control: &Control) -> Result<Driven, DriveError> {
+    if stage.requests.is_empty() {
+        return Err(DriveError::NoPrompts);
+    }
+    let threads = stage.threads.max(1);
+    let plan = intake::Arrivals::of(stage)?;
+    let shared = reactor::Shared::new(Barrier::new(threads));
+    let throttled_before = vitals::throttled();
+    let spools = (0..threads)
+        .map(|_| stage.keep_text.then(tempfile::tempfile).transpose())
+        .collect::<Result<Vec<Option<File>>, _>>()?;
+    let loops = std::thread::scope(|scope| {
+        let handles: Vec<_> = spools
+            .into_iter()
+            .enumerate()
+            .map(|(thread, spool)| {
+                let intake = plan.share(thread, threads);
+                let shared = &shared;
+                std::thread::Builder::new()
+                    .name(format!("load-{thread}"))
+                    .spawn_scoped(scope, move || {
+                        reactor::run(stage, control, shared, intake, spool)
+                    })
+            })
+            .collect();
+        handles
+            .into_iter()
+            .map(|handle| handle?.join().map_err(|_| DriveError::Panicked)?)
+            .collect::<Result<Vec<_>, DriveError>>()
+    })?;
+    let mut driven = Driven {
+        start: shared.start(),
+        intended: 0,
+        dropped: 0,
+        records: Vec::new(),
+        gaps: Gaps::new(),
+        vitals: vitals::StageVitals {
+            throttled_seconds: throttled_before
+                .zip(vitals::throttled())
+                .map(|(before, after)| clock::seconds(after.saturating_sub(before))),
+            peak_rss_bytes: vitals::peak_rss_bytes(),
+            open_files_limit: vitals::open_files_limit(),
+            ..vitals::StageVitals::default()
+        },
+        cut: None,
+        texts: Vec::new(),
+    };
+    for part in loops {
+        driven.records.extend(part.records);
+        driven.gaps.add(&part.gaps);
+        driven.vitals.add(&part.vitals);
+        driven.texts.extend(part.text);
+        driven.cut = driven.cut.max(part.cut);
+    }
+    driven.records.sort_unstable_by_key(|record| record.index);
+    let taken_up = driven.records.len() as u64;
+    driven.intended = plan.intended().unwrap_or(taken_up);
+    driven.dropped = driven.intended.saturating_sub(taken_up);
+    driven.vitals.open_files_needed = plan.most_connections() + vitals::OPEN_FILES_SPARE;
+    Ok(driven)
+}

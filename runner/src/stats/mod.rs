@@ -1,1 +1,13 @@
-//! Figures from time stamps.
+//! Figures from time stamps. Knows no protocol, reads no clock, does no I/O.
+//!
+//! Per request, every value is kept and quantiles are exact; per frame, a histogram holds them to
+//! three digits, so that memory does not grow with the number of tokens.
+
+mod distribution;
+mod gaps;
+pub mod goodput;
+pub mod stage;
+pub mod verdict;
+
+pub use distribution::{distribution, quantile, token_distribution};
+pub use gaps::{Gaps, Latencies};

@@ -1,3 +1,11 @@
-//! Connections and framing.
+//! Connections and framing: non-blocking sockets, TLS and HTTP/1.1, without a schedule of their own.
+//!
+//! [`response`] is sans-I/O: bytes in, pieces of a body out. [`stream`] moves bytes. Neither reads
+//! time, retries or follows a redirect: one attempt is one outcome.
 
+pub mod request;
+pub mod response;
 pub mod sse;
+pub mod stream;
+pub mod target;
+pub mod tls;

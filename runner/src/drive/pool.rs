@@ -1,0 +1,109 @@
+//! The connections of one event loop, by slot.
+
+use super::exchange::Exchange;
+use crate::{
+    clock::{Nanos, SECOND},
+    wire::stream::Stream,
+};
+
+/// Longest time that a connection lies idle before it is given up. Servers close idle connections
+/// too (uvicorn and llama.cpp after 5 s), and a request that meets the closing is lost.
+const IDLE_FOR: Nanos = 4 * SECOND;
+
+/// One connection and what happens on it.
+pub(super) struct Connection {
+    pub(super) stream: Stream,
+    /// Tells this connection from an earlier one in the same slot.
+    pub(super) generation: u64,
+    pub(super) exchange: Option<Box<Exchange>>,
+}
+
+/// The connections of one event loop.
+#[derive(Default)]
+pub(super) struct Pool {
+    slots: Vec<Option<Connection>>,
+    free: Vec<usize>,
+    /// Slots that can take a request, and since when; the last used comes first, so that the others
+    /// can age.
+    idle: Vec<(usize, u64, Nanos)>,
+    generations: u64,
+    /// Connections without an exchange that are not ready yet.
+    pub(super) opening: usize,
+}
+
+impl Pool {
+    pub(super) fn insert(&mut self, stream: Stream) -> usize {
+        self.generations += 1;
+        let connection = Connection {
+            stream,
+            generation: self.generations,
+            exchange: None,
+        };
+        if let Some(slot) = self.free.pop()
+            && let Some(place) = self.slots.get_mut(slot)
+        {
+            *place = Some(connection);
+            return slot;
+        }
+        self.slots.push(Some(connection));
+        self.slots.len() - 1
+    }
+
+    pub(super) fn get(&mut self, slot: usize) -> Option<&mut Connection> {
+        self.slots.get_mut(slot)?.as_mut()
+    }
+
+    pub(super) fn remove(&mut self, slot: usize) -> Option<Connection> {
+        let connection = self.slots.get_mut(slot)?.take()?;
+        self.free.push(slot);
+        Some(connection)
+    }
+
+    pub(super) fn set_idle(&mut self, slot: usize, now: Nanos) {
+        if let Some(Some(connection)) = self.slots.get(slot) {
+            self.idle.push((slot, connection.generation, now));
+        }
+    }
+
+    /// An idle connection, the last used one first. Those that were closed meanwhile are passed
+    /// over.
+    pub(super) fn take_idle(&mut self) -> Option<usize> {
+        while let Some((slot, generation, _)) = self.idle.pop() {
+            if self.is_same(slot, generation) {
+                return Some(slot);
+            }
+        }
+        None
+    }
+
+    pub(super) fn idle(&self) -> usize {
+        self.idle.len()
+    }
+
+    /// Slots whose connections have been idle for too long, or were closed; taken out of the idle
+    /// ones.
+    pub(super) fn expire_idle(&mut self, now: Nanos) -> Vec<usize> {
+        let slots = &self.slots;
+        let mut expired = Vec::new();
+        self.idle.retain(|&(slot, generation, since)| {
+            let same = matches!(slots.get(slot), Some(Some(connection)) if connection.generation == generation);
+            let old = now.saturating_sub(since) > IDLE_FOR;
+            if same && old {
+                expired.push(slot);
+            }
+            same && !old
+        });
+        expired
+    }
+
+    /// Every slot with a request on it.
+    pub(super) fn busy(&self) -> Vec<usize> {
+        (0..self.slots.len())
+            .filter(|&slot| matches!(self.slots.get(slot), Some(Some(connection)) if connection.exchange.is_some()))
+            .collect()
+    }
+
+    pub(super) fn is_same(&self, slot: usize, generation: u64) -> bool {
+        matches!(self.slots.get(slot), Some(Some(connection)) if connection.generation == generation)
+    }
+}

@@ -1,0 +1,641 @@
+//! The event loop of one thread: its connections, from readiness to records.
+//!
+//! A round reads and stamps every socket that has something, then parses what was read, then sends
+//! what is due. So no stamp waits for the parsing of another stream's frames.
+
+use std::{
+    collections::VecDeque,
+    fs::File,
+    io::{self, ErrorKind},
+    sync::{
+        Arc, Barrier, OnceLock,
+        atomic::AtomicU64,
+    },
+    time::Duration,
+};
+
+use mio::{Events, Interest, Poll, Token, event::Event};
+use rustls::pki_types::ServerName;
+
+use super::{
+    Control, Cut, DriveError, SpooledText, StageInput,
+    exchange::{Exchange, Step, failure},
+    intake::{Intake, Next},
+    pool::Pool,
+    timer::Timer,
+    vitals::{self, StageVitals},
+};
+use crate::{
+    clock::{self, MILLISECOND, Nanos, SECOND},
+    record::{FailureKind, Outcome, Record},
+    stats::Gaps,
+    wire::stream::Stream,
+};
+
+const TIMER: Token = Token(usize::MAX);
+/// The loop comes round at least this often; how late it is tells of stalls.
+const TICK: Nanos = 10 * MILLISECOND;
+/// Most sockets handled in one round.
+const EVENTS: usize = 1024;
+/// Room for what one round reads, and for one read.
+const ARENA: usize = 1 << 20;
+const READ: usize = 64 << 10;
+/// Most requests begun in one round, so that answers are read in between.
+const BEGIN_AT_ONCE: usize = 32;
+/// Most connections opened at the same time before the schedule begins: less than the shortest
+/// usual accept queue.
+const OPEN_AT_ONCE: usize = 100;
+/// Longest time for opening connections before the schedule begins.
+const OPEN_WITHIN: Nanos = 10 * SECOND;
+/// How long a worker of a closed loop rests after it got no connection: a server that is down is not
+/// flooded, and a stage of a fixed number of requests does not burn them all at once.
+const REST_AFTER_REFUSAL: Nanos = 100 * MILLISECOND;
+
+/// What the event loops of a stage have in common.
+pub(super) struct Shared {
+    ready: Barrier,
+    start: OnceLock<Nanos>,
+    issued: AtomicU64,
+}
+
+impl Shared {
+    pub(super) fn new(ready: Barrier) -> Self {
+        Self {
+            ready,
+            start: OnceLock::new(),
+            issued: AtomicU64::new(0),
+        }
+    }
+
+    /// When the schedule began; the same for all loops.
+    pub(super) fn start(&self) -> Nanos {
+        *self.start.get_or_init(clock::now)
+    }
+}
+
+/// What one event loop gave.
+pub(super) struct Part {
+    pub(super) records: Vec<Record>,
+    pub(super) gaps: Gaps,
+    pub(super) vitals: StageVitals,
+    pub(super) text: Option<SpooledText>,
+    pub(super) cut: Option<Cut>,
+}
+
+/// Something that was read, to be looked at later.
+struct Reading {
+    slot: usize,
+    generation: u64,
+    stamp: Nanos,
+    what: What,
+}
+
+enum What {
+    Bytes { begin: usize, end: usize },
+    End(Option<io::Error>),
+}
+
+struct Reactor<'a> {
+    stage: &'a StageInput,
+    control: &'a Control,
+    shared: &'a Shared,
+    intake: Intake<'a>,
+    tls_name: Option<ServerName<'static>>,
+    poll: Poll,
+    timer: Timer,
+    pool: Pool,
+    arena: Vec<u8>,
+    filled: usize,
+    readings: Vec<Reading>,
+    plain: Vec<u8>,
+    deadlines: VecDeque<(Nanos, usize, u64)>,
+    resting: VecDeque<Nanos>,
+    free_workers: usize,
+    in_flight: usize,
+    exhausted: bool,
+    part: Part,
+}
+
+/// Drives one thread's share of a stage.
+pub(super) fn run(
+    stage: &StageInput,
+    control: &Control,
+    shared: &Shared,
+    intake: Intake<'_>,
+    spool: Option<File>,
+) -> Result<Part, DriveError> {
+    let reactor = Reactor::new(stage, control, shared, intake, spool).and_then(|mut reactor| {
+        reactor.open_connections()?;
+        Ok(reactor)
+    });
+    // Also where this loop cannot run: the others wait for it.
+    shared.ready.wait();
+    reactor?.drive()
+}
+
+impl<'a> Reactor<'a> {
+    fn new(
+        stage: &'a StageInput,
+        control: &'a Control,
+        shared: &'a Shared,
+        intake: Intake<'a>,
+        spool: Option<File>,
+    ) -> Result<Self, DriveError> {
+        let tls_name = match &stage.target.tls_name {
+            Some(name) => Some(
+                ServerName::try_from(name.clone())
+                    .map_err(|_| DriveError::TlsName(name.clone()))?,
+            ),
+            None => None,
+        };
+        let poll = Poll::new()?;
+        let timer = Timer::new(poll.registry(), TIMER)?;
+        Ok(Self {
+            stage,
+            control,
+            shared,
+            free_workers: intake.workers,
+            intake,
+            tls_name,
+            poll,
+            timer,
+            pool: Pool::default(),
+            arena: vec![0; ARENA],
+            filled: 0,
+            readings: Vec::with_capacity(EVENTS),
+            plain: Vec::new(),
+            deadlines: VecDeque::new(),
+            resting: VecDeque::new(),
+            in_flight: 0,
+            exhausted: false,
+            part: Part {
+                records: Vec::new(),
+                gaps: Gaps::new(),
+                vitals: StageVitals::default(),
+                text: spool.map(SpooledText::new),
+                cut: None,
+            },
+        })
+    }
+
+    /// Opens the connections that the stage begins with. One that fails is left out here: the
+    /// request that needs it will say so.
+    fn open_connections(&mut self) -> Result<(), DriveError> {
+        let mut missing = self.intake.spare_connections();
+        let give_up = clock::now() + OPEN_WITHIN;
+        let mut events = Events::with_capacity(EVENTS);
+        while (missing > 0 || self.pool.opening > 0)
+            && clock::now() < give_up
+            && !self.control.is_cancelled()
+        {
+            while missing > 0 && self.pool.opening < OPEN_AT_ONCE {
+                missing -= 1;
+                if self.open_spare().is_err() {
+                    missing = 0;
+                }
+            }
+            if self.pool.opening > 0 {
+                self.wait(&mut events, Duration::from_nanos(TICK))?;
+                self.handle(&events);
+            }
+        }
+        Ok(())
+    }
+
+    fn drive(mut self) -> Result<Part, DriveError> {
+        let start = self.shared.start();
+        let cpu_before = vitals::thread_cpu();
+        let mut events = Events::with_capacity(EVENTS);
+        let mut tick = clock::now() + TICK;
+        loop {
+            let round = clock::now();
+            self.look_for_cut(start, round);
+            if self.part.cut.is_some() {
+                break;
+            }
+            self.expire(round);
+            let wake = self.begin_due(start);
+            if self.exhausted && self.in_flight == 0 {
+                break;
+            }
+            let now = clock::now();
+            self.stalled_for(now - round);
+            let coarse = [
+                Some(tick),
+                self.deadlines.front().map(|&(at, ..)| at),
+                self.resting.front().copied(),
+            ]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(tick);
+            let timeout = self.timer.timeout(now, wake, coarse)?;
+            self.wait(&mut events, timeout)?;
+            let woken = clock::now();
+            if woken >= tick {
+                self.stalled_for(woken - tick);
+                tick = woken + TICK;
+                self.close_old();
+            }
+            self.handle(&events);
+            self.stalled_for(clock::now() - woken);
+        }
+        self.part.vitals.cpu = vitals::thread_cpu().saturating_sub(cpu_before);
+        Ok(self.part)
+    }
+
+    fn stalled_for(&mut self, time: Nanos) {
+        let longest = &mut self.part.vitals.longest_stall;
+        *longest = (*longest).max(time);
+    }
+
+    fn wait(&mut self, events: &mut Events, timeout: Duration) -> io::Result<()> {
+        match self.poll.poll(events, Some(timeout)) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {
+                events.clear();
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    /// Ends everything where the client was told to stop or the stage took too long.
+    fn look_for_cut(&mut self, start: Nanos, now: Nanos) {
+        let late = self
+            .stage
+            .deadline
+            .is_some_and(|deadline| now > start.saturating_add(deadline));
+        let (cut, message) = if self.control.is_cancelled() {
+            (Cut::Cancelled, "the client was told to stop")
+        } else if late {
+            (Cut::Deadline, "the stage's deadline passed")
+        } else {
+            return;
+        };
+        self.part.cut = Some(cut);
+        for slot in self.pool.busy() {
+            self.end(slot, failure(FailureKind::Cancelled, message), false, now);
+        }
+    }
+
+    /// Fails the requests whose time is up. One timeout holds for all, so they fall due in the order
+    /// in which they were begun.
+    fn expire(&mut self, now: Nanos) {
+        while let Some(&(at, slot, index)) = self.deadlines.front() {
+            let is_this = self
+                .pool
+                .get(slot)
+                .and_then(|connection| connection.exchange.as_ref())
+                .is_some_and(|exchange| exchange.record.index == index);
+            if is_this {
+                if at > now {
+                    return;
+                }
+                let message = format!(
+                    "no whole answer within {} s",
+                    clock::seconds(self.stage.request_timeout)
+                );
+                self.end(slot, failure(FailureKind::Timeout, &message), false, now);
+            }
+            self.deadlines.pop_front();
+        }
+    }
+
+    /// Begins what is due, and returns when the next arrival is.
+    fn begin_due(&mut self, start: Nanos) -> Option<Nanos> {
+        for _ in 0..BEGIN_AT_ONCE {
+            let now = clock::now();
+            while self.resting.front().is_some_and(|&until| until <= now) {
+                self.resting.pop_front();
+                self.free_workers += 1;
+            }
+            let idle = self.free_workers > 0;
+            match self.intake.next(start, now, idle, &self.shared.issued) {
+                Next::Now { index, due } => self.begin(index, due, now),
+                Next::At(at) => return Some(at),
+                Next::WhenFree => return None,
+                Next::Never => {
+                    self.exhausted = true;
+                    return None;
+                }
+            }
+        }
+        // There may be more; a look at the sockets comes first.
+        Some(0)
+    }
+
+    fn begin(&mut self, index: u64, due: Option<Nanos>, now: Nanos) {
+        let stage = self.stage;
+        let prompt = (stage.first_request + index) % stage.requests.len() as u64;
+        let Some(request) = usize::try_from(prompt).ok().and_then(|at| stage.requests.get(at)) else {
+            return;
+        };
+        self.free_workers = self.free_workers.saturating_sub(1);
+        self.in_flight += 1;
+        let mut exchange = Box::new(Exchange::new(
+            Record::new(index, prompt, due, now),
+            Arc::clone(request),
+            stage.codec.decoder(),
+            stage.keep_text,
+        ));
+        let slot = match self.pool.take_idle() {
+            Some(slot) => slot,
+            None => match self.open() {
+                Ok(slot) => slot,
+                Err(error) => {
+                    exchange.record.end = now;
+                    let outcome = failure(FailureKind::Connect, &format!("no connection: {error}"));
+                    self.complete(*exchange, outcome, now);
+                    return;
+                }
+            },
+        };
+        self.deadlines
+            .push_back((now.saturating_add(stage.request_timeout), slot, index));
+        let Some(connection) = self.pool.get(slot) else {
+            return;
+        };
+        connection.exchange = Some(exchange);
+        if connection.stream.is_ready() {
+            self.send(slot);
+        }
+        if self.intake.keeps_spares()
+            && self.pool.idle() + self.pool.opening < self.intake.spare_connections()
+        {
+            // A failure shows with the first request that finds no connection.
+            let _ = self.open_spare();
+        }
+    }
+
+    /// Begins to open a connection that no request waits for.
+    fn open_spare(&mut self) -> io::Result<()> {
+        self.open()?;
+        self.pool.opening += 1;
+        Ok(())
+    }
+
+    fn open(&mut self) -> io::Result<usize> {
+        let tls = self.stage.tls.as_ref().zip(self.tls_name.as_ref());
+        let stream = Stream::connect(self.stage.target.address, tls).inspect_err(|error| {
+            // EMFILE and ENFILE: the process's and the system's bound.
+            if matches!(error.raw_os_error(), Some(23 | 24)) {
+                self.part.vitals.descriptors_refused += 1;
+            }
+        })?;
+        let slot = self.pool.insert(stream);
+        if let Some(connection) = self.pool.get(slot) {
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            let socket = connection.stream.socket();
+            self.poll.registry().register(socket, Token(slot), interest)?;
+        }
+        Ok(slot)
+    }
+
+    /// Writes as much as the kernel takes of the request that the slot holds.
+    fn send(&mut self, slot: usize) {
+        let Some(connection) = self.pool.get(slot) else {
+            return;
+        };
+        let Some(exchange) = connection.exchange.as_mut() else {
+            return;
+        };
+        if exchange.record.sent.is_none() {
+            exchange.record.sent = Some(clock::now());
+        }
+        let mut result = Ok(());
+        while !exchange.unwritten().is_empty() {
+            match connection.stream.write(exchange.unwritten()) {
+                Ok(0) => break,
+                Ok(bytes) => exchange.wrote(bytes),
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
+            }
+        }
+        if let Err(error) = result.and_then(|()| connection.stream.flush().map(|_| ())) {
+            self.disconnected(slot, Some(&error), clock::now());
+        }
+    }
+
+    /// Reads and stamps everything that is there, then looks at it.
+    fn handle(&mut self, events: &Events) {
+        for event in events {
+            if event.token() != TIMER {
+                self.collect(event);
+            }
+        }
+        self.digest();
+    }
+
+    fn collect(&mut self, event: &Event) {
+        let slot = event.token().0;
+        let Some(connection) = self.pool.get(slot) else {
+            return;
+        };
+        let was_ready = connection.stream.is_ready();
+        if !was_ready && (event.is_writable() || event.is_error()) {
+            match connection.stream.poll_ready() {
+                Ok(true) => self.ready(slot),
+                Ok(false) => {}
+                Err(error) => {
+                    self.disconnected(slot, Some(&error), clock::now());
+                    return;
+                }
+            }
+        } else if event.is_writable() {
+            self.send_rest(slot);
+        }
+        if event.is_readable() || event.is_read_closed() {
+            self.read(slot, event.is_read_closed() || event.is_error());
+        }
+    }
+
+    /// A connection can be used now.
+    fn ready(&mut self, slot: usize) {
+        let waiting = self.pool.get(slot).is_some_and(|connection| connection.exchange.is_some());
+        if waiting {
+            self.send(slot);
+        } else {
+            self.pool.opening = self.pool.opening.saturating_sub(1);
+            self.pool.set_idle(slot, clock::now());
+        }
+    }
+
+    fn send_rest(&mut self, slot: usize) {
+        let Some(connection) = self.pool.get(slot) else {
+            return;
+        };
+        if connection.exchange.as_ref().is_some_and(|exchange| !exchange.unwritten().is_empty()) {
+            self.send(slot);
+        } else if let Err(error) = connection.stream.flush() {
+            self.disconnected(slot, Some(&error), clock::now());
+        }
+    }
+
+    fn read(&mut self, slot: usize, ending: bool) {
+        loop {
+            if ARENA - self.filled < READ {
+                self.digest();
+            }
+            let Some(connection) = self.pool.get(slot) else {
+                return;
+            };
+            let Some(space) = self.arena.get_mut(self.filled..self.filled + READ) else {
+                return;
+            };
+            let result = connection.stream.read(space);
+            let stamp = clock::now();
+            let generation = connection.generation;
+            let (what, more) = match result {
+                Ok(0) => (What::End(None), false),
+                Ok(bytes) => {
+                    let begin = self.filled;
+                    self.filled += bytes;
+                    // Less than asked for means that the socket is empty; a new edge will tell of
+                    // more. But the end of the connection has no edge of its own.
+                    let what = What::Bytes { begin, end: self.filled };
+                    (what, bytes == READ || ending)
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) => (What::End(Some(error)), false),
+            };
+            self.readings.push(Reading { slot, generation, stamp, what });
+            if !more {
+                return;
+            }
+        }
+    }
+
+    /// Looks at everything that was read.
+    fn digest(&mut self) {
+        let arena = std::mem::take(&mut self.arena);
+        let mut readings = std::mem::take(&mut self.readings);
+        for reading in readings.drain(..) {
+            if !self.pool.is_same(reading.slot, reading.generation) {
+                continue;
+            }
+            match reading.what {
+                What::Bytes { begin, end } => {
+                    let bytes = arena.get(begin..end).unwrap_or_default();
+                    self.receive(reading.slot, bytes, reading.stamp);
+                }
+                What::End(cause) => self.disconnected(reading.slot, cause.as_ref(), reading.stamp),
+            }
+        }
+        self.readings = readings;
+        self.arena = arena;
+        self.filled = 0;
+    }
+
+    fn receive(&mut self, slot: usize, bytes: &[u8], stamp: Nanos) {
+        let mut plain = std::mem::take(&mut self.plain);
+        let step = self.take_bytes(slot, bytes, &mut plain, stamp);
+        self.plain = plain;
+        match step {
+            Ok(Step::Continue) => {}
+            Ok(Step::Ended { outcome, reusable }) => self.end(slot, outcome, reusable, stamp),
+            Err(error) => self.disconnected(slot, Some(&error), stamp),
+        }
+    }
+
+    fn take_bytes(
+        &mut self,
+        slot: usize,
+        bytes: &[u8],
+        plain: &mut Vec<u8>,
+        stamp: Nanos,
+    ) -> io::Result<Step> {
+        let Some(connection) = self.pool.get(slot) else {
+            return Ok(Step::Continue);
+        };
+        let was_ready = connection.stream.is_ready();
+        let plain = connection.stream.open(bytes, plain)?;
+        if !was_ready && connection.stream.is_ready() {
+            self.ready(slot);
+        }
+        let Some(connection) = self.pool.get(slot) else {
+            return Ok(Step::Continue);
+        };
+        match connection.exchange.as_mut() {
+            _ if plain.is_empty() => Ok(Step::Continue),
+            Some(exchange) => Ok(exchange.receive(plain, stamp, &mut self.part.gaps)),
+            None => Err(io::Error::new(ErrorKind::InvalidData, "bytes without a request")),
+        }
+    }
+
+    /// A connection has ended, whatever for.
+    fn disconnected(&mut self, slot: usize, cause: Option<&io::Error>, stamp: Nanos) {
+        let Some(connection) = self.pool.get(slot) else {
+            return;
+        };
+        let was_ready = connection.stream.is_ready();
+        match connection.exchange.as_mut() {
+            Some(exchange) => {
+                let step = exchange.disconnected(cause, stamp, &mut self.part.gaps);
+                if let Step::Ended { outcome, .. } = step {
+                    self.end(slot, outcome, false, stamp);
+                }
+            }
+            None => {
+                if !was_ready {
+                    self.pool.opening = self.pool.opening.saturating_sub(1);
+                }
+                self.pool.remove(slot);
+            }
+        }
+    }
+
+    /// The request of a slot is over.
+    fn end(&mut self, slot: usize, outcome: Outcome, reusable: bool, stamp: Nanos) {
+        let Some(connection) = self.pool.get(slot) else {
+            return;
+        };
+        let Some(exchange) = connection.exchange.take() else {
+            return;
+        };
+        // An answer that came before the whole request was written leaves the connection unclear.
+        if reusable && exchange.unwritten().is_empty() {
+            self.pool.set_idle(slot, stamp);
+        } else {
+            self.pool.remove(slot);
+        }
+        self.complete(*exchange, outcome, stamp);
+    }
+
+    fn complete(&mut self, exchange: Exchange, outcome: Outcome, stamp: Nanos) {
+        let Exchange { mut record, text, .. } = exchange;
+        record.end = stamp.max(record.started);
+        record.outcome = outcome;
+        self.in_flight -= 1;
+        self.part.vitals.chunks += u64::from(record.chunks);
+        self.control.request_done(record.chunks);
+        if matches!(record.outcome, Outcome::Failed(FailureKind::Connect, _)) {
+            self.resting.push_back(stamp + REST_AFTER_REFUSAL);
+        } else {
+            self.free_workers += 1;
+        }
+        if let (Some(spool), Some(text), true) = (&mut self.part.text, text, record.succeeded())
+            && let Err(error) = spool.push(record.index, &text)
+        {
+            tracing::warn!(%error, "no room for the answers' text; tokens are not counted by tokenizer");
+            self.part.text = None;
+        }
+        self.part.records.push(record);
+    }
+
+    /// Gives up connections that have been idle for too long, and replaces them where spares are
+    /// kept.
+    fn close_old(&mut self) {
+        for slot in self.pool.expire_idle(clock::now()) {
+            self.pool.remove(slot);
+        }
+        if self.intake.keeps_spares() && !self.exhausted {
+            while self.pool.idle() + self.pool.opening < self.intake.spare_connections() {
+                if self.open_spare().is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}

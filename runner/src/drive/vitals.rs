@@ -1,0 +1,180 @@
+//! What the client sees of itself: CPU, memory, stalls, throttling, open files.
+
+use std::fs;
+
+use rustix::{
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+    time::{ClockId, clock_gettime},
+};
+
+use crate::clock::{Nanos, SECOND};
+
+/// Files that a run has open beside its connections.
+pub const OPEN_FILES_SPARE: u64 = 64;
+
+/// The client's figures over one stage.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StageVitals {
+    /// CPU time of the event loops.
+    pub cpu: Nanos,
+    /// Frames with content.
+    pub chunks: u64,
+    /// Longest time for which an event loop did not come round.
+    pub longest_stall: Nanos,
+    /// Greatest resident set of the process so far, in bytes.
+    pub peak_rss_bytes: u64,
+    /// Time for which the cgroup was throttled; absent where the kernel does not tell.
+    pub throttled_seconds: Option<f64>,
+    /// Bound on open files.
+    pub open_files_limit: u64,
+    /// Open files that the stage is known to need.
+    pub open_files_needed: u64,
+    /// Connections that could not be opened for want of descriptors.
+    pub descriptors_refused: u64,
+}
+
+impl StageVitals {
+    /// Adds those of another event loop.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.cpu += other.cpu;
+        self.chunks += other.chunks;
+        self.longest_stall = self.longest_stall.max(other.longest_stall);
+        self.descriptors_refused += other.descriptors_refused;
+    }
+}
+
+/// CPU time of this thread.
+pub fn thread_cpu() -> Nanos {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec.cast_unsigned() * SECOND + time.tv_nsec.cast_unsigned()
+}
+
+/// Raises the bound on open files as far as this process may. Returns the bound.
+pub fn raise_open_files_limit() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    // Where it may not be raised, the old bound holds and is reported.
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    );
+    open_files_limit()
+}
+
+/// The bound on open files.
+pub fn open_files_limit() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// Greatest resident set of this process so far, in bytes; 0 where the kernel does not tell.
+pub fn peak_rss_bytes() -> u64 {
+    fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|status| peak_rss_of(&status))
+        .unwrap_or_default()
+}
+
+/// `VmHWM` of `/proc/PID/status` (proc_pid_status(5)), in bytes.
+fn peak_rss_of(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+/// Time for which this process's cgroup has been throttled so far, by the CPU controller's
+/// `cpu.stat`, version 2 or 1.
+pub fn throttled() -> Option<Nanos> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    stat_files(&groups)
+        .iter()
+        .find_map(|path| throttled_of(&fs::read_to_string(path).ok()?))
+}
+
+/// Where `cpu.stat` can be, the likeliest first, by `/proc/self/cgroup` (cgroups(7)). Within a
+/// container the path of the group is often the host's, and the group's own files are at the mount's
+/// root.
+fn stat_files(groups: &str) -> Vec<String> {
+    let mut files = Vec::new();
+    for line in groups.lines() {
+        let mut parts = line.splitn(3, ':');
+        let (Some(_), Some(controllers), Some(path)) = (parts.next(), parts.next(), parts.next())
+        else {
+            continue;
+        };
+        let path = path.trim_end_matches('/');
+        let mounts: &[&str] = if controllers.is_empty() {
+            &["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
+        } else if controllers.split(',').any(|controller| controller == "cpu") {
+            &["/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu,cpuacct"]
+        } else {
+            continue;
+        };
+        for mount in mounts {
+            files.push(format!("{mount}{path}/cpu.stat"));
+            if !path.is_empty() {
+                files.push(format!("{mount}/cpu.stat"));
+            }
+        }
+    }
+    files
+}
+
+/// `throttled_usec` (version 2) or `throttled_time` (version 1, in nanoseconds) of a `cpu.stat`.
+fn throttled_of(stat: &str) -> Option<Nanos> {
+    stat.lines().find_map(|line| {
+        let (key, value) = line.split_once(' ')?;
+        let value: u64 = value.trim().parse().ok()?;
+        match key {
+            "throttled_usec" => Some(value * 1000),
+            "throttled_time" => Some(value),
+            _ => None,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn throttling_is_read_from_both_versions() {
+        let version_2 = "usage_usec 9\nuser_usec 5\nnr_periods 3\nnr_throttled 2\nthrottled_usec 1500\n";
+        let version_1 = "nr_periods 3\nnr_throttled 2\nthrottled_time 1500000\n";
+        for stat in [version_2, version_1] {
+            assert_eq!(throttled_of(stat), Some(1_500_000), "{stat}");
+        }
+        // The root group of version 2 has no limit and says nothing of one.
+        assert_eq!(throttled_of("usage_usec 9\nuser_usec 5\n"), None);
+    }
+
+    #[test]
+    fn the_stat_file_is_looked_for_where_the_group_is() {
+        for (groups, expected) in [
+            ("0::/kubepods/pod1\n", "/sys/fs/cgroup/kubepods/pod1/cpu.stat"),
+            ("0::/\n", "/sys/fs/cgroup/cpu.stat"),
+            ("3:cpu,cpuacct:/pod1\n2:memory:/x\n", "/sys/fs/cgroup/cpu/pod1/cpu.stat"),
+        ] {
+            let files = stat_files(groups);
+            assert_eq!(files.first().map(String::as_str), Some(expected), "{groups}");
+            assert!(files.iter().all(|file| !file.contains("memory")), "{files:?}");
+        }
+        let in_container = stat_files("0::/kubepods/pod1\n");
+        assert!(in_container.contains(&"/sys/fs/cgroup/cpu.stat".to_owned()));
+    }
+
+    #[test]
+    fn peak_memory_is_read_in_bytes() {
+        assert_eq!(peak_rss_of("VmPeak:\t 9 kB\nVmHWM:\t    2048 kB\n"), Some(2048 * 1024));
+        assert_eq!(peak_rss_of("Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn cpu_time_of_a_thread_grows_with_its_work() {
+        let before = thread_cpu();
+        let sum: u64 = (0..200_000_u64).map(std::hint::black_box).sum();
+        assert!(std::hint::black_box(sum) > 0);
+        assert!(thread_cpu() > before);
+    }
+}

@@ -1,0 +1,123 @@
+//! What is kept of one request. Its size does not depend on the number of tokens.
+
+pub mod log;
+
+use crate::clock::Nanos;
+
+/// What became of one arrival.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Place in the stage's sequence of arrivals, from 0.
+    pub index: u64,
+    /// Place of the prompt in the frozen file, from 0.
+    pub prompt: u64,
+    /// When it was due; absent in a closed loop, where the answer before it decides.
+    pub due: Option<Nanos>,
+    /// When the client took it up: just before `sent`, or before a connection was opened for it.
+    pub started: Nanos,
+    /// Just before its first byte was written; absent where there was no connection.
+    pub sent: Option<Nanos>,
+    /// When the first content of the answer was read.
+    pub first_content: Option<Nanos>,
+    /// When the last content of the answer was read.
+    pub last_content: Option<Nanos>,
+    /// When the answer ended or the request failed.
+    pub end: Nanos,
+    /// Frames with content.
+    pub chunks: u32,
+    /// Bytes of the answer's body.
+    pub bytes: u64,
+    /// Length of the prompt in tokens, by the engine.
+    pub input_tokens: Option<u32>,
+    /// Length of the answer in tokens, by the engine.
+    pub output_tokens: Option<u32>,
+    /// Length of the answer in tokens, by the model's tokenizer; counted after the stage.
+    pub tokenizer_output_tokens: Option<u32>,
+    /// Why generation ended: `stop`, `length` or `other`.
+    pub finish: Option<&'static str>,
+    /// Success or the kind of failure.
+    pub outcome: Outcome,
+}
+
+impl Record {
+    /// A request that was just taken up.
+    pub fn new(index: u64, prompt: u64, due: Option<Nanos>, started: Nanos) -> Self {
+        Self {
+            index,
+            prompt,
+            due,
+            started,
+            sent: None,
+            first_content: None,
+            last_content: None,
+            end: started,
+            chunks: 0,
+            bytes: 0,
+            input_tokens: None,
+            output_tokens: None,
+            tokenizer_output_tokens: None,
+            finish: None,
+            outcome: Outcome::Succeeded,
+        }
+    }
+
+    /// Length of the answer: the engine's figure first, the tokenizer's second.
+    pub fn answer_tokens(&self) -> Option<u32> {
+        self.output_tokens.or(self.tokenizer_output_tokens)
+    }
+
+    /// Whether the answer is whole.
+    pub fn succeeded(&self) -> bool {
+        self.outcome == Outcome::Succeeded
+    }
+}
+
+/// Success or the kind of failure, with what was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Answered whole.
+    Succeeded,
+    /// Failed.
+    Failed(FailureKind, Box<str>),
+}
+
+/// Kinds of failure, by their names in the report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FailureKind {
+    /// No connection, or it was lost before the first byte of an answer.
+    Connect,
+    /// No whole answer within the request timeout.
+    Timeout,
+    /// A status from 400 to 499.
+    Http4xx,
+    /// A status from 500 to 599.
+    Http5xx,
+    /// An error event under HTTP 200.
+    StreamError,
+    /// The answer ended before its end.
+    Truncated,
+    /// The answer held no content.
+    Empty,
+    /// The answer breaks HTTP or the engine's format.
+    Protocol,
+    /// The client was told to stop.
+    Cancelled,
+}
+
+impl FailureKind {
+    /// Its name in the report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Timeout => "timeout",
+            Self::Http4xx => "http4xx",
+            Self::Http5xx => "http5xx",
+            Self::StreamError => "streamError",
+            Self::Truncated => "truncated",
+            Self::Empty => "empty",
+            Self::Protocol => "protocol",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Latencies between frames, too many to keep each.
+
+use bakeoff_crds::report::Distribution;
+use hdrhistogram::Histogram;
+
+use super::distribution::{enough_for, sample_deviation};
+use crate::clock::{self, Nanos};
+
+/// Digits that the histogram keeps of a value: percentiles are off by 0.1 % at most.
+const DIGITS: u8 = 3;
+/// Greatest value that the histogram tells apart; an hour.
+const GREATEST: Nanos = 3600 * clock::SECOND;
+
+/// A mergeable distribution of latencies: mean, deviation and extremes exact, percentiles from an
+/// HDR histogram of nanoseconds.
+#[derive(Clone)]
+pub struct Latencies {
+    /// Absent only where it could not be made; see [`Latencies::new`].
+    histogram: Option<Histogram<u64>>,
+    count: u64,
+    /// In nanoseconds; 2^53 ns are 104 days.
+    sum: f64,
+    squares: f64,
+    min: Nanos,
+    max: Nanos,
+}
+
+impl Default for Latencies {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Latencies {
+    /// An empty distribution.
+    pub fn new() -> Self {
+        Self {
+            // The bounds are constants that the histogram takes.
+            histogram: Histogram::new_with_bounds(1, GREATEST, DIGITS).ok(),
+            count: 0,
+            sum: 0.0,
+            squares: 0.0,
+            min: Nanos::MAX,
+            max: 0,
+        }
+    }
+
+    /// Adds one value `times` times.
+    pub fn record(&mut self, value: Nanos, times: u64) {
+        if let Some(histogram) = &mut self.histogram {
+            // Never fails for a value within the bounds.
+            let _ = histogram.record_n(value.min(GREATEST), times);
+        }
+        let (exact, weight) = (value as f64, times as f64);
+        self.count += times;
+        self.sum += exact * weight;
+        self.squares += exact * exact * weight;
+        self.min = self.min.min(value);
+        self.max = self.max.max(value);
+    }
+
+    /// Adds another distribution without loss.
+    pub fn add(&mut self, other: &Self) {
+        if let (Some(mine), Some(theirs)) = (&mut self.histogram, &other.histogram) {
+            // Never fails for the same bounds.
+            let _ = mine.add(theirs);
+        }
+        self.count += other.count;
+        self.sum += other.sum;
+        self.squares += other.squares;
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+    }
+
+    /// Samples.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The distribution in seconds; `None` where there is no sample.
+    pub fn distribution(&self) -> Option<Distribution> {
+        if self.count == 0 {
+            return None;
+        }
+        let histogram = self.histogram.as_ref()?;
+        let mean = self.sum / self.count as f64;
+        let squares = self.squares - mean * mean * self.count as f64;
+        let percentile = |percentile: f64| {
+            enough_for(percentile, self.count).then(|| {
+                // The histogram rounds; the true extremes are known.
+                let value = histogram.value_at_percentile(percentile);
+                clock::seconds(value.clamp(self.min, self.max))
+            })
+        };
+        Some(Distribution {
+            count: self.count,
+            mean: mean / 1e9,
+            stddev: sample_deviation(squares, self.count) / 1e9,
+            min: clock::seconds(self.min),
+            p50: percentile(50.0),
+            p90: percentile(90.0),
+            p95: percentile(95.0),
+            p99: percentile(99.0),
+            p999: percentile(99.9),
+            max: clock::seconds(self.max),
+        })
+    }
+}
+
+/// Gaps between the frames of answers.
+#[derive(Clone, Default)]
+pub struct Gaps {
+    /// From one frame with content to the next.
+    pub chunk: Latencies,
+    /// Per token after the first: a gap of a frame of k tokens counts as k gaps of a k-th each.
+    token: Latencies,
+    /// Whether some frame did not tell its tokens; then there is no inter-token latency.
+    unknown: bool,
+}
+
+impl Gaps {
+    /// No gap yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds the gap before a frame that holds so many tokens, where it tells.
+    pub fn record(&mut self, gap: Nanos, tokens: Option<u32>) {
+        self.chunk.record(gap, 1);
+        match tokens {
+            Some(0) => {}
+            Some(tokens) => self.token.record(gap / u64::from(tokens), u64::from(tokens)),
+            None => self.unknown = true,
+        }
+    }
+
+    /// Adds the gaps of another event loop.
+    pub fn add(&mut self, other: &Self) {
+        self.chunk.add(&other.chunk);
+        self.token.add(&other.token);
+        self.unknown |= other.unknown;
+    }
+
+    /// Inter-token latencies, where the tokens of every frame are known.
+    pub fn token(&self) -> Option<Distribution> {
+        if self.unknown {
+            return None;
+        }
+        self.token.distribution()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{clock::MILLISECOND, stats};
+
+    #[test]
+    fn tokens_of_one_frame_share_its_gap() {
+        let mut gaps = Gaps::new();
+        gaps.record(10 * MILLISECOND, Some(1));
+        gaps.record(30 * MILLISECOND, Some(3));
+        let token = gaps.token().unwrap();
+        assert_eq!((token.count, token.min, token.max), (4, 0.01, 0.01));
+        assert_eq!(gaps.chunk.count(), 2);
+        gaps.record(MILLISECOND, None);
+        assert_eq!(gaps.token(), None);
+        assert_eq!(gaps.chunk.count(), 3);
+    }
+
+    #[test]
+    fn a_frame_that_tells_no_token_has_no_inter_token_latency() {
+        let mut gaps = Gaps::new();
+        gaps.record(MILLISECOND, Some(0));
+        assert_eq!(gaps.token(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_histogram_agrees_with_the_values(values in prop::collection::vec(1_u64..10_000_000_000, 1..500), cut in 0_usize..500) {
+            let (first, second) = values.split_at(cut.min(values.len()));
+            let (mut one, mut other) = (Latencies::new(), Latencies::new());
+            first.iter().for_each(|&value| one.record(value, 1));
+            second.iter().for_each(|&value| other.record(value, 1));
+            one.add(&other);
+            let found = one.distribution().unwrap();
+            let exact = stats::distribution(values.iter().map(|&value| clock::seconds(value)).collect()).unwrap();
+            prop_assert_eq!((found.count, found.min, found.max), (exact.count, exact.min, exact.max));
+            prop_assert!((found.mean - exact.mean).abs() <= exact.mean * 1e-9);
+            prop_assert!((found.stddev - exact.stddev).abs() <= exact.mean * 1e-4);
+        }
+
+        #[test]
+        fn percentiles_are_within_a_thousandth(values in prop::collection::vec(1_000_u64..10_000_000_000, 1000..1200)) {
+            let mut latencies = Latencies::new();
+            values.iter().for_each(|&value| latencies.record(value, 1));
+            let found = latencies.distribution().unwrap().p99.unwrap();
+            let mut sorted = values;
+            sorted.sort_unstable();
+            // The histogram's percentile is the value of rank ceil(p n).
+            let rank = (0.99 * sorted.len() as f64).ceil() as usize;
+            let exact = clock::seconds(sorted[rank - 1]);
+            prop_assert!((found - exact).abs() <= exact * 1e-3, "{found} {exact}");
+        }
+    }
+}

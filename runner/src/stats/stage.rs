@@ -1,0 +1,400 @@
+//! One stage's report from its records.
+//!
+//! Definitions are those of `bakeoff_crds::report::StageReport`; latencies are of requests that
+//! succeeded, throughput is over the window from the first sending to the last end.
+
+use std::collections::BTreeMap;
+
+use bakeoff_crds::{
+    plan::Load,
+    report::{ClientReport, Requests, StageReport, Throughput, TokenCountSource, Window},
+    run::Objective,
+};
+
+use super::{
+    distribution, goodput, quantile, token_distribution,
+    verdict::{self, Evidence},
+};
+use crate::{
+    clock::{self, Nanos},
+    drive::Driven,
+    record::{Outcome, Record},
+};
+
+/// What a stage is called and judged by.
+#[derive(Clone, Debug)]
+pub struct StageContext<'a> {
+    /// Name of the stage.
+    pub name: &'a str,
+    /// Round, from 1.
+    pub round: u32,
+    /// Repetition, from 1.
+    pub repetition: u32,
+    /// Attempt, from 1.
+    pub attempt: u32,
+    /// The load.
+    pub load: &'a Load,
+    /// Whether answers streamed.
+    pub streaming: bool,
+    /// Bounds that make an answer good.
+    pub objectives: &'a [Objective],
+    /// Share of failed and dropped arrivals over which the stage is Invalid.
+    pub max_error_rate: f64,
+    /// Length of each prompt by the tokenizer, where it is known; stands in where the engine does
+    /// not tell.
+    pub prompt_tokens: &'a [Option<u32>],
+}
+
+/// The report of a stage. Engine metrics are not in it yet.
+pub fn report(context: &StageContext<'_>, driven: &Driven) -> StageReport {
+    let records = &driven.records;
+    let requests = count(driven);
+    let (window_start, window_seconds) = window(driven);
+    let streamed = |latency: fn(&Record) -> Option<f64>| {
+        context.streaming.then(|| succeeded(records, latency)).and_then(distribution)
+    };
+    let time_to_first = streamed(time_to_first_token);
+    let latency = distribution(succeeded(records, request_latency));
+    let median = |found: &Option<bakeoff_crds::report::Distribution>| {
+        found.as_ref().and_then(|distribution| distribution.p50)
+    };
+    let evidence = Evidence {
+        requests: requests.clone(),
+        max_error_rate: context.max_error_rate,
+        own_delay_p99: own_delay_p99(records),
+        median_answer: median(&time_to_first).or_else(|| median(&latency)),
+        window_seconds,
+        vitals: driven.vitals,
+        cut: driven.cut,
+        tokens: counted_twice(records),
+    };
+    let input = input_tokens(records, context.prompt_tokens);
+    let output: Vec<u32> = whole(records).filter_map(Record::answer_tokens).collect();
+    StageReport {
+        name: context.name.into(),
+        round: context.round,
+        repetition: context.repetition,
+        attempt: context.attempt,
+        load: context.load.clone(),
+        window: Window {
+            start: clock::wall(window_start).to_string(),
+            duration_seconds: window_seconds,
+        },
+        throughput: throughput(requests.succeeded, &input, &output, window_seconds),
+        time_to_first_token: time_to_first,
+        time_to_first_token_scheduled: streamed(|record| {
+            since(record.due?, record.first_content?)
+        }),
+        inter_token_latency: context.streaming.then(|| driven.gaps.token()).flatten(),
+        inter_chunk_latency: context.streaming.then(|| driven.gaps.chunk.distribution()).flatten(),
+        time_per_output_token: streamed(time_per_output_token),
+        request_latency: latency,
+        request_latency_scheduled: distribution(succeeded(records, |record| {
+            since(record.due?, record.last_content?)
+        })),
+        schedule_delay: distribution(
+            records.iter().filter_map(|record| since(record.due?, record.sent?)).collect(),
+        ),
+        input_tokens: token_distribution(input),
+        output_tokens: token_distribution(output),
+        token_count_source: source(records),
+        token_count_mismatches: mismatches(records),
+        goodput: goodput::goodput(records, requests.intended, window_seconds, context.objectives),
+        client: client(driven),
+        engine_metrics: BTreeMap::new(),
+        verdict: verdict::verdict(&evidence),
+        requests,
+    }
+}
+
+fn whole(records: &[Record]) -> impl Iterator<Item = &Record> {
+    records.iter().filter(|record| record.succeeded())
+}
+
+fn succeeded(records: &[Record], latency: fn(&Record) -> Option<f64>) -> Vec<f64> {
+    whole(records).filter_map(latency).collect()
+}
+
+fn since(from: Nanos, to: Nanos) -> Option<f64> {
+    to.checked_sub(from).map(clock::seconds)
+}
+
+/// First content, from sending.
+pub(super) fn time_to_first_token(record: &Record) -> Option<f64> {
+    since(record.sent?, record.first_content?)
+}
+
+/// Last content, from sending.
+pub(super) fn request_latency(record: &Record) -> Option<f64> {
+    since(record.sent?, record.last_content?)
+}
+
+/// (last content - first content) / (tokens - 1), for two tokens or more that did not come in one
+/// piece.
+pub(super) fn time_per_output_token(record: &Record) -> Option<f64> {
+    let tokens = record.answer_tokens()?;
+    if tokens < 2 || record.chunks < 2 {
+        return None;
+    }
+    Some(since(record.first_content?, record.last_content?)? / f64::from(tokens - 1))
+}
+
+fn count(driven: &Driven) -> Requests {
+    let mut failures = BTreeMap::new();
+    for record in &driven.records {
+        if let Outcome::Failed(kind, _) = &record.outcome {
+            *failures.entry(kind.name().to_owned()).or_insert(0) += 1;
+        }
+    }
+    let failed = failures.values().sum();
+    let sent = driven.records.len() as u64;
+    Requests {
+        intended: driven.intended,
+        sent,
+        succeeded: sent - failed,
+        failed,
+        dropped: driven.dropped,
+        failures,
+    }
+}
+
+/// From the first sending to the last end.
+fn window(driven: &Driven) -> (Nanos, f64) {
+    let records = &driven.records;
+    let first = records.iter().map(|record| record.sent.unwrap_or(record.started)).min();
+    let last = records.iter().map(|record| record.end).max();
+    match (first, last) {
+        (Some(first), Some(last)) => (first, clock::seconds(last.saturating_sub(first))),
+        _ => (driven.start, 0.0),
+    }
+}
+
+/// The client's own delay: until it took a request up, not until a connection stood.
+fn own_delay_p99(records: &[Record]) -> Option<f64> {
+    let mut delays: Vec<f64> = records
+        .iter()
+        .filter_map(|record| since(record.due?, record.started))
+        .collect();
+    delays.sort_unstable_by(f64::total_cmp);
+    quantile(&delays, 0.99)
+}
+
+fn input_tokens(records: &[Record], prompt_tokens: &[Option<u32>]) -> Vec<u32> {
+    whole(records)
+        .filter_map(|record| {
+            let by_tokenizer = || {
+                let at = usize::try_from(record.prompt).ok()?;
+                *prompt_tokens.get(at)?
+            };
+            record.input_tokens.or_else(by_tokenizer)
+        })
+        .collect()
+}
+
+fn throughput(succeeded: u64, input: &[u32], output: &[u32], window_seconds: f64) -> Throughput {
+    if window_seconds <= 0.0 {
+        return Throughput::default();
+    }
+    let sum = |counts: &[u32]| counts.iter().map(|&count| f64::from(count)).sum::<f64>();
+    Throughput {
+        requests_per_second: succeeded as f64 / window_seconds,
+        input_tokens_per_second: sum(input) / window_seconds,
+        output_tokens_per_second: sum(output) / window_seconds,
+    }
+}
+
+/// Who counted, where it is one for all: the engine where it counted any.
+fn source(records: &[Record]) -> TokenCountSource {
+    if whole(records).any(|record| record.output_tokens.is_some()) {
+        TokenCountSource::Server
+    } else if whole(records).any(|record| record.tokenizer_output_tokens.is_some()) {
+        TokenCountSource::Tokenizer
+    } else {
+        TokenCountSource::None
+    }
+}
+
+fn both_counts(records: &[Record]) -> impl Iterator<Item = (u32, u32)> {
+    whole(records).filter_map(|record| record.output_tokens.zip(record.tokenizer_output_tokens))
+}
+
+fn mismatches(records: &[Record]) -> u64 {
+    both_counts(records).filter(|(engine, tokenizer)| engine != tokenizer).count() as u64
+}
+
+fn counted_twice(records: &[Record]) -> Option<(u64, u64)> {
+    both_counts(records)
+        .map(|(engine, tokenizer)| (u64::from(engine), u64::from(tokenizer)))
+        .reduce(|sums, counts| (sums.0 + counts.0, sums.1 + counts.1))
+}
+
+fn client(driven: &Driven) -> ClientReport {
+    let vitals = &driven.vitals;
+    ClientReport {
+        cpu_seconds: clock::seconds(vitals.cpu),
+        cpu_micros_per_chunk: if vitals.chunks > 0 {
+            clock::seconds(vitals.cpu) * 1e6 / vitals.chunks as f64
+        } else {
+            0.0
+        },
+        peak_rss_bytes: vitals.peak_rss_bytes,
+        chunks: vitals.chunks,
+        overhead_micros: None,
+        longest_stall_seconds: clock::seconds(vitals.longest_stall),
+        throttled_seconds: vitals.throttled_seconds,
+        open_files_limit: vitals.open_files_limit,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bakeoff_crds::{plan::LoadMode, run::status::VerdictStatus};
+
+    use super::*;
+    use crate::{
+        clock::{MILLISECOND, SECOND},
+        drive::vitals::StageVitals,
+        record::FailureKind,
+        stats::Gaps,
+    };
+
+    /// A request that was due at so many milliseconds, sent 1 ms later, and answered by two tokens
+    /// 100 and 120 ms after sending.
+    fn answered(index: u64, due_ms: u64) -> Record {
+        let due = due_ms * MILLISECOND;
+        let sent = due + MILLISECOND;
+        let mut record = Record::new(index, 0, Some(due), sent);
+        record.sent = Some(sent);
+        record.first_content = Some(sent + 100 * MILLISECOND);
+        record.last_content = Some(sent + 120 * MILLISECOND);
+        record.end = sent + 130 * MILLISECOND;
+        record.chunks = 2;
+        record.output_tokens = Some(3);
+        record
+    }
+
+    fn driven(records: Vec<Record>, dropped: u64) -> Driven {
+        let mut gaps = Gaps::new();
+        gaps.record(20 * MILLISECOND, None);
+        Driven {
+            start: 0,
+            intended: records.len() as u64 + dropped,
+            dropped,
+            records,
+            gaps,
+            vitals: StageVitals {
+                cpu: MILLISECOND,
+                chunks: 4,
+                open_files_limit: 1000,
+                ..StageVitals::default()
+            },
+            cut: None,
+            texts: Vec::new(),
+        }
+    }
+
+    fn context<'a>(load: &'a Load, prompt_tokens: &'a [Option<u32>]) -> StageContext<'a> {
+        StageContext {
+            name: "rate-2",
+            round: 1,
+            repetition: 2,
+            attempt: 1,
+            load,
+            streaming: true,
+            objectives: &[],
+            max_error_rate: 0.5,
+            prompt_tokens,
+        }
+    }
+
+    fn open() -> Load {
+        Load { mode: LoadMode::Open, rate: Some(2.0), ..Load::default() }
+    }
+
+    #[test]
+    fn figures_follow_their_definitions() {
+        let load = open();
+        let driven = driven(vec![answered(0, 0), answered(1, 1000)], 0);
+        let report = report(&context(&load, &[Some(7)]), &driven);
+        let mean = |distribution: &Option<bakeoff_crds::report::Distribution>| distribution.as_ref().unwrap().mean;
+        for (name, found, expected) in [
+            ("ttft", mean(&report.time_to_first_token), 0.100),
+            ("ttft scheduled", mean(&report.time_to_first_token_scheduled), 0.101),
+            ("tpot", mean(&report.time_per_output_token), 0.010),
+            ("latency", mean(&report.request_latency), 0.120),
+            ("latency scheduled", mean(&report.request_latency_scheduled), 0.121),
+            ("delay", mean(&report.schedule_delay), 0.001),
+            ("chunks", mean(&report.inter_chunk_latency), 0.020),
+            ("window", report.window.duration_seconds, 1.130),
+            ("output", report.throughput.output_tokens_per_second, 6.0 / 1.130),
+            ("input", report.throughput.input_tokens_per_second, 14.0 / 1.130),
+            ("cpu", report.client.cpu_micros_per_chunk, 250.0),
+        ] {
+            assert!((found - expected).abs() < 1e-9, "{name}: {found}");
+        }
+        assert_eq!(report.inter_token_latency, None);
+        assert_eq!(report.token_count_source, TokenCountSource::Server);
+        assert_eq!(report.verdict.status, VerdictStatus::Valid, "{:?}", report.verdict);
+    }
+
+    #[test]
+    fn every_arrival_has_one_outcome() {
+        let load = open();
+        let mut failed = answered(1, 10);
+        failed.outcome = Outcome::Failed(FailureKind::StreamError, "".into());
+        let report = report(&context(&load, &[]), &driven(vec![answered(0, 0), failed], 3));
+        let requests = &report.requests;
+        assert_eq!((requests.intended, requests.sent, requests.succeeded, requests.failed, requests.dropped), (5, 2, 1, 1, 3));
+        assert_eq!(requests.failures, BTreeMap::from([("streamError".to_owned(), 1)]));
+        assert_eq!(report.time_to_first_token.unwrap().count, 1);
+    }
+
+    #[test]
+    fn without_streaming_there_is_no_first_token() {
+        let load = open();
+        let mut context = context(&load, &[]);
+        context.streaming = false;
+        let report = report(&context, &driven(vec![answered(0, 0)], 0));
+        assert_eq!(report.time_to_first_token, None);
+        assert_eq!(report.time_per_output_token, None);
+        assert_eq!(report.inter_chunk_latency, None);
+        assert!(report.request_latency.is_some());
+    }
+
+    #[test]
+    fn tokens_are_the_servers_then_the_tokenizers() {
+        let load = open();
+        let mut by_tokenizer = answered(0, 0);
+        by_tokenizer.output_tokens = None;
+        by_tokenizer.tokenizer_output_tokens = Some(5);
+        let report = report(&context(&load, &[]), &driven(vec![by_tokenizer.clone()], 0));
+        assert_eq!(report.token_count_source, TokenCountSource::Tokenizer);
+        assert_eq!(report.output_tokens.unwrap().sum, 5);
+
+        let mut both = answered(1, 0);
+        both.tokenizer_output_tokens = Some(4);
+        let report = super::report(&context(&load, &[]), &driven(vec![both, answered(2, 0)], 0));
+        assert_eq!(report.output_tokens.unwrap().sum, 6);
+        assert_eq!(report.token_count_mismatches, 1);
+    }
+
+    #[test]
+    fn an_answer_in_one_piece_has_no_time_per_token() {
+        let mut record = answered(0, 0);
+        record.chunks = 1;
+        assert_eq!(time_per_output_token(&record), None);
+        record.chunks = 2;
+        record.output_tokens = Some(1);
+        assert_eq!(time_per_output_token(&record), None);
+    }
+
+    #[test]
+    fn nothing_sent_is_no_division_by_zero() {
+        let load = open();
+        let report = report(&context(&load, &[]), &driven(vec![], 4));
+        assert_eq!(report.throughput, Throughput::default());
+        assert_eq!(report.verdict.status, VerdictStatus::Invalid);
+        assert_eq!(report.window.start, clock::wall(0).to_string());
+        assert_eq!(SECOND, 1_000_000_000);
+    }
+}

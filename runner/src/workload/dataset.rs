@@ -1,0 +1,212 @@
+//! Data sets from bytes: ShareGPT's JSON and JSON lines. A malformed entry is named by its place.
+
+use serde::Deserialize;
+
+use crate::prompt::Message;
+
+/// One conversation of a data set, up to where the answer is to come.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Entry {
+    /// The messages before the answer.
+    pub messages: Vec<Message>,
+    /// The answer that the data set holds; its length is that of the answer to ask for.
+    pub answer: Option<String>,
+    /// Length of the answer to ask for, where the data set says it in tokens.
+    pub output_tokens: Option<u32>,
+}
+
+/// Why a data set cannot be read.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub enum DatasetError {
+    /// Not JSON of the right shape.
+    #[error("it is not a ShareGPT file: {0}")]
+    ShareGpt(String),
+    /// A line that is malformed.
+    #[error("line {line}: {message}")]
+    Line {
+        /// Its number, from 1.
+        line: usize,
+        /// What is wrong and what would be right.
+        message: String,
+    },
+    /// Nothing in it.
+    #[error("it holds no prompt")]
+    Empty,
+}
+
+#[derive(Deserialize)]
+struct Conversation {
+    #[serde(alias = "conversation", alias = "messages", default)]
+    conversations: Vec<Turn>,
+}
+
+#[derive(Deserialize)]
+struct Turn {
+    #[serde(alias = "role")]
+    from: String,
+    #[serde(alias = "content")]
+    value: String,
+}
+
+/// Reads a ShareGPT file: an array of conversations, each with turns `{from, value}` (or
+/// `{role, content}`). The first human turn, with a system turn before it, is the prompt; the
+/// answer after it gives the output length. Conversations without a human turn are passed over.
+///
+/// # Errors
+/// Where the file is no such JSON, naming line and column, or holds no prompt.
+pub fn share_gpt(bytes: &[u8]) -> Result<Vec<Entry>, DatasetError> {
+    let conversations: Vec<Conversation> =
+        serde_json::from_slice(bytes).map_err(|error| DatasetError::ShareGpt(error.to_string()))?;
+    let entries: Vec<Entry> = conversations.into_iter().filter_map(first_exchange).collect();
+    if entries.is_empty() {
+        return Err(DatasetError::Empty);
+    }
+    Ok(entries)
+}
+
+fn first_exchange(conversation: Conversation) -> Option<Entry> {
+    let mut turns = conversation.conversations.into_iter().peekable();
+    let mut messages = Vec::new();
+    if turns.peek().is_some_and(|turn| turn.from == "system") {
+        messages.extend(turns.next().map(|turn| message("system", turn.value)));
+    }
+    let human = turns.find(|turn| matches!(turn.from.as_str(), "human" | "user"))?;
+    if human.value.trim().is_empty() {
+        return None;
+    }
+    messages.push(message("user", human.value));
+    let answer = turns
+        .next()
+        .filter(|turn| !matches!(turn.from.as_str(), "human" | "user" | "system"))
+        .map(|turn| turn.value);
+    Some(Entry {
+        messages,
+        answer,
+        output_tokens: None,
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Line {
+    prompt: Option<String>,
+    messages: Option<Vec<LineMessage>>,
+    #[serde(alias = "output_tokens")]
+    output_tokens: Option<u32>,
+}
+
+#[derive(Deserialize)]
+struct LineMessage {
+    role: String,
+    content: String,
+}
+
+/// Reads JSON lines: `{"prompt": "…", "outputTokens": 128}` or
+/// `{"messages": [{"role": "user", "content": "…"}]}`. Empty lines are passed over.
+///
+/// # Errors
+/// Where a line is malformed, naming it, or there is none.
+pub fn json_lines(bytes: &[u8]) -> Result<Vec<Entry>, DatasetError> {
+    let mut entries = Vec::new();
+    for (index, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
+        if line.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        let entry = json_line(line).map_err(|message| DatasetError::Line {
+            line: index + 1,
+            message,
+        })?;
+        entries.push(entry);
+    }
+    if entries.is_empty() {
+        return Err(DatasetError::Empty);
+    }
+    Ok(entries)
+}
+
+fn json_line(line: &[u8]) -> Result<Entry, String> {
+    let line: Line = serde_json::from_slice(line).map_err(|error| {
+        format!(r#"{error}; write a line like {{"prompt": "…", "outputTokens": 128}}"#)
+    })?;
+    let messages = match (line.prompt, line.messages) {
+        (Some(prompt), None) => vec![message("user", prompt)],
+        (None, Some(messages)) if !messages.is_empty() => messages
+            .into_iter()
+            .map(|LineMessage { role, content }| Message { role, content })
+            .collect(),
+        _ => return Err("exactly one of prompt and messages must be there, and not empty".into()),
+    };
+    if line.output_tokens == Some(0) {
+        return Err("outputTokens is 0; leave it out or set it to 1 or more".into());
+    }
+    Ok(Entry {
+        messages,
+        answer: None,
+        output_tokens: line.output_tokens,
+    })
+}
+
+/// A message of a role.
+pub(super) fn message(role: &str, content: String) -> Message {
+    Message {
+        role: role.into(),
+        content,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_spellings_of_share_gpt_are_read() {
+        let file = br#"[
+            {"id": "1", "conversations": [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "hello there"}, {"from": "human", "value": "more"}]},
+            {"messages": [{"role": "system", "content": "be kind"}, {"role": "user", "content": "hi"}, {"role": "assistant", "content": "yes"}]},
+            {"conversations": [{"from": "gpt", "value": "I begin"}, {"from": "human", "value": "then I"}]},
+            {"conversations": []},
+            {"conversations": [{"from": "human", "value": "  "}]}
+        ]"#;
+        let entries = share_gpt(file).unwrap();
+        let seen: Vec<_> = entries
+            .iter()
+            .map(|entry| (entry.messages.len(), entry.messages.last().unwrap().content.as_str(), entry.answer.as_deref()))
+            .collect();
+        assert_eq!(seen, [(1, "hi", Some("hello there")), (2, "hi", Some("yes")), (1, "then I", None)]);
+    }
+
+    #[test]
+    fn what_is_no_share_gpt_is_named() {
+        assert_eq!(share_gpt(b"[]"), Err(DatasetError::Empty));
+        let error = share_gpt(br#"[{"conversations": [{"from": "human"}]}]"#).unwrap_err().to_string();
+        assert!(error.contains("line 1") && error.contains("value"), "{error}");
+    }
+
+    #[test]
+    fn lines_are_read_in_both_forms() {
+        let entries = json_lines(b"{\"prompt\": \"a\", \"outputTokens\": 7}\n\n{\"messages\": [{\"role\": \"user\", \"content\": \"b\"}]}\r\n").unwrap();
+        assert_eq!(entries[0].messages, [message("user", "a".into())]);
+        assert_eq!((entries[0].output_tokens, entries[1].output_tokens), (Some(7), None));
+        assert_eq!(entries[1].messages, [message("user", "b".into())]);
+    }
+
+    #[test]
+    fn a_malformed_line_is_named_by_its_number() {
+        for (file, line, word) in [
+            ("{\"prompt\": \"a\"}\n{\"prompt\": 1}", 2, "invalid type"),
+            ("{\"prompt\": \"a\"}\n\nnonsense", 3, "expected"),
+            ("{}", 1, "exactly one"),
+            ("{\"prompt\": \"a\", \"messages\": []}", 1, "exactly one"),
+            ("{\"prompt\": \"a\", \"outputTokens\": 0}", 1, "outputTokens is 0"),
+        ] {
+            match json_lines(file.as_bytes()) {
+                Err(DatasetError::Line { line: found, message }) => {
+                    assert_eq!(found, line, "{file}");
+                    assert!(message.contains(word), "{file}: {message}");
+                }
+                other => panic!("{file}: {other:?}"),
+            }
+        }
+        assert_eq!(json_lines(b"\n"), Err(DatasetError::Empty));
+    }
+}

@@ -1,0 +1,170 @@
+//! Chat templates: from messages to the plain prompt of interfaces that take no messages.
+
+use minijinja::{Environment, Error, ErrorKind, Value, context};
+use serde::Deserialize;
+
+use crate::prompt::Message;
+
+/// Name of the template within its environment, as it stands in error messages.
+const NAME: &str = "chat_template";
+/// Date for templates that put one into the system prompt: a fixed one, so that every run gets the
+/// same prompts.
+const DATE: &str = "01 Jan 2026";
+
+/// A model's chat template.
+pub struct ChatTemplate {
+    environment: Environment<'static>,
+    bos_token: String,
+    eos_token: String,
+}
+
+/// What is used of a `tokenizer_config.json`.
+#[derive(Debug, Default, Deserialize)]
+struct Config {
+    chat_template: Option<Templates>,
+    bos_token: Option<SpecialToken>,
+    eos_token: Option<SpecialToken>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Templates {
+    One(String),
+    Named(Vec<NamedTemplate>),
+}
+
+#[derive(Debug, Deserialize)]
+struct NamedTemplate {
+    name: String,
+    template: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum SpecialToken {
+    Text(String),
+    Object { content: String },
+}
+
+impl SpecialToken {
+    fn text(self) -> String {
+        match self {
+            Self::Text(text) | Self::Object { content: text } => text,
+        }
+    }
+}
+
+impl ChatTemplate {
+    /// The template to use: `given` (`model.chatTemplate`), else the one of
+    /// `tokenizer_config.json`, else none.
+    ///
+    /// # Errors
+    /// When the configuration is no such JSON, or the template does not parse.
+    pub fn choose(given: Option<&str>, config: Option<&[u8]>) -> Result<Option<Self>, String> {
+        let config: Config = match config {
+            Some(bytes) => serde_json::from_slice(bytes)
+                .map_err(|error| format!("tokenizer_config.json: {error}"))?,
+            None => Config::default(),
+        };
+        let own = config.chat_template.and_then(|templates| match templates {
+            Templates::One(template) => Some(template),
+            Templates::Named(templates) => templates
+                .into_iter()
+                .find(|candidate| candidate.name == "default")
+                .map(|default| default.template),
+        });
+        let Some(source) = given.map(str::to_owned).or(own) else {
+            return Ok(None);
+        };
+        let mut environment = environment();
+        environment
+            .add_template_owned(NAME, source)
+            .map_err(|error| format!("{error:#}"))?;
+        Ok(Some(Self {
+            environment,
+            bos_token: config.bos_token.map(SpecialToken::text).unwrap_or_default(),
+            eos_token: config.eos_token.map(SpecialToken::text).unwrap_or_default(),
+        }))
+    }
+
+    /// The plain prompt of a conversation, up to where the answer begins. Without the token of the
+    /// beginning, which every engine adds itself: twice would change what the model sees.
+    ///
+    /// # Errors
+    /// What the template says against the messages.
+    pub fn render(&self, messages: &[Message]) -> Result<String, String> {
+        let values = context! {
+            messages => messages,
+            add_generation_prompt => true,
+            bos_token => self.bos_token,
+            eos_token => self.eos_token,
+        };
+        let text = self
+            .environment
+            .get_template(NAME)
+            .and_then(|template| template.render(values))
+            .map_err(|error| format!("{error:#}"))?;
+        Ok(match text.strip_prefix(self.bos_token.as_str()) {
+            Some(rest) => rest.to_owned(),
+            None => text,
+        })
+    }
+}
+
+/// Jinja as Hugging Face's transformers sets it up for chat templates.
+fn environment() -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_trim_blocks(true);
+    environment.set_lstrip_blocks(true);
+    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
+        Err(Error::new(ErrorKind::InvalidOperation, message))
+    });
+    environment.add_function("strftime_now", |_format: String| DATE);
+    environment
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::dataset::message;
+
+    const MISTRAL: &str = "{{ bos_token }}{% for message in messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}{% if message['role'] == 'user' %}{{ '[INST] ' + message['content'].strip() + ' [/INST]' }}{% elif message['role'] == 'assistant' %}{{ message['content'] + eos_token }}{% endif %}{% endfor %}";
+
+    fn config(template: &str) -> Vec<u8> {
+        serde_json::to_vec(&serde_json::json!({
+            "chat_template": template, "bos_token": "<s>", "eos_token": {"content": "</s>"}
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_models_own_template_is_applied_without_its_first_token() {
+        let template = ChatTemplate::choose(None, Some(&config(MISTRAL))).unwrap().unwrap();
+        let messages = [message("user", " hi ".into()), message("assistant", "yes".into()), message("user", "more".into())];
+        assert_eq!(template.render(&messages).unwrap(), "[INST] hi [/INST]yes</s>[INST] more [/INST]");
+    }
+
+    #[test]
+    fn a_given_template_comes_before_the_models_own() {
+        let given = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}";
+        let template = ChatTemplate::choose(Some(given), Some(&config(MISTRAL))).unwrap().unwrap();
+        assert_eq!(template.render(&[message("user", "hi".into())]).unwrap(), "<|user|>hi<|assistant|>");
+        assert!(ChatTemplate::choose(None, None).unwrap().is_none());
+    }
+
+    #[test]
+    fn of_several_templates_the_default_is_taken() {
+        let config = br#"{"chat_template": [{"name": "rag", "template": "no"}, {"name": "default", "template": "yes"}]}"#;
+        let template = ChatTemplate::choose(None, Some(config)).unwrap().unwrap();
+        assert_eq!(template.render(&[]).unwrap(), "yes");
+    }
+
+    #[test]
+    fn what_a_template_refuses_is_told() {
+        let template = ChatTemplate::choose(None, Some(&config(MISTRAL))).unwrap().unwrap();
+        let error = template.render(&[message("assistant", "first".into())]).unwrap_err();
+        assert!(error.contains("must alternate"), "{error}");
+        assert!(ChatTemplate::choose(Some("{% if %}"), None).is_err());
+    }
+}
