@@ -1,10 +1,10 @@
 //! Bakeoff's runner: load, measurement, reports, upload and simulated engines.
 //!
 //! In reading order: [`cli`] takes the words of the command line; [`agent`] is what the Jobs of a
-//! cluster start; [`workload`] makes prompts and arrival times; [`drive`] sends them; [`wire`] and
-//! [`protocol`] speak HTTP and the engines' formats; [`record`] and [`stats`] turn time stamps into
-//! figures; [`scrape`] reads the engines' own metrics; [`report`] makes the pages; [`store`] keeps
-//! them; [`simulate`] stands in for engines.
+//! cluster start; [`measure`] takes one engine through its stages; [`workload`] makes prompts and
+//! arrival times; [`drive`] sends them; [`wire`] and [`protocol`] speak HTTP and the engines'
+//! formats; [`record`] and [`stats`] turn time stamps into figures; [`scrape`] reads the engines' own
+//! metrics; [`report`] makes the pages; [`store`] keeps them; [`simulate`] stands in for engines.
 //!
 //! Invariants: no Kubernetes client; `protocol` does no I/O; `stats` knows no protocol; only
 //! [`clock`] reads time.
@@ -13,6 +13,7 @@ pub mod agent;
 pub mod cli;
 pub mod clock;
 pub mod drive;
+pub mod measure;
 pub mod prompt;
 pub mod protocol;
 pub mod record;

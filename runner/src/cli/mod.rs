@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod bench;
 mod files;
+mod live;
 pub mod plan;
 pub mod report;
 pub mod run;
@@ -26,7 +27,7 @@ enum Command {
     /// Run a BenchmarkRun without a cluster: against simulated engines or servers that are up
     Run(run::Arguments),
     /// Load one URL: one engine, one stage, no file
-    Bench(bench::Arguments),
+    Bench(Box<bench::Arguments>),
     /// Print every manifest and request that a run would make, and its GPU-hours
     Plan(plan::Arguments),
     /// Check a BenchmarkRun or EngineProfile as the API server and the operator would
@@ -60,9 +61,10 @@ pub mod exit {
 /// # Errors
 /// Whatever keeps the command from doing its work, with its causes.
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    init_logs();
     match arguments.command {
         Command::Run(arguments) => run::run(arguments),
-        Command::Bench(arguments) => bench::run(arguments),
+        Command::Bench(arguments) => bench::run(*arguments),
         Command::Plan(arguments) => plan::run(arguments),
         Command::Validate(arguments) => validate::run(arguments),
         Command::Report(arguments) => report::run(arguments),
@@ -78,6 +80,58 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// Log lines on standard error, as many as `RUST_LOG` asks for. On a terminal, where live progress
+/// is shown, only warnings.
+fn init_logs() {
+    use std::io::IsTerminal;
+    let usual = if std::io::stderr().is_terminal() {
+        "warn"
+    } else {
+        "info"
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(usual));
+    // Tests that run several commands in one process set it once.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .try_init();
+}
+
+/// The runtime of everything but the load path, which has threads of its own.
+pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?)
+}
+
+/// Ends the load in order when the process is told to end: what was measured is kept and marked. A
+/// second signal ends the process.
+pub(crate) fn cancel_on_signal(progress: std::sync::Arc<crate::measure::Progress>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        tracing::warn!("signals cannot be caught; an interrupted stage is lost");
+        return;
+    };
+    tokio::spawn(async move {
+        for _ in 0..2 {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if progress.control().is_cancelled() {
+                std::process::exit(i32::from(exit::FAILED));
+            }
+            tracing::warn!("told to stop; what was measured is kept");
+            progress.control().cancel();
+        }
+    });
 }
 
 /// Writes a result to standard output; a reader that has gone away is no failure of ours.

@@ -115,9 +115,15 @@ impl Exchange {
             return self.complete(stamp, gaps);
         }
         let (kind, what) = if self.response.has_begun() {
-            (FailureKind::Truncated, "the connection ended within the answer")
+            (
+                FailureKind::Truncated,
+                "the connection ended within the answer",
+            )
         } else {
-            (FailureKind::Connect, "the connection ended before an answer")
+            (
+                FailureKind::Connect,
+                "the connection ended before an answer",
+            )
         };
         let message = match cause {
             Some(cause) => format!("{what}: {cause}"),
@@ -160,7 +166,10 @@ fn note(
     event: Event<'_>,
 ) {
     match event {
-        Event::Content { text: piece, tokens } => {
+        Event::Content {
+            text: piece,
+            tokens,
+        } => {
             match record.last_content {
                 None => record.first_content = Some(stamp),
                 Some(before) => gaps.record(stamp - before, tokens),
@@ -236,7 +245,10 @@ impl SpooledText {
     /// # Errors
     /// When the disk fails.
     pub fn for_each(self, mut give: impl FnMut(u64, &str)) -> io::Result<()> {
-        let mut file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        let mut file = self
+            .file
+            .into_inner()
+            .map_err(io::IntoInnerError::into_error)?;
         file.rewind()?;
         let mut file = BufReader::with_capacity(256 * 1024, file);
         let mut number = [0; 8];
@@ -248,7 +260,9 @@ impl SpooledText {
             let index = u64::from_le_bytes(number);
             file.read_exact(&mut number)?;
             let mut text = String::new();
-            (&mut file).take(u64::from_le_bytes(number)).read_to_string(&mut text)?;
+            (&mut file)
+                .take(u64::from_le_bytes(number))
+                .read_to_string(&mut text)?;
             give(index, &text);
         }
     }
@@ -268,7 +282,13 @@ mod tests {
             path: "/v1/completions".into(),
             model: "m".into(),
         };
-        let codec = Codec::new(&endpoint, RequestOptions { streaming: true, ..RequestOptions::default() });
+        let codec = Codec::new(
+            &endpoint,
+            RequestOptions {
+                streaming: true,
+                ..RequestOptions::default()
+            },
+        );
         let mut record = Record::new(0, 0, None, 5);
         record.sent = Some(10);
         Exchange::new(record, Arc::from(*b"request"), codec.decoder(), true)
@@ -280,8 +300,10 @@ mod tests {
         format!("{HEAD}content-length: {}\r\n\r\n{body}", body.len())
     }
 
-    const TOKEN: &str = "data: {\"choices\":[{\"index\":0,\"text\":\"a\",\"finish_reason\":null}]}\n\n";
-    const LAST: &str = "data: {\"choices\":[{\"index\":0,\"text\":\"b\",\"finish_reason\":\"length\"}]}\n\n";
+    const TOKEN: &str =
+        "data: {\"choices\":[{\"index\":0,\"text\":\"a\",\"finish_reason\":null}]}\n\n";
+    const LAST: &str =
+        "data: {\"choices\":[{\"index\":0,\"text\":\"b\",\"finish_reason\":\"length\"}]}\n\n";
     const USAGE: &str = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":4,\"total_tokens\":6,\"completion_tokens\":2}}\n\ndata: [DONE]\n\n";
 
     #[test]
@@ -290,12 +312,21 @@ mod tests {
         let mut gaps = Gaps::new();
         let whole = answer(&format!("{TOKEN}{LAST}{USAGE}"));
         let cut = whole.find(LAST).unwrap();
-        assert_eq!(exchange.receive(&whole.as_bytes()[..cut], 100, &mut gaps), Step::Continue);
+        assert_eq!(
+            exchange.receive(&whole.as_bytes()[..cut], 100, &mut gaps),
+            Step::Continue
+        );
         let step = exchange.receive(&whole.as_bytes()[cut..], 130, &mut gaps);
         assert_eq!(step, ended(Outcome::Succeeded, true));
         let record = exchange.record;
-        assert_eq!((record.first_content, record.last_content), (Some(100), Some(130)));
-        assert_eq!((record.input_tokens, record.output_tokens, record.chunks), (Some(4), Some(2), 2));
+        assert_eq!(
+            (record.first_content, record.last_content),
+            (Some(100), Some(130))
+        );
+        assert_eq!(
+            (record.input_tokens, record.output_tokens, record.chunks),
+            (Some(4), Some(2), 2)
+        );
         assert_eq!(record.finish, Some("length"));
         assert_eq!(exchange.text.as_deref(), Some("ab"));
         assert_eq!(gaps.chunk.count(), 1);
@@ -305,9 +336,18 @@ mod tests {
     fn each_bad_answer_is_one_kind_of_failure() {
         let error = "data: {\"error\":{\"message\":\"out of blocks\",\"code\":500}}\n\n";
         for (answer, kind) in [
-            ("HTTP/1.1 429 No\r\ncontent-length: 4\r\n\r\nslow".into(), FailureKind::Http4xx),
-            ("HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n".into(), FailureKind::Http5xx),
-            ("HTTP/1.1 302 There\r\ncontent-length: 0\r\n\r\n".into(), FailureKind::Protocol),
+            (
+                "HTTP/1.1 429 No\r\ncontent-length: 4\r\n\r\nslow".into(),
+                FailureKind::Http4xx,
+            ),
+            (
+                "HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n".into(),
+                FailureKind::Http5xx,
+            ),
+            (
+                "HTTP/1.1 302 There\r\ncontent-length: 0\r\n\r\n".into(),
+                FailureKind::Protocol,
+            ),
             ("SSH-2.0\r\n\r\n".into(), FailureKind::Protocol),
             (answer(&format!("{TOKEN}{error}")), FailureKind::StreamError),
             (answer(TOKEN), FailureKind::Truncated),
@@ -316,7 +356,10 @@ mod tests {
         ] {
             let mut exchange = exchange();
             match exchange.receive(answer.as_bytes(), 100, &mut Gaps::new()) {
-                Step::Ended { outcome: Outcome::Failed(found, _), .. } => assert_eq!(found, kind, "{answer}"),
+                Step::Ended {
+                    outcome: Outcome::Failed(found, _),
+                    ..
+                } => assert_eq!(found, kind, "{answer}"),
                 other => panic!("{answer}: {other:?}"),
             }
         }
@@ -329,7 +372,10 @@ mod tests {
             let mut gaps = Gaps::new();
             exchange.receive(before.as_bytes(), 100, &mut gaps);
             match exchange.disconnected(None, 110, &mut gaps) {
-                Step::Ended { outcome: Outcome::Failed(found, _), .. } => assert_eq!(found, kind, "{before}"),
+                Step::Ended {
+                    outcome: Outcome::Failed(found, _),
+                    ..
+                } => assert_eq!(found, kind, "{before}"),
                 other => panic!("{before}: {other:?}"),
             }
         }
@@ -341,7 +387,9 @@ mod tests {
         spool.push(7, "größer").unwrap();
         spool.push(2, "").unwrap();
         let mut seen = Vec::new();
-        spool.for_each(|index, text| seen.push((index, text.to_owned()))).unwrap();
+        spool
+            .for_each(|index, text| seen.push((index, text.to_owned())))
+            .unwrap();
         assert_eq!(seen, [(7, "größer".to_owned()), (2, String::new())]);
     }
 }

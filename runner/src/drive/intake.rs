@@ -125,7 +125,11 @@ impl Intake<'_> {
             }
             Arrivals::Open { due, burst } => {
                 let share = due.len().div_ceil(self.step);
-                if *burst { share } else { share.min(SPARE_CONNECTIONS) }
+                if *burst {
+                    share
+                } else {
+                    share.min(SPARE_CONNECTIONS)
+                }
             }
         }
     }
@@ -137,9 +141,17 @@ impl Intake<'_> {
 
     /// The next arrival. `issued` counts the arrivals of a closed loop over all threads; `idle`
     /// tells whether a worker of a closed loop is free.
-    pub(super) fn next(&mut self, start: Nanos, now: Nanos, idle: bool, issued: &AtomicU64) -> Next {
+    pub(super) fn next(
+        &mut self,
+        start: Nanos,
+        now: Nanos,
+        idle: bool,
+        issued: &AtomicU64,
+    ) -> Next {
         match self.arrivals {
-            Arrivals::Closed { requests, until, .. } => {
+            Arrivals::Closed {
+                requests, until, ..
+            } => {
                 if until.is_some_and(|until| now >= start + until)
                     || requests.is_some_and(|requests| issued.load(Ordering::Relaxed) >= requests)
                 {
@@ -193,7 +205,9 @@ mod tests {
             }
         }
         seen.sort_unstable();
-        let expected: Vec<_> = (0..5).map(|index| (index, Some(100 + 10 * index))).collect();
+        let expected: Vec<_> = (0..5)
+            .map(|index| (index, Some(100 + 10 * index)))
+            .collect();
         assert_eq!(seen, expected);
     }
 
@@ -208,7 +222,10 @@ mod tests {
         assert_eq!(intake.next(100, 149, true, &issued), Next::At(150));
         assert_eq!(
             intake.next(100, 150, true, &issued),
-            Next::Now { index: 0, due: Some(150) }
+            Next::Now {
+                index: 0,
+                due: Some(150)
+            }
         );
         assert_eq!(intake.next(100, 151, true, &issued), Next::Never);
     }
@@ -216,19 +233,47 @@ mod tests {
     #[test]
     fn a_closed_loop_ends_by_requests_or_by_time() {
         let issued = AtomicU64::new(0);
-        let by_count = Arrivals::Closed { concurrency: 3, requests: Some(2), until: None };
-        let workers: Vec<_> = (0..2).map(|thread| by_count.share(thread, 2).workers).collect();
+        let by_count = Arrivals::Closed {
+            concurrency: 3,
+            requests: Some(2),
+            until: None,
+        };
+        let workers: Vec<_> = (0..2)
+            .map(|thread| by_count.share(thread, 2).workers)
+            .collect();
         assert_eq!(workers, [2, 1]);
         let mut intake = by_count.share(0, 2);
         assert_eq!(intake.next(0, 0, false, &issued), Next::WhenFree);
-        assert_eq!(intake.next(0, 0, true, &issued), Next::Now { index: 0, due: None });
-        assert_eq!(intake.next(0, 0, true, &issued), Next::Now { index: 1, due: None });
+        assert_eq!(
+            intake.next(0, 0, true, &issued),
+            Next::Now {
+                index: 0,
+                due: None
+            }
+        );
+        assert_eq!(
+            intake.next(0, 0, true, &issued),
+            Next::Now {
+                index: 1,
+                due: None
+            }
+        );
         assert_eq!(intake.next(0, 0, true, &issued), Next::Never);
 
         let issued = AtomicU64::new(0);
-        let by_time = Arrivals::Closed { concurrency: 1, requests: None, until: Some(50) };
+        let by_time = Arrivals::Closed {
+            concurrency: 1,
+            requests: None,
+            until: Some(50),
+        };
         let mut intake = by_time.share(0, 1);
-        assert_eq!(intake.next(100, 149, true, &issued), Next::Now { index: 0, due: None });
+        assert_eq!(
+            intake.next(100, 149, true, &issued),
+            Next::Now {
+                index: 0,
+                due: None
+            }
+        );
         assert_eq!(intake.next(100, 150, true, &issued), Next::Never);
     }
 }

@@ -7,10 +7,7 @@ use std::{
     collections::VecDeque,
     fs::File,
     io::{self, ErrorKind},
-    sync::{
-        Arc, Barrier, OnceLock,
-        atomic::AtomicU64,
-    },
+    sync::{Arc, Barrier, OnceLock, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -327,7 +324,10 @@ impl<'a> Reactor<'a> {
     fn begin(&mut self, index: u64, due: Option<Nanos>, now: Nanos) {
         let stage = self.stage;
         let prompt = (stage.first_request + index) % stage.requests.len() as u64;
-        let Some(request) = usize::try_from(prompt).ok().and_then(|at| stage.requests.get(at)) else {
+        let Some(request) = usize::try_from(prompt)
+            .ok()
+            .and_then(|at| stage.requests.get(at))
+        else {
             return;
         };
         self.free_workers = self.free_workers.saturating_sub(1);
@@ -386,7 +386,9 @@ impl<'a> Reactor<'a> {
         if let Some(connection) = self.pool.get(slot) {
             let interest = Interest::READABLE | Interest::WRITABLE;
             let socket = connection.stream.socket();
-            self.poll.registry().register(socket, Token(slot), interest)?;
+            self.poll
+                .registry()
+                .register(socket, Token(slot), interest)?;
         }
         Ok(slot)
     }
@@ -453,7 +455,10 @@ impl<'a> Reactor<'a> {
 
     /// A connection can be used now.
     fn ready(&mut self, slot: usize) {
-        let waiting = self.pool.get(slot).is_some_and(|connection| connection.exchange.is_some());
+        let waiting = self
+            .pool
+            .get(slot)
+            .is_some_and(|connection| connection.exchange.is_some());
         if waiting {
             self.send(slot);
         } else {
@@ -466,7 +471,11 @@ impl<'a> Reactor<'a> {
         let Some(connection) = self.pool.get(slot) else {
             return;
         };
-        if connection.exchange.as_ref().is_some_and(|exchange| !exchange.unwritten().is_empty()) {
+        if connection
+            .exchange
+            .as_ref()
+            .is_some_and(|exchange| !exchange.unwritten().is_empty())
+        {
             self.send(slot);
         } else if let Err(error) = connection.stream.flush() {
             self.disconnected(slot, Some(&error), clock::now());
@@ -494,13 +503,21 @@ impl<'a> Reactor<'a> {
                     self.filled += bytes;
                     // Less than asked for means that the socket is empty; a new edge will tell of
                     // more. But the end of the connection has no edge of its own.
-                    let what = What::Bytes { begin, end: self.filled };
+                    let what = What::Bytes {
+                        begin,
+                        end: self.filled,
+                    };
                     (what, bytes == READ || ending)
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) => (What::End(Some(error)), false),
             };
-            self.readings.push(Reading { slot, generation, stamp, what });
+            self.readings.push(Reading {
+                slot,
+                generation,
+                stamp,
+                what,
+            });
             if !more {
                 return;
             }
@@ -560,7 +577,10 @@ impl<'a> Reactor<'a> {
         match connection.exchange.as_mut() {
             _ if plain.is_empty() => Ok(Step::Continue),
             Some(exchange) => Ok(exchange.receive(plain, stamp, &mut self.part.gaps)),
-            None => Err(io::Error::new(ErrorKind::InvalidData, "bytes without a request")),
+            None => Err(io::Error::new(
+                ErrorKind::InvalidData,
+                "bytes without a request",
+            )),
         }
     }
 
@@ -604,7 +624,9 @@ impl<'a> Reactor<'a> {
     }
 
     fn complete(&mut self, exchange: Exchange, outcome: Outcome, stamp: Nanos) {
-        let Exchange { mut record, text, .. } = exchange;
+        let Exchange {
+            mut record, text, ..
+        } = exchange;
         record.end = stamp.max(record.started);
         record.outcome = outcome;
         self.in_flight -= 1;

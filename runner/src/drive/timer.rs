@@ -46,7 +46,10 @@ mod system {
                 tv_nsec: (delay % SECOND).cast_signed(),
             };
             let once = Itimerspec {
-                it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
+                it_interval: Timespec {
+                    tv_sec: 0,
+                    tv_nsec: 0,
+                },
                 it_value: value,
             };
             timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &once)?;

@@ -78,7 +78,9 @@ pub fn peak_rss_bytes() -> u64 {
 
 /// `VmHWM` of `/proc/PID/status` (proc_pid_status(5)), in bytes.
 fn peak_rss_of(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes * 1024)
 }
@@ -140,7 +142,8 @@ mod tests {
 
     #[test]
     fn throttling_is_read_from_both_versions() {
-        let version_2 = "usage_usec 9\nuser_usec 5\nnr_periods 3\nnr_throttled 2\nthrottled_usec 1500\n";
+        let version_2 =
+            "usage_usec 9\nuser_usec 5\nnr_periods 3\nnr_throttled 2\nthrottled_usec 1500\n";
         let version_1 = "nr_periods 3\nnr_throttled 2\nthrottled_time 1500000\n";
         for stat in [version_2, version_1] {
             assert_eq!(throttled_of(stat), Some(1_500_000), "{stat}");
@@ -152,13 +155,26 @@ mod tests {
     #[test]
     fn the_stat_file_is_looked_for_where_the_group_is() {
         for (groups, expected) in [
-            ("0::/kubepods/pod1\n", "/sys/fs/cgroup/kubepods/pod1/cpu.stat"),
+            (
+                "0::/kubepods/pod1\n",
+                "/sys/fs/cgroup/kubepods/pod1/cpu.stat",
+            ),
             ("0::/\n", "/sys/fs/cgroup/cpu.stat"),
-            ("3:cpu,cpuacct:/pod1\n2:memory:/x\n", "/sys/fs/cgroup/cpu/pod1/cpu.stat"),
+            (
+                "3:cpu,cpuacct:/pod1\n2:memory:/x\n",
+                "/sys/fs/cgroup/cpu/pod1/cpu.stat",
+            ),
         ] {
             let files = stat_files(groups);
-            assert_eq!(files.first().map(String::as_str), Some(expected), "{groups}");
-            assert!(files.iter().all(|file| !file.contains("memory")), "{files:?}");
+            assert_eq!(
+                files.first().map(String::as_str),
+                Some(expected),
+                "{groups}"
+            );
+            assert!(
+                files.iter().all(|file| !file.contains("memory")),
+                "{files:?}"
+            );
         }
         let in_container = stat_files("0::/kubepods/pod1\n");
         assert!(in_container.contains(&"/sys/fs/cgroup/cpu.stat".to_owned()));
@@ -166,7 +182,10 @@ mod tests {
 
     #[test]
     fn peak_memory_is_read_in_bytes() {
-        assert_eq!(peak_rss_of("VmPeak:\t 9 kB\nVmHWM:\t    2048 kB\n"), Some(2048 * 1024));
+        assert_eq!(
+            peak_rss_of("VmPeak:\t 9 kB\nVmHWM:\t    2048 kB\n"),
+            Some(2048 * 1024)
+        );
         assert_eq!(peak_rss_of("Name:\tx\n"), None);
     }
 

@@ -74,12 +74,7 @@ struct Line<'a> {
 ///
 /// # Errors
 /// As the writer's.
-pub fn write(
-    mut out: impl Write,
-    stage: &str,
-    start: Nanos,
-    records: &[Record],
-) -> io::Result<()> {
+pub fn write(mut out: impl Write, stage: &str, start: Nanos, records: &[Record]) -> io::Result<()> {
     let anchor = Anchor {
         schema_version: SCHEMA_VERSION,
         stage,
@@ -144,8 +139,10 @@ mod tests {
         record.outcome = Outcome::Failed(FailureKind::Timeout, "late".into());
         let packed = compressed("rate-2", 1_000_000_000, &[record]).unwrap();
         let text = String::from_utf8(zstd::decode_all(&packed[..]).unwrap()).unwrap();
-        let lines: Vec<serde_json::Value> =
-            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let lines: Vec<serde_json::Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
         assert_eq!(lines[0]["stage"], "rate-2");
         assert_eq!(lines[0]["start"], clock::wall(1_000_000_000).to_string());
         assert_eq!(

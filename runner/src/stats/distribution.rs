@@ -68,7 +68,10 @@ mod tests {
     #[test]
     fn figures_of_a_known_sample() {
         let found = distribution(vec![4.0, 1.0, 3.0, 2.0]).unwrap();
-        assert_eq!((found.count, found.mean, found.min, found.max), (4, 2.5, 1.0, 4.0));
+        assert_eq!(
+            (found.count, found.mean, found.min, found.max),
+            (4, 2.5, 1.0, 4.0)
+        );
         // sqrt(5 / 3)
         assert!((found.stddev - 1.290_994_448_735_805_6).abs() < 1e-12);
         assert_eq!(found.p50, Some(2.5));
@@ -80,7 +83,13 @@ mod tests {
     #[test]
     fn quantiles_are_those_of_numpy() {
         let values = [1.0, 2.0, 4.0, 8.0, 16.0];
-        for (share, expected) in [(0.0, 1.0), (0.25, 2.0), (0.5, 4.0), (0.9, 12.8), (1.0, 16.0)] {
+        for (share, expected) in [
+            (0.0, 1.0),
+            (0.25, 2.0),
+            (0.5, 4.0),
+            (0.9, 12.8),
+            (1.0, 16.0),
+        ] {
             let found = quantile(&values, share).unwrap();
             assert!((found - expected).abs() < 1e-12, "{share}: {found}");
         }

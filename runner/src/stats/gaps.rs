@@ -129,7 +129,9 @@ impl Gaps {
         self.chunk.record(gap, 1);
         match tokens {
             Some(0) => {}
-            Some(tokens) => self.token.record(gap / u64::from(tokens), u64::from(tokens)),
+            Some(tokens) => self
+                .token
+                .record(gap / u64::from(tokens), u64::from(tokens)),
             None => self.unknown = true,
         }
     }

@@ -38,10 +38,21 @@ pub fn goodput(
     };
     let good = records.iter().filter(is_good).count() as u64;
     Some(Goodput {
-        requests_per_second: if window_seconds > 0.0 { good as f64 / window_seconds } else { 0.0 },
+        requests_per_second: if window_seconds > 0.0 {
+            good as f64 / window_seconds
+        } else {
+            0.0
+        },
         good,
-        attainment: if intended > 0 { good as f64 / intended as f64 } else { 0.0 },
-        objectives: objectives.iter().map(|objective| result(records, objective)).collect(),
+        attainment: if intended > 0 {
+            good as f64 / intended as f64
+        } else {
+            0.0
+        },
+        objectives: objectives
+            .iter()
+            .map(|objective| result(records, objective))
+            .collect(),
     })
 }
 
@@ -90,7 +101,11 @@ mod tests {
     }
 
     fn objective(metric: ObjectiveMetric, milliseconds: u64) -> Objective {
-        Objective { metric, percentile: 50.0, less_than: Duration::from_millis(milliseconds) }
+        Objective {
+            metric,
+            percentile: 50.0,
+            less_than: Duration::from_millis(milliseconds),
+        }
     }
 
     #[test]
@@ -110,7 +125,10 @@ mod tests {
         ];
         // Ten arrivals, of which five were never sent.
         let found = goodput(&records, 10, 2.0, &objectives).unwrap();
-        assert_eq!((found.good, found.attainment, found.requests_per_second), (2, 0.2, 1.0));
+        assert_eq!(
+            (found.good, found.attainment, found.requests_per_second),
+            (2, 0.2, 1.0)
+        );
         assert_eq!(found.objectives[0].value_seconds, Some(0.01));
         assert_eq!(found.objectives[0].met, Some(true));
     }

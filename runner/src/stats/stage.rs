@@ -51,7 +51,10 @@ pub fn report(context: &StageContext<'_>, driven: &Driven) -> StageReport {
     let requests = count(driven);
     let (window_start, window_seconds) = window(driven);
     let streamed = |latency: fn(&Record) -> Option<f64>| {
-        context.streaming.then(|| succeeded(records, latency)).and_then(distribution)
+        context
+            .streaming
+            .then(|| succeeded(records, latency))
+            .and_then(distribution)
     };
     let time_to_first = streamed(time_to_first_token);
     let latency = distribution(succeeded(records, request_latency));
@@ -82,24 +85,33 @@ pub fn report(context: &StageContext<'_>, driven: &Driven) -> StageReport {
         },
         throughput: throughput(requests.succeeded, &input, &output, window_seconds),
         time_to_first_token: time_to_first,
-        time_to_first_token_scheduled: streamed(|record| {
-            since(record.due?, record.first_content?)
-        }),
+        time_to_first_token_scheduled: streamed(|record| since(record.due?, record.first_content?)),
         inter_token_latency: context.streaming.then(|| driven.gaps.token()).flatten(),
-        inter_chunk_latency: context.streaming.then(|| driven.gaps.chunk.distribution()).flatten(),
+        inter_chunk_latency: context
+            .streaming
+            .then(|| driven.gaps.chunk.distribution())
+            .flatten(),
         time_per_output_token: streamed(time_per_output_token),
         request_latency: latency,
         request_latency_scheduled: distribution(succeeded(records, |record| {
             since(record.due?, record.last_content?)
         })),
         schedule_delay: distribution(
-            records.iter().filter_map(|record| since(record.due?, record.sent?)).collect(),
+            records
+                .iter()
+                .filter_map(|record| since(record.due?, record.sent?))
+                .collect(),
         ),
         input_tokens: token_distribution(input),
         output_tokens: token_distribution(output),
         token_count_source: source(records),
         token_count_mismatches: mismatches(records),
-        goodput: goodput::goodput(records, requests.intended, window_seconds, context.objectives),
+        goodput: goodput::goodput(
+            records,
+            requests.intended,
+            window_seconds,
+            context.objectives,
+        ),
         client: client(driven),
         engine_metrics: BTreeMap::new(),
         verdict: verdict::verdict(&evidence),
@@ -161,7 +173,10 @@ fn count(driven: &Driven) -> Requests {
 /// From the first sending to the last end.
 fn window(driven: &Driven) -> (Nanos, f64) {
     let records = &driven.records;
-    let first = records.iter().map(|record| record.sent.unwrap_or(record.started)).min();
+    let first = records
+        .iter()
+        .map(|record| record.sent.unwrap_or(record.started))
+        .min();
     let last = records.iter().map(|record| record.end).max();
     match (first, last) {
         (Some(first), Some(last)) => (first, clock::seconds(last.saturating_sub(first))),
@@ -219,7 +234,9 @@ fn both_counts(records: &[Record]) -> impl Iterator<Item = (u32, u32)> {
 }
 
 fn mismatches(records: &[Record]) -> u64 {
-    both_counts(records).filter(|(engine, tokenizer)| engine != tokenizer).count() as u64
+    both_counts(records)
+        .filter(|(engine, tokenizer)| engine != tokenizer)
+        .count() as u64
 }
 
 fn counted_twice(records: &[Record]) -> Option<(u64, u64)> {
@@ -308,7 +325,11 @@ mod tests {
     }
 
     fn open() -> Load {
-        Load { mode: LoadMode::Open, rate: Some(2.0), ..Load::default() }
+        Load {
+            mode: LoadMode::Open,
+            rate: Some(2.0),
+            ..Load::default()
+        }
     }
 
     #[test]
@@ -316,25 +337,48 @@ mod tests {
         let load = open();
         let driven = driven(vec![answered(0, 0), answered(1, 1000)], 0);
         let report = report(&context(&load, &[Some(7)]), &driven);
-        let mean = |distribution: &Option<bakeoff_crds::report::Distribution>| distribution.as_ref().unwrap().mean;
+        let mean = |distribution: &Option<bakeoff_crds::report::Distribution>| {
+            distribution.as_ref().unwrap().mean
+        };
         for (name, found, expected) in [
             ("ttft", mean(&report.time_to_first_token), 0.100),
-            ("ttft scheduled", mean(&report.time_to_first_token_scheduled), 0.101),
+            (
+                "ttft scheduled",
+                mean(&report.time_to_first_token_scheduled),
+                0.101,
+            ),
             ("tpot", mean(&report.time_per_output_token), 0.010),
             ("latency", mean(&report.request_latency), 0.120),
-            ("latency scheduled", mean(&report.request_latency_scheduled), 0.121),
+            (
+                "latency scheduled",
+                mean(&report.request_latency_scheduled),
+                0.121,
+            ),
             ("delay", mean(&report.schedule_delay), 0.001),
             ("chunks", mean(&report.inter_chunk_latency), 0.020),
             ("window", report.window.duration_seconds, 1.130),
-            ("output", report.throughput.output_tokens_per_second, 6.0 / 1.130),
-            ("input", report.throughput.input_tokens_per_second, 14.0 / 1.130),
+            (
+                "output",
+                report.throughput.output_tokens_per_second,
+                6.0 / 1.130,
+            ),
+            (
+                "input",
+                report.throughput.input_tokens_per_second,
+                14.0 / 1.130,
+            ),
             ("cpu", report.client.cpu_micros_per_chunk, 250.0),
         ] {
             assert!((found - expected).abs() < 1e-9, "{name}: {found}");
         }
         assert_eq!(report.inter_token_latency, None);
         assert_eq!(report.token_count_source, TokenCountSource::Server);
-        assert_eq!(report.verdict.status, VerdictStatus::Valid, "{:?}", report.verdict);
+        assert_eq!(
+            report.verdict.status,
+            VerdictStatus::Valid,
+            "{:?}",
+            report.verdict
+        );
     }
 
     #[test]
@@ -342,10 +386,25 @@ mod tests {
         let load = open();
         let mut failed = answered(1, 10);
         failed.outcome = Outcome::Failed(FailureKind::StreamError, "".into());
-        let report = report(&context(&load, &[]), &driven(vec![answered(0, 0), failed], 3));
+        let report = report(
+            &context(&load, &[]),
+            &driven(vec![answered(0, 0), failed], 3),
+        );
         let requests = &report.requests;
-        assert_eq!((requests.intended, requests.sent, requests.succeeded, requests.failed, requests.dropped), (5, 2, 1, 1, 3));
-        assert_eq!(requests.failures, BTreeMap::from([("streamError".to_owned(), 1)]));
+        assert_eq!(
+            (
+                requests.intended,
+                requests.sent,
+                requests.succeeded,
+                requests.failed,
+                requests.dropped
+            ),
+            (5, 2, 1, 1, 3)
+        );
+        assert_eq!(
+            requests.failures,
+            BTreeMap::from([("streamError".to_owned(), 1)])
+        );
         assert_eq!(report.time_to_first_token.unwrap().count, 1);
     }
 

@@ -46,7 +46,14 @@ pub struct Evidence {
 /// The verdict on one stage.
 pub fn verdict(evidence: &Evidence) -> Verdict {
     let rules = [
-        cut, no_requests, error_rate, schedule_delay, stall, throttled, descriptors, tokens,
+        cut,
+        no_requests,
+        error_rate,
+        schedule_delay,
+        stall,
+        throttled,
+        descriptors,
+        tokens,
     ];
     Verdict::of(rules.iter().filter_map(|rule| rule(evidence)).collect())
 }
@@ -61,7 +68,11 @@ fn reason(status: VerdictStatus, reason: &str, message: String) -> Option<Verdic
 
 fn cut(evidence: &Evidence) -> Option<VerdictReason> {
     match evidence.cut? {
-        Cut::Cancelled => reason(Invalid, "Cancelled", "the client was told to stop; figures are of a part of the stage".into()),
+        Cut::Cancelled => reason(
+            Invalid,
+            "Cancelled",
+            "the client was told to stop; figures are of a part of the stage".into(),
+        ),
         Cut::Deadline => reason(
             Invalid,
             "StageDeadlineExceeded",
@@ -208,7 +219,9 @@ mod tests {
         type Change = fn(&mut Evidence);
         let cases: [(&str, VerdictStatus, Change); 15] = [
             ("Cancelled", Invalid, |e| e.cut = Some(Cut::Cancelled)),
-            ("StageDeadlineExceeded", Invalid, |e| e.cut = Some(Cut::Deadline)),
+            ("StageDeadlineExceeded", Invalid, |e| {
+                e.cut = Some(Cut::Deadline);
+            }),
             ("ErrorRateExceeded", Invalid, |e| {
                 e.requests.succeeded = 98;
                 e.requests.failed = 2;
@@ -234,13 +247,27 @@ mod tests {
                 e.median_answer = Some(60.0);
                 e.own_delay_p99 = Some(0.011);
             }),
-            ("ClientStalled", Suspect, |e| e.vitals.longest_stall = 101 * MILLISECOND),
-            ("ClientStalled", Invalid, |e| e.vitals.longest_stall = 2 * SECOND),
-            ("ClientThrottled", Suspect, |e| e.vitals.throttled_seconds = Some(0.2)),
-            ("ClientThrottled", Invalid, |e| e.vitals.throttled_seconds = Some(1.5)),
-            ("FileDescriptorLimit", Suspect, |e| e.vitals.open_files_needed = 1025),
-            ("FileDescriptorLimit", Invalid, |e| e.vitals.descriptors_refused = 1),
-            ("TokenCountMismatch", Suspect, |e| e.tokens = Some((1000, 890))),
+            ("ClientStalled", Suspect, |e| {
+                e.vitals.longest_stall = 101 * MILLISECOND;
+            }),
+            ("ClientStalled", Invalid, |e| {
+                e.vitals.longest_stall = 2 * SECOND;
+            }),
+            ("ClientThrottled", Suspect, |e| {
+                e.vitals.throttled_seconds = Some(0.2);
+            }),
+            ("ClientThrottled", Invalid, |e| {
+                e.vitals.throttled_seconds = Some(1.5);
+            }),
+            ("FileDescriptorLimit", Suspect, |e| {
+                e.vitals.open_files_needed = 1025;
+            }),
+            ("FileDescriptorLimit", Invalid, |e| {
+                e.vitals.descriptors_refused = 1;
+            }),
+            ("TokenCountMismatch", Suspect, |e| {
+                e.tokens = Some((1000, 890));
+            }),
         ];
         for (reason, status, change) in cases {
             let mut evidence = good();
@@ -279,9 +306,18 @@ mod tests {
     #[test]
     fn a_stage_without_an_answer_is_invalid() {
         let mut evidence = good();
-        evidence.requests = Requests { intended: 5, sent: 5, failed: 5, ..Requests::default() };
+        evidence.requests = Requests {
+            intended: 5,
+            sent: 5,
+            failed: 5,
+            ..Requests::default()
+        };
         let found = verdict(&evidence);
-        let reasons: Vec<&str> = found.reasons.iter().map(|reason| reason.reason.as_str()).collect();
+        let reasons: Vec<&str> = found
+            .reasons
+            .iter()
+            .map(|reason| reason.reason.as_str())
+            .collect();
         assert_eq!(found.status, Invalid);
         assert_eq!(reasons, ["NoRequests", "ErrorRateExceeded"]);
     }

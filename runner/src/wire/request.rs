@@ -19,7 +19,9 @@ pub struct RequestHead {
 
 /// Why a request cannot be made.
 #[derive(Debug, thiserror::Error)]
-#[error("header {name:?} holds a character that HTTP does not allow; write it like NAME:VALUE on one line")]
+#[error(
+    "header {name:?} holds a character that HTTP does not allow; write it like NAME:VALUE on one line"
+)]
 pub struct HeaderError {
     name: String,
 }
@@ -30,12 +32,22 @@ impl RequestHead {
     /// # Errors
     /// Names the field.
     pub fn check(&self) -> Result<(), HeaderError> {
-        let bearer = self.bearer.iter().map(|token| ("authorization", token.as_str()));
-        let further = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let bearer = self
+            .bearer
+            .iter()
+            .map(|token| ("authorization", token.as_str()));
+        let further = self
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in further.chain(bearer) {
             let good_name = !name.is_empty()
-                && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':');
-            let good_value = value.bytes().all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f));
+                && name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_graphic() && byte != b':');
+            let good_value = value
+                .bytes()
+                .all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f));
             if !good_name || !good_value {
                 return Err(HeaderError { name: name.into() });
             }
@@ -115,6 +127,11 @@ mod tests {
             bearer: Some("key\n".into()),
             ..RequestHead::default()
         };
-        assert!(head.check().unwrap_err().to_string().contains("authorization"));
+        assert!(
+            head.check()
+                .unwrap_err()
+                .to_string()
+                .contains("authorization")
+        );
     }
 }

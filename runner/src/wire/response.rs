@@ -35,6 +35,9 @@ pub struct Head {
     pub keep_alive: bool,
 }
 
+/// A line, once it is whole, and what follows it.
+type LineAndRest<'a> = (Option<Cow<'a, [u8]>>, &'a [u8]);
+
 /// Where the reader is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
@@ -110,7 +113,11 @@ impl ResponseReader {
                 State::Length(left) => {
                     let (piece, rest) = split(input, left);
                     let left = left - piece.len() as u64;
-                    self.state = if left == 0 { State::Done } else { State::Length(left) };
+                    self.state = if left == 0 {
+                        State::Done
+                    } else {
+                        State::Length(left)
+                    };
                     if self.give(piece, body).is_break() {
                         return Ok(ControlFlow::Break(()));
                     }
@@ -129,7 +136,11 @@ impl ResponseReader {
                 State::ChunkData(left) => {
                     let (piece, rest) = split(input, left);
                     let left = left - piece.len() as u64;
-                    self.state = if left == 0 { State::ChunkEnd } else { State::ChunkData(left) };
+                    self.state = if left == 0 {
+                        State::ChunkEnd
+                    } else {
+                        State::ChunkData(left)
+                    };
                     if self.give(piece, body).is_break() {
                         return Ok(ControlFlow::Break(()));
                     }
@@ -199,7 +210,9 @@ impl ResponseReader {
         let status = response.code.unwrap_or_default();
         if (100..200).contains(&status) {
             // An interim response; the real one follows.
-            let rest = input.get(length.saturating_sub(before)..).unwrap_or_default();
+            let rest = input
+                .get(length.saturating_sub(before)..)
+                .unwrap_or_default();
             self.carry.clear();
             return Ok(rest);
         }
@@ -207,14 +220,13 @@ impl ResponseReader {
         self.head = Some(head);
         self.state = state;
         self.carry.clear();
-        Ok(input.get(length.saturating_sub(before)..).unwrap_or_default())
+        Ok(input
+            .get(length.saturating_sub(before)..)
+            .unwrap_or_default())
     }
 
     /// The next line without its end, once it is whole, and what follows it.
-    fn read_line<'a>(
-        &mut self,
-        input: &'a [u8],
-    ) -> Result<(Option<Cow<'a, [u8]>>, &'a [u8]), ResponseError> {
+    fn read_line<'a>(&mut self, input: &'a [u8]) -> Result<LineAndRest<'a>, ResponseError> {
         let end = memchr::memchr(b'\n', input);
         let (part, rest) = match end {
             Some(at) => input.split_at(at + 1),
@@ -344,14 +356,57 @@ mod tests {
     fn bodies_end_as_their_framing_says() {
         for (bytes, status, keep_alive, body, done) in [
             (CHUNKED, 200, true, "hello, world", true),
-            (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi", 200, true, "hi", true),
-            (b"HTTP/1.1 500 No\r\ncontent-length: 9\r\n\r\nhi", 500, true, "hi", false),
-            (b"HTTP/1.1 200 \r\nConnection: close\r\ncontent-length: 0\r\n\r\n", 200, false, "", true),
-            (b"HTTP/1.1 200 OK\r\n\r\nuntil the end", 200, false, "until the end", true),
-            (b"HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nhi", 200, false, "hi", true),
-            (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 None\r\n\r\n", 204, true, "", true),
-            (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhel", 200, true, "hel", false),
-        ] as [(&[u8], u16, bool, &str, bool); 8]
+            (
+                b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi",
+                200,
+                true,
+                "hi",
+                true,
+            ),
+            (
+                b"HTTP/1.1 500 No\r\ncontent-length: 9\r\n\r\nhi",
+                500,
+                true,
+                "hi",
+                false,
+            ),
+            (
+                b"HTTP/1.1 200 \r\nConnection: close\r\ncontent-length: 0\r\n\r\n",
+                200,
+                false,
+                "",
+                true,
+            ),
+            (
+                b"HTTP/1.1 200 OK\r\n\r\nuntil the end",
+                200,
+                false,
+                "until the end",
+                true,
+            ),
+            (
+                b"HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nhi",
+                200,
+                false,
+                "hi",
+                true,
+            ),
+            (
+                b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 None\r\n\r\n",
+                204,
+                true,
+                "",
+                true,
+            ),
+            (
+                b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhel",
+                200,
+                true,
+                "hel",
+                false,
+            ),
+        ]
+            as [(&[u8], u16, bool, &str, bool); 8]
         {
             let text = String::from_utf8_lossy(bytes);
             let read = read(bytes, &[]).unwrap();
@@ -370,7 +425,11 @@ mod tests {
             b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
             b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nab",
         ] {
-            assert!(read(bytes, &[]).is_err(), "{}", String::from_utf8_lossy(bytes));
+            assert!(
+                read(bytes, &[]).is_err(),
+                "{}",
+                String::from_utf8_lossy(bytes)
+            );
         }
         let endless = [&b"HTTP/1.1 200 OK\r\nx: "[..], &vec![b'a'; MAX_HEAD]].concat();
         assert_eq!(read(&endless, &[]).err(), Some(ResponseError::HeadTooLarge));

@@ -21,7 +21,9 @@ pub struct Target {
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
     /// Not an absolute http or https URL.
-    #[error("{url:?} is not the root of a server; write it like http://HOST:PORT or https://HOST/PATH")]
+    #[error(
+        "{url:?} is not the root of a server; write it like http://HOST:PORT or https://HOST/PATH"
+    )]
     Malformed {
         /// The text.
         url: String,
@@ -84,9 +86,21 @@ mod tests {
     #[test]
     fn urls_are_taken_apart() {
         for (url, address, authority, tls_name, base_path) in [
-            ("http://127.0.0.1:8000", "127.0.0.1:8000", "127.0.0.1:8000", None, ""),
+            (
+                "http://127.0.0.1:8000",
+                "127.0.0.1:8000",
+                "127.0.0.1:8000",
+                None,
+                "",
+            ),
             ("http://127.0.0.1", "127.0.0.1:80", "127.0.0.1", None, ""),
-            ("https://127.0.0.1/serverless/", "127.0.0.1:443", "127.0.0.1", Some("127.0.0.1"), "/serverless"),
+            (
+                "https://127.0.0.1/serverless/",
+                "127.0.0.1:443",
+                "127.0.0.1",
+                Some("127.0.0.1"),
+                "/serverless",
+            ),
             ("http://[::1]:9/a/b", "[::1]:9", "[::1]:9", None, "/a/b"),
         ] {
             let target = Target::resolve(url).unwrap();

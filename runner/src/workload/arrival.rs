@@ -94,14 +94,22 @@ mod tests {
 
     #[test]
     fn constant_gaps_are_equal() {
-        let due = due_times(&load(Some(4.0), Arrival::Constant), StageEnd::Seconds(1.0), 0).unwrap();
+        let due = due_times(
+            &load(Some(4.0), Arrival::Constant),
+            StageEnd::Seconds(1.0),
+            0,
+        )
+        .unwrap();
         assert_eq!(due, [250_000_000, 500_000_000, 750_000_000, 1_000_000_000]);
     }
 
     #[test]
     fn a_burst_is_due_at_once() {
         let burst = load(None, Arrival::Poisson);
-        assert_eq!(due_times(&burst, StageEnd::Requests(3), 0).unwrap(), [0, 0, 0]);
+        assert_eq!(
+            due_times(&burst, StageEnd::Requests(3), 0).unwrap(),
+            [0, 0, 0]
+        );
         let endless = due_times(&burst, StageEnd::Seconds(1.0), 0);
         assert_eq!(endless, Err(ArrivalError::EndlessBurst));
     }
@@ -128,8 +136,12 @@ mod tests {
     #[test]
     fn poisson_gaps_are_exponential() {
         for (rate, seed) in [(0.5, 1), (200.0, 2), (5000.0, 3)] {
-            let due = due_times(&load(Some(rate), Arrival::Poisson), StageEnd::Requests(20_000), seed)
-                .unwrap();
+            let due = due_times(
+                &load(Some(rate), Arrival::Poisson),
+                StageEnd::Requests(20_000),
+                seed,
+            )
+            .unwrap();
             let distance = distance_to_exponential(&due, rate);
             // 1 % critical value of the test.
             let critical = 1.628 / (due.len() as f64).sqrt();

@@ -57,7 +57,10 @@ struct Turn {
 pub fn share_gpt(bytes: &[u8]) -> Result<Vec<Entry>, DatasetError> {
     let conversations: Vec<Conversation> =
         serde_json::from_slice(bytes).map_err(|error| DatasetError::ShareGpt(error.to_string()))?;
-    let entries: Vec<Entry> = conversations.into_iter().filter_map(first_exchange).collect();
+    let entries: Vec<Entry> = conversations
+        .into_iter()
+        .filter_map(first_exchange)
+        .collect();
     if entries.is_empty() {
         return Err(DatasetError::Empty);
     }
@@ -170,23 +173,44 @@ mod tests {
         let entries = share_gpt(file).unwrap();
         let seen: Vec<_> = entries
             .iter()
-            .map(|entry| (entry.messages.len(), entry.messages.last().unwrap().content.as_str(), entry.answer.as_deref()))
+            .map(|entry| {
+                (
+                    entry.messages.len(),
+                    entry.messages.last().unwrap().content.as_str(),
+                    entry.answer.as_deref(),
+                )
+            })
             .collect();
-        assert_eq!(seen, [(1, "hi", Some("hello there")), (2, "hi", Some("yes")), (1, "then I", None)]);
+        assert_eq!(
+            seen,
+            [
+                (1, "hi", Some("hello there")),
+                (2, "hi", Some("yes")),
+                (1, "then I", None)
+            ]
+        );
     }
 
     #[test]
     fn what_is_no_share_gpt_is_named() {
         assert_eq!(share_gpt(b"[]"), Err(DatasetError::Empty));
-        let error = share_gpt(br#"[{"conversations": [{"from": "human"}]}]"#).unwrap_err().to_string();
-        assert!(error.contains("line 1") && error.contains("value"), "{error}");
+        let error = share_gpt(br#"[{"conversations": [{"from": "human"}]}]"#)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("line 1") && error.contains("value"),
+            "{error}"
+        );
     }
 
     #[test]
     fn lines_are_read_in_both_forms() {
         let entries = json_lines(b"{\"prompt\": \"a\", \"outputTokens\": 7}\n\n{\"messages\": [{\"role\": \"user\", \"content\": \"b\"}]}\r\n").unwrap();
         assert_eq!(entries[0].messages, [message("user", "a".into())]);
-        assert_eq!((entries[0].output_tokens, entries[1].output_tokens), (Some(7), None));
+        assert_eq!(
+            (entries[0].output_tokens, entries[1].output_tokens),
+            (Some(7), None)
+        );
         assert_eq!(entries[1].messages, [message("user", "b".into())]);
     }
 
@@ -197,10 +221,17 @@ mod tests {
             ("{\"prompt\": \"a\"}\n\nnonsense", 3, "expected"),
             ("{}", 1, "exactly one"),
             ("{\"prompt\": \"a\", \"messages\": []}", 1, "exactly one"),
-            ("{\"prompt\": \"a\", \"outputTokens\": 0}", 1, "outputTokens is 0"),
+            (
+                "{\"prompt\": \"a\", \"outputTokens\": 0}",
+                1,
+                "outputTokens is 0",
+            ),
         ] {
             match json_lines(file.as_bytes()) {
-                Err(DatasetError::Line { line: found, message }) => {
+                Err(DatasetError::Line {
+                    line: found,
+                    message,
+                }) => {
                     assert_eq!(found, line, "{file}");
                     assert!(message.contains(word), "{file}: {message}");
                 }

@@ -1,6 +1,9 @@
 //! From bytes to the prompts that every engine gets. Same plan and same bytes, same prompts.
 
-use bakeoff_crds::{plan::Plan, run::{Limits, SyntheticPrompts}};
+use bakeoff_crds::{
+    plan::Plan,
+    run::{Limits, SyntheticPrompts},
+};
 use rand::seq::SliceRandom;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 
@@ -53,7 +56,10 @@ pub fn freeze(plan: &Plan, sources: &Sources) -> Result<Frozen, WorkloadError> {
         limits: &workload.limits,
     };
     let mut random = ChaCha8Rng::seed_from_u64(workload.seed);
-    let count = workload.prompts.count.map_or(DEFAULT_COUNT, |count| count as usize);
+    let count = workload
+        .prompts
+        .count
+        .map_or(DEFAULT_COUNT, |count| count as usize);
     let prompts = &workload.prompts;
     let (chosen, left_out) = if !prompts.inline.is_empty() {
         (maker.inline(&prompts.inline)?, 0)
@@ -107,7 +113,10 @@ impl Maker<'_> {
         match &self.template {
             Some(template) => template.render(messages).map_err(WorkloadError::Template),
             None => {
-                let texts: Vec<&str> = messages.iter().map(|message| message.content.as_str()).collect();
+                let texts: Vec<&str> = messages
+                    .iter()
+                    .map(|message| message.content.as_str())
+                    .collect();
                 Ok(texts.join("\n\n"))
             }
         }
@@ -142,7 +151,8 @@ impl Maker<'_> {
         let prefix = synthetic::shared_prefix(wanted, random, length);
         (0..count)
             .map(|index| {
-                let tokens = synthetic::draw(&wanted.input_tokens, random);
+                let tokens =
+                    synthetic::draw(&wanted.input_tokens, random).min(self.limits.max_input_tokens);
                 let text = synthetic::text(&prefix, tokens, random, length);
                 let answer = synthetic::draw(&wanted.output_tokens, random);
                 self.prompt(index, vec![message("user", text)], answer)
@@ -165,10 +175,17 @@ impl Maker<'_> {
             }
             let answer = entry
                 .output_tokens
-                .or_else(|| entry.answer.as_deref().map(|answer| self.counter.answer(answer)))
+                .or_else(|| {
+                    entry
+                        .answer
+                        .as_deref()
+                        .map(|answer| self.counter.answer(answer))
+                })
                 .unwrap_or(self.limits.max_output_tokens);
             let prompt = self.prompt(prompts.len(), entry.messages, answer)?;
-            let length = prompt.input_tokens.unwrap_or_else(|| self.counter.prompt(&prompt.text));
+            let length = prompt
+                .input_tokens
+                .unwrap_or_else(|| self.counter.prompt(&prompt.text));
             if length > self.limits.max_input_tokens {
                 left_out += 1;
             } else {

@@ -76,7 +76,11 @@ fn needs_hub(plan: &Plan) -> bool {
 
 async fn from_hub(plan: &Plan, inputs: &Inputs, file: &str) -> Result<Bytes, String> {
     let model = &plan.spec.model;
-    let hub = inputs.environment.get(HF_ENDPOINT).unwrap_or(HUB).trim_end_matches('/');
+    let hub = inputs
+        .environment
+        .get(HF_ENDPOINT)
+        .unwrap_or(HUB)
+        .trim_end_matches('/');
     let url = format!("{hub}/{}/resolve/{}/{file}", model.id, model.revision);
     inputs
         .download(&url, inputs.environment.get(HF_TOKEN))
@@ -87,7 +91,8 @@ async fn from_hub(plan: &Plan, inputs: &Inputs, file: &str) -> Result<Bytes, Str
 /// The configuration beside a tokenizer's file; none for a key of a ConfigMap.
 fn sibling(file: &FileSource) -> Option<FileSource> {
     let beside = |path: &str| {
-        path.strip_suffix("tokenizer.json").map(|folder| format!("{folder}{CONFIG}"))
+        path.strip_suffix("tokenizer.json")
+            .map(|folder| format!("{folder}{CONFIG}"))
     };
     let sibling = FileSource {
         uri: file.uri.as_deref().and_then(beside),
@@ -106,7 +111,9 @@ fn dataset_error(error: FetchError) -> WorkloadError {
 
 fn tokenizer_error(error: FetchError) -> WorkloadError {
     match error {
-        error @ FetchError::Unavailable { .. } => WorkloadError::TokenizerUnavailable(error.to_string()),
+        error @ FetchError::Unavailable { .. } => {
+            WorkloadError::TokenizerUnavailable(error.to_string())
+        }
         error => WorkloadError::Source(error),
     }
 }
@@ -118,7 +125,11 @@ mod tests {
     #[test]
     fn the_configuration_lies_beside_the_tokenizer() {
         for (uri, path, expected) in [
-            (Some("s3://b/m/tokenizer.json"), None, Some("s3://b/m/tokenizer_config.json")),
+            (
+                Some("s3://b/m/tokenizer.json"),
+                None,
+                Some("s3://b/m/tokenizer_config.json"),
+            ),
             (None, Some("tokenizer.json"), Some("tokenizer_config.json")),
             (None, Some("other.json"), None),
         ] {

@@ -42,7 +42,11 @@ pub(super) fn text(
     count: impl Fn(&str) -> u32,
 ) -> String {
     let join = |words: &[&str]| {
-        let separator = if prefix.is_empty() || words.is_empty() { "" } else { " " };
+        let separator = if prefix.is_empty() || words.is_empty() {
+            ""
+        } else {
+            " "
+        };
         format!("{prefix}{separator}{}", words.join(" "))
     };
     let mut body = words(tokens.saturating_sub(count(prefix)) as usize, random);
@@ -106,7 +110,11 @@ mod tests {
         let mut random = ChaCha8Rng::seed_from_u64(2);
         for tokens in [10, 100, 1000] {
             let text = text("", tokens, &mut random, letters);
-            assert!(letters(&text).abs_diff(tokens) <= 2, "{tokens}: {}", letters(&text));
+            assert!(
+                letters(&text).abs_diff(tokens) <= 2,
+                "{tokens}: {}",
+                letters(&text)
+            );
         }
     }
 
@@ -122,11 +130,29 @@ mod tests {
     #[test]
     fn drawn_lengths_have_their_mean_and_are_never_0() {
         let mut random = ChaCha8Rng::seed_from_u64(4);
-        let length = TokenLength { mean: 100, stddev: 20.0 };
-        let mean = (0..2000).map(|_| f64::from(draw(&length, &mut random))).sum::<f64>() / 2000.0;
+        let length = TokenLength {
+            mean: 100,
+            stddev: 20.0,
+        };
+        let mean = (0..2000)
+            .map(|_| f64::from(draw(&length, &mut random)))
+            .sum::<f64>()
+            / 2000.0;
         assert!((mean - 100.0).abs() < 2.0, "{mean}");
-        let wide = TokenLength { mean: 1, stddev: 50.0 };
+        let wide = TokenLength {
+            mean: 1,
+            stddev: 50.0,
+        };
         assert!((0..100).all(|_| draw(&wide, &mut random) >= 1));
-        assert_eq!(draw(&TokenLength { mean: 7, stddev: 0.0 }, &mut random), 7);
+        assert_eq!(
+            draw(
+                &TokenLength {
+                    mean: 7,
+                    stddev: 0.0
+                },
+                &mut random
+            ),
+            7
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! Chat templates: from messages to the plain prompt of interfaces that take no messages.
 
-use minijinja::{Environment, Error, ErrorKind, Value, context};
+use minijinja::{Environment, Error, ErrorKind, Value, context, syntax::SyntaxConfig};
 use serde::Deserialize;
 
 use crate::prompt::Message;
@@ -93,11 +93,15 @@ impl ChatTemplate {
     /// # Errors
     /// What the template says against the messages.
     pub fn render(&self, messages: &[Message]) -> Result<String, String> {
+        let conversation: Vec<Value> = messages
+            .iter()
+            .map(|message| context! { role => message.role.as_str(), content => message.content.as_str() })
+            .collect();
         let values = context! {
-            messages => messages,
+            messages => conversation,
             add_generation_prompt => true,
-            bos_token => self.bos_token,
-            eos_token => self.eos_token,
+            bos_token => self.bos_token.as_str(),
+            eos_token => self.eos_token.as_str(),
         };
         let text = self
             .environment
@@ -114,12 +118,21 @@ impl ChatTemplate {
 /// Jinja as Hugging Face's transformers sets it up for chat templates.
 fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
-    environment.set_trim_blocks(true);
-    environment.set_lstrip_blocks(true);
+    // Settings that contradict each other are the only error, and these do not.
+    if let Ok(syntax) = SyntaxConfig::builder()
+        .trim_blocks(true)
+        .lstrip_blocks(true)
+        .build()
+    {
+        environment.set_syntax(syntax);
+    }
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-    environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
-        Err(Error::new(ErrorKind::InvalidOperation, message))
-    });
+    environment.add_function(
+        "raise_exception",
+        |message: String| -> Result<Value, Error> {
+            Err(Error::new(ErrorKind::InvalidOperation, message))
+        },
+    );
     environment.add_function("strftime_now", |_format: String| DATE);
     environment
 }
@@ -140,16 +153,30 @@ mod tests {
 
     #[test]
     fn a_models_own_template_is_applied_without_its_first_token() {
-        let template = ChatTemplate::choose(None, Some(&config(MISTRAL))).unwrap().unwrap();
-        let messages = [message("user", " hi ".into()), message("assistant", "yes".into()), message("user", "more".into())];
-        assert_eq!(template.render(&messages).unwrap(), "[INST] hi [/INST]yes</s>[INST] more [/INST]");
+        let template = ChatTemplate::choose(None, Some(&config(MISTRAL)))
+            .unwrap()
+            .unwrap();
+        let messages = [
+            message("user", " hi ".into()),
+            message("assistant", "yes".into()),
+            message("user", "more".into()),
+        ];
+        assert_eq!(
+            template.render(&messages).unwrap(),
+            "[INST] hi [/INST]yes</s>[INST] more [/INST]"
+        );
     }
 
     #[test]
     fn a_given_template_comes_before_the_models_own() {
         let given = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}";
-        let template = ChatTemplate::choose(Some(given), Some(&config(MISTRAL))).unwrap().unwrap();
-        assert_eq!(template.render(&[message("user", "hi".into())]).unwrap(), "<|user|>hi<|assistant|>");
+        let template = ChatTemplate::choose(Some(given), Some(&config(MISTRAL)))
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            template.render(&[message("user", "hi".into())]).unwrap(),
+            "<|user|>hi<|assistant|>"
+        );
         assert!(ChatTemplate::choose(None, None).unwrap().is_none());
     }
 
@@ -162,8 +189,12 @@ mod tests {
 
     #[test]
     fn what_a_template_refuses_is_told() {
-        let template = ChatTemplate::choose(None, Some(&config(MISTRAL))).unwrap().unwrap();
-        let error = template.render(&[message("assistant", "first".into())]).unwrap_err();
+        let template = ChatTemplate::choose(None, Some(&config(MISTRAL)))
+            .unwrap()
+            .unwrap();
+        let error = template
+            .render(&[message("assistant", "first".into())])
+            .unwrap_err();
         assert!(error.contains("must alternate"), "{error}");
         assert!(ChatTemplate::choose(Some("{% if %}"), None).is_err());
     }

@@ -1,0 +1,213 @@
+//! `bakeoff agent load`: loads one engine for one round, from a pod of the cluster.
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use axum::{Json, Router, extract::State, routing::get};
+use bakeoff_crds::{
+    manifests::{RUNNER_PORT, Turn, names},
+    plan::{EngineSource, Plan},
+    summary::{Failure, Termination, reason},
+};
+
+use crate::{
+    cli::{cancel_on_signal, exit},
+    measure::{
+        Client, EngineRound, MeasureError, Progress, RoundResult, Snapshot, fit, measure_engine,
+    },
+    scrape::Target,
+    store::{Environment, Store},
+    wire::tls,
+    workload::frozen::{self, FrozenError},
+};
+
+/// Where Kubernetes reads a container's last words.
+const TERMINATION_LOG: &str = "/dev/termination-log";
+/// Environment variable with the key of a paid endpoint.
+const API_KEY: &str = "BAKEOFF_API_KEY";
+/// How long an engine that is said to be ready may take to answer: a Service's address needs a
+/// moment to reach every node.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Arguments of `bakeoff agent load`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The plan of the run
+    #[arg(long, value_name = "FILE")]
+    plan: PathBuf,
+    /// Name of the engine
+    #[arg(long)]
+    engine: String,
+    /// Round, from 1
+    #[arg(long)]
+    round: u32,
+    /// Root of the engine's server
+    #[arg(long)]
+    url: String,
+    /// SHA-256 of the frozen prompts, uncompressed
+    #[arg(long)]
+    prompts_sha256: String,
+    /// Event loops of the load path, each on a thread of its own
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Where /progress, /metrics and /healthz are served
+    #[arg(long, value_name = "ADDRESS", default_value_t = SocketAddr::from(([0, 0, 0, 0], RUNNER_PORT as u16)))]
+    listen: SocketAddr,
+    /// File for the last words
+    #[arg(long, value_name = "FILE", default_value = TERMINATION_LOG, env = "BAKEOFF_TERMINATION_LOG")]
+    termination_log: PathBuf,
+}
+
+/// Runs the command. A verdict of Invalid is a result, not a failure.
+///
+/// # Errors
+/// Where not even the last words can be written.
+pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let progress = Arc::new(Progress::default());
+    cancel_on_signal(Arc::clone(&progress));
+    let (termination, code) = match load(&arguments, &progress).await {
+        Ok((result, plan)) => {
+            let failure = result.error.as_ref().map(MeasureError::failure);
+            let code = if failure.is_some() { exit::FAILED } else { 0 };
+            let termination = Termination {
+                failure,
+                runner: Some(result.summary(&plan)),
+                ..Termination::default()
+            };
+            (termination, code)
+        }
+        Err(error) => {
+            let termination = Termination {
+                failure: Some(error.failure()),
+                ..Termination::default()
+            };
+            (termination, exit::FAILED)
+        }
+    };
+    if let Some(Failure { reason, message }) = &termination.failure {
+        tracing::error!(%reason, %message, "failed");
+    }
+    let path = &arguments.termination_log;
+    std::fs::write(path, fit(termination))
+        .with_context(|| format!("writing {}", path.display()))?;
+    Ok(ExitCode::from(code))
+}
+
+async fn load(
+    arguments: &Arguments,
+    progress: &Arc<Progress>,
+) -> Result<(RoundResult, Plan), MeasureError> {
+    let invalid = |message: String| MeasureError::new(reason::INVALID_SPEC, message);
+    let plan = read_plan(&arguments.plan).map_err(|error| invalid(format!("{error:#}")))?;
+    serve(arguments.listen, Arc::clone(progress)).await;
+    let position = plan
+        .engines
+        .iter()
+        .position(|engine| engine.name == arguments.engine)
+        .ok_or_else(|| invalid(format!("the plan has no engine {:?}", arguments.engine)))?;
+    let Some(engine) = plan.engines.get(position) else {
+        return Err(invalid("the plan has no such engine".into()));
+    };
+    let environment = Environment::of_process();
+    let store = Store::open(&plan.spec.output, &plan.run.folder(), &environment)?
+        .with_upload_timeout(plan.spec.policy.timeouts.upload.get());
+    let (prompts, tokenizer) = frozen::load(&store, Some(&arguments.prompts_sha256))
+        .await
+        .map_err(|error| prompts_error(&error))?;
+    let tls = tls::client_config(tls::bundle_from_environment().as_deref())
+        .map_err(|error| invalid(error.to_string()))?;
+    let turn = Turn {
+        engine: position,
+        round: arguments.round,
+    };
+    let round = EngineRound {
+        client: Client {
+            plan: &plan,
+            engine,
+            url: &arguments.url,
+            prompts: &prompts,
+            tokenizer: tokenizer.map(Arc::new),
+            api_key: environment.get(API_KEY).map(str::to_owned),
+            headers: Vec::new(),
+            tls,
+            threads: arguments.threads,
+            progress: Arc::clone(progress),
+        },
+        round: arguments.round,
+        store: &store,
+        pod: pod(&plan, turn),
+        patience: PATIENCE,
+    };
+    let result = measure_engine(&round).await;
+    Ok((result, plan))
+}
+
+fn read_plan(path: &std::path::Path) -> anyhow::Result<Plan> {
+    let told = || format!("reading the plan {}", path.display());
+    let json = std::fs::read(path).with_context(told)?;
+    serde_json::from_slice(&json).with_context(told)
+}
+
+fn prompts_error(error: &FrozenError) -> MeasureError {
+    let reason = match error {
+        FrozenError::Hash { .. } => reason::HASH_MISMATCH,
+        FrozenError::Malformed(_) | FrozenError::Store(_) => reason::DATASET_UNAVAILABLE,
+        FrozenError::Tokenizer(_) => reason::TOKENIZER_UNAVAILABLE,
+    };
+    MeasureError::new(reason, error.to_string())
+}
+
+/// The engine's pod, for Prometheus; none of ours where the engine is external.
+fn pod(plan: &Plan, turn: Turn) -> Target {
+    match plan.engines.get(turn.engine).map(|engine| &engine.source) {
+        Some(EngineSource::Deployed(_) | EngineSource::Simulated(_)) => Target {
+            namespace: Some(plan.run.namespace.clone()),
+            pod: Some(names::engine(plan, turn)),
+        },
+        Some(EngineSource::External(_)) | None => Target::default(),
+    }
+}
+
+/// Serves progress to the operator. Without it the run goes on, and the operator shows the engine
+/// alone.
+async fn serve(address: SocketAddr, progress: Arc<Progress>) {
+    let listener = match tokio::net::TcpListener::bind(address).await {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::warn!(%address, %error, "progress is not served");
+            return;
+        }
+    };
+    tokio::spawn(async move { axum::serve(listener, routes(progress)).await });
+}
+
+fn routes(progress: Arc<Progress>) -> Router {
+    Router::new()
+        .route("/progress", get(snapshot))
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(|| async { "ok" }))
+        .with_state(progress)
+}
+
+async fn snapshot(State(progress): State<Arc<Progress>>) -> Json<Snapshot> {
+    Json(progress.snapshot())
+}
+
+/// In Prometheus' text format.
+async fn metrics(State(progress): State<Arc<Progress>>) -> String {
+    let now = progress.snapshot();
+    format!(
+        "# HELP bakeoff_runner_requests_total Requests that have ended, in whatever way.\n\
+         # TYPE bakeoff_runner_requests_total counter\n\
+         bakeoff_runner_requests_total {}\n\
+         # HELP bakeoff_runner_stages_done Stages that are stored.\n\
+         # TYPE bakeoff_runner_stages_done gauge\n\
+         bakeoff_runner_stages_done {}\n\
+         # HELP bakeoff_runner_stages_planned Stages that the round holds.\n\
+         # TYPE bakeoff_runner_stages_planned gauge\n\
+         bakeoff_runner_stages_planned {}\n",
+        progress.requests_total(),
+        now.stages_done,
+        now.stages_planned,
+    )
+}

@@ -1,0 +1,225 @@
+//! Questions to an engine before it is loaded: does it answer, which model does it serve, which
+//! version is it.
+
+use std::time::Duration;
+
+use bakeoff_crds::{
+    plan::{PlannedEngine, PlannedModelCheck},
+    summary::reason,
+};
+use serde_json::Value;
+
+use super::{MeasureError, Progress};
+use crate::{
+    clock::{Nanos, SECOND},
+    record::{FailureKind, Outcome, Record},
+    store::{backend::install_crypto_provider, fetch::causes},
+    wire::tls,
+};
+
+/// Longest wait for the first tiny answer: engines compile and capture graphs before it.
+pub(super) const TRY_TIMEOUT: Nanos = 300 * SECOND;
+/// Pause between two tries to reach an engine.
+const PAUSE: Duration = Duration::from_millis(250);
+/// Longest wait for one answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// An engine that can be asked.
+pub struct Engine<'a> {
+    /// Root of its server.
+    pub url: &'a str,
+    /// Key of a paid endpoint.
+    pub api_key: Option<&'a str>,
+    /// How long it may take until it answers at all.
+    pub patience: Duration,
+    /// From where the wait is told to stop.
+    pub progress: &'a Progress,
+}
+
+impl Engine<'_> {
+    /// Checks that the engine serves the model of the plan.
+    ///
+    /// # Errors
+    /// `WrongModelServed`, or `EngineUnreachable` where it does not answer within its time.
+    pub async fn check_model(&self, engine: &PlannedEngine) -> Result<(), MeasureError> {
+        let Some(check) = &engine.model_check else {
+            return Ok(());
+        };
+        let answer = self.ask_patiently(&check.path).await?;
+        let found = values_at(&answer, &check.pointer);
+        if found.contains(&check.expect) {
+            return Ok(());
+        }
+        Err(wrong_model(engine, check, &found))
+    }
+
+    /// The version that the engine tells of itself; `None` where it does not.
+    pub async fn version(&self, engine: &PlannedEngine) -> Option<String> {
+        let field = engine.version.as_ref()?;
+        let answer = self.ask(&field.path).await.ok()?;
+        values_at(&answer, &field.pointer).into_iter().next()
+    }
+
+    async fn ask_patiently(&self, path: &str) -> Result<Value, MeasureError> {
+        let asked = async {
+            loop {
+                match self.ask(path).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(cause) if self.progress.control().is_cancelled() => return Err(cause),
+                    Err(cause) => {
+                        tracing::debug!(url = self.url, %cause, "the engine is not there yet");
+                    }
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        let unreachable = |cause: &str| {
+            MeasureError::new(
+                reason::ENGINE_UNREACHABLE,
+                format!("{}{path} gives no answer: {cause}", self.url),
+            )
+        };
+        match tokio::time::timeout(self.patience, asked).await {
+            Ok(answer) => answer.map_err(|cause| unreachable(&cause)),
+            // One last try tells what is wrong now.
+            Err(_) => self.ask(path).await.map_err(|cause| unreachable(&cause)),
+        }
+    }
+
+    async fn ask(&self, path: &str) -> Result<Value, String> {
+        let url = format!("{}{path}", self.url.trim_end_matches('/'));
+        let mut request = client()?.get(&url);
+        if let Some(key) = self.api_key {
+            request = request.bearer_auth(key);
+        }
+        let answer = request.send().await.map_err(|error| causes(&error))?;
+        if !answer.status().is_success() {
+            return Err(format!("HTTP {}", answer.status()));
+        }
+        answer.json().await.map_err(|error| causes(&error))
+    }
+}
+
+fn client() -> Result<reqwest::Client, String> {
+    install_crypto_provider();
+    let mut builder = reqwest::Client::builder().timeout(ANSWER_TIMEOUT);
+    if let Some(path) = tls::bundle_from_environment() {
+        let pem = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let certificates =
+            reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| causes(&error))?;
+        builder = builder.tls_certs_merge(certificates);
+    }
+    builder.build().map_err(|error| causes(&error))
+}
+
+fn wrong_model(
+    engine: &PlannedEngine,
+    check: &PlannedModelCheck,
+    found: &[String],
+) -> MeasureError {
+    let serves = match found {
+        [] => format!("has no {} at {}", check.pointer, check.path),
+        found => format!("serves {}", found.join(", ")),
+    };
+    MeasureError::new(
+        reason::WRONG_MODEL_SERVED,
+        format!(
+            "{} {serves}, but the run asks for {}; start it with that model, or correct model.id",
+            engine.name, check.expect
+        ),
+    )
+}
+
+/// The values at a JSON pointer (RFC 6901) in which `*` stands for every item of a list, as text.
+fn values_at(value: &Value, pointer: &str) -> Vec<String> {
+    let mut places = vec![value];
+    for part in pointer.split('/').skip(1) {
+        let key = part.replace("~1", "/").replace("~0", "~");
+        places = places
+            .into_iter()
+            .flat_map(|place| match (place, key.as_str()) {
+                (Value::Array(items), "*") => items.iter().collect(),
+                (Value::Array(items), key) => key
+                    .parse()
+                    .ok()
+                    .and_then(|at: usize| items.get(at))
+                    .into_iter()
+                    .collect(),
+                (Value::Object(fields), key) => fields.get(key).into_iter().collect::<Vec<_>>(),
+                _ => Vec::new(),
+            })
+            .collect();
+    }
+    places
+        .into_iter()
+        .filter_map(|place| match place {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        })
+        .collect()
+}
+
+/// What the first tiny answer says. Failures that show only in the course of an answer are left to
+/// the stages, which count them.
+pub(super) fn first_answer(records: &[Record]) -> Result<(), MeasureError> {
+    let Some(Outcome::Failed(kind, message)) = records.first().map(|record| &record.outcome) else {
+        return Ok(());
+    };
+    match kind {
+        FailureKind::Connect
+        | FailureKind::Timeout
+        | FailureKind::Http4xx
+        | FailureKind::Http5xx
+        | FailureKind::Protocol => Err(MeasureError::new(
+            reason::ENGINE_UNREACHABLE,
+            format!("the engine does not answer a first request: {message}"),
+        )),
+        FailureKind::StreamError
+        | FailureKind::Truncated
+        | FailureKind::Empty
+        | FailureKind::Cancelled => {
+            tracing::warn!(%message, "the first answer failed");
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn pointers_with_stars_find_every_item() {
+        let models =
+            json!({"data": [{"id": "a"}, {"id": "b/c"}], "info": {"x/y": 7}, "none": null});
+        for (pointer, expected) in [
+            ("/data/*/id", vec!["a", "b/c"]),
+            ("/data/1/id", vec!["b/c"]),
+            ("/info/x~1y", vec!["7"]),
+            ("/data/*/name", vec![]),
+            ("/none", vec![]),
+            ("/data/9/id", vec![]),
+        ] {
+            assert_eq!(values_at(&models, pointer), expected, "{pointer}");
+        }
+    }
+
+    #[test]
+    fn failures_that_end_a_round_are_told_from_those_that_stages_count() {
+        for (kind, ends) in [
+            (FailureKind::Connect, true),
+            (FailureKind::Http4xx, true),
+            (FailureKind::Timeout, true),
+            (FailureKind::StreamError, false),
+            (FailureKind::Truncated, false),
+        ] {
+            let mut record = Record::new(0, 0, None, 0);
+            record.outcome = Outcome::Failed(kind, "why".into());
+            assert_eq!(first_answer(&[record]).is_err(), ends, "{kind:?}");
+        }
+        assert!(first_answer(&[Record::new(0, 0, None, 0)]).is_ok());
+    }
+}

@@ -1,0 +1,375 @@
+//! One engine in one round: checked, warmed up, driven stage by stage, each stored as soon as it has
+//! ended. What a pod of the cluster and `bakeoff run` both do.
+
+mod check;
+mod paths;
+mod progress;
+mod resume;
+mod stage;
+mod summary;
+
+use std::{sync::Arc, time::Duration};
+
+use bakeoff_crds::{
+    plan::{Plan, PlannedEngine, Stage, StageEnd},
+    report::StageReport,
+    summary::{Failure, Summary, reason},
+};
+use rustls::ClientConfig;
+
+pub use paths::{BEGUN, REQUESTS, STAGE, attempt_folder, round_folder};
+pub use progress::{Progress, Snapshot};
+pub use summary::{fit, summarize};
+
+use crate::{
+    clock,
+    drive::{self, DriveError, StageInput, vitals},
+    prompt::Prompt,
+    protocol::{Codec, RequestOptions},
+    scrape::{Prometheus, Scraper, Target as ScrapeTarget, metrics_url},
+    store::{Store, StoreError},
+    wire::{request::RequestHead, target::Target},
+    workload::tokens::TokenCounter,
+};
+
+/// What one engine is loaded with.
+pub struct Client<'a> {
+    /// The run.
+    pub plan: &'a Plan,
+    /// The engine.
+    pub engine: &'a PlannedEngine,
+    /// Root of the engine's server.
+    pub url: &'a str,
+    /// The frozen prompts.
+    pub prompts: &'a [Prompt],
+    /// Counts the answers' tokens after each stage, where the model's tokenizer is at hand.
+    pub tokenizer: Option<Arc<TokenCounter>>,
+    /// Key of a paid endpoint.
+    pub api_key: Option<String>,
+    /// Further header fields of every request.
+    pub headers: Vec<(String, String)>,
+    /// TLS settings for https.
+    pub tls: Arc<ClientConfig>,
+    /// Event loops of the load path.
+    pub threads: usize,
+    /// Where others see how far it is, and from where it is told to stop.
+    pub progress: Arc<Progress>,
+}
+
+/// One engine in one round of a run.
+pub struct EngineRound<'a> {
+    /// What it is loaded with.
+    pub client: Client<'a>,
+    /// Round, from 1.
+    pub round: u32,
+    /// The run's folder.
+    pub store: &'a Store,
+    /// The engine's pod, for Prometheus.
+    pub pod: ScrapeTarget,
+    /// How long the engine may take to answer at all.
+    pub patience: Duration,
+}
+
+/// Why a round ended early. What was measured until then is in the store.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct MeasureError {
+    /// One word of `bakeoff_crds::summary::reason`.
+    pub reason: &'static str,
+    /// What happened and what to do.
+    pub message: String,
+}
+
+impl MeasureError {
+    pub(crate) fn new(reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+        }
+    }
+
+    /// As a termination message says it.
+    pub fn failure(&self) -> Failure {
+        Failure {
+            reason: self.reason.into(),
+            message: self.message.clone(),
+        }
+    }
+}
+
+impl From<StoreError> for MeasureError {
+    fn from(error: StoreError) -> Self {
+        Self::new(reason::UPLOAD_FAILED, error.to_string())
+    }
+}
+
+impl From<DriveError> for MeasureError {
+    fn from(error: DriveError) -> Self {
+        Self::new(reason::RUNNER_CRASHED, error.to_string())
+    }
+}
+
+/// What a round gave.
+#[derive(Debug, Default)]
+pub struct RoundResult {
+    /// Every stage of the round that is done, also those of an earlier pod.
+    pub stages: Vec<StageReport>,
+    /// Version that the engine tells of itself.
+    pub engine_version: Option<String>,
+    /// Why it ended early.
+    pub error: Option<MeasureError>,
+}
+
+impl RoundResult {
+    /// As a runner sums it up.
+    pub fn summary(&self, plan: &Plan) -> Summary {
+        let planned = plan.stages.len() as u32 * plan.spec.workload.repetitions;
+        summarize(&self.stages, planned, self.engine_version.clone())
+    }
+}
+
+/// Measures one engine for one round. Stages that are stored already are not driven again.
+pub async fn measure_engine(round: &EngineRound<'_>) -> RoundResult {
+    let mut result = RoundResult::default();
+    if let Err(error) = measure(round, &mut result).await {
+        result.error = Some(error);
+    }
+    result
+}
+
+async fn measure(round: &EngineRound<'_>, result: &mut RoundResult) -> Result<(), MeasureError> {
+    let client = &round.client;
+    let (plan, progress) = (client.plan, &client.progress);
+    let mut earlier = resume::earlier(round).await?;
+    result.stages.extend(earlier.take_done());
+    let planned = plan.stages.len() as u32 * plan.spec.workload.repetitions;
+    progress.begin(result.stages.len() as u32, planned);
+    if result.stages.len() as u32 == planned {
+        return Ok(());
+    }
+    let load = Load::prepare(client)?;
+    let engine = check::Engine {
+        url: client.url,
+        api_key: client.api_key.as_deref(),
+        patience: round.patience,
+        progress,
+    };
+    engine.check_model(client.engine).await?;
+    result.engine_version = engine.version(client.engine).await;
+    load.try_once(client).await?;
+    load.warm_up(client).await?;
+    let scraping = Scraping::start(client);
+    for repetition in 1..=plan.spec.workload.repetitions {
+        for (position, stage) in plan.stages.iter().enumerate() {
+            let Some(attempt) = earlier.next_attempt(repetition, &stage.name) else {
+                continue;
+            };
+            if progress.control().is_cancelled() {
+                return Err(stopped());
+            }
+            progress.stage(repetition, &stage.name);
+            let place = stage::Place {
+                stage,
+                position,
+                round: round.round,
+                repetition,
+                attempt,
+            };
+            let report = stage::measure(round, &load, &scraping, &place).await?;
+            result.stages.push(report);
+            progress.stage_done();
+        }
+    }
+    if progress.control().is_cancelled() {
+        return Err(stopped());
+    }
+    Ok(())
+}
+
+fn stopped() -> MeasureError {
+    MeasureError::new(
+        reason::ABORTED,
+        "the runner was told to stop; what was measured until then is stored",
+    )
+}
+
+/// One stage alone, stored nowhere: `bakeoff bench`.
+///
+/// # Errors
+/// Where the engine cannot be loaded at all.
+pub async fn measure_stage(
+    client: &Client<'_>,
+    stage: &Stage,
+) -> Result<(StageReport, drive::Driven), MeasureError> {
+    let load = Load::prepare(client)?;
+    load.warm_up(client).await?;
+    client.progress.stage(1, &stage.name);
+    let place = stage::Place {
+        stage,
+        position: 0,
+        round: 1,
+        repetition: 1,
+        attempt: 1,
+    };
+    let driven = stage::drive_stage(client, &load, &place).await?;
+    stage::counted(client, &load, &place, driven).await
+}
+
+/// The engine's own metrics, as far as the spec wants them.
+struct Scraping {
+    direct: Option<Scraper>,
+    prometheus: Option<Prometheus>,
+}
+
+impl Scraping {
+    fn start(client: &Client<'_>) -> Self {
+        use bakeoff_crds::run::MetricsBackend::{Auto, Direct, None as Off, Prometheus as Server};
+        let settings = &client.plan.spec.metrics;
+        let interval = settings.interval.get();
+        let direct = client
+            .engine
+            .metrics
+            .as_ref()
+            .filter(|_| settings.backend != Off)
+            .and_then(|metrics| {
+                let url = metrics_url(client.url, client.engine.endpoint.port, metrics);
+                Scraper::start(metrics, &url, interval)
+                    .inspect_err(
+                        |error| tracing::warn!(%error, "the engine's metrics are not read"),
+                    )
+                    .ok()
+            });
+        let asks = match settings.backend {
+            Auto | Server => settings.url.as_deref(),
+            Direct | Off => None,
+        };
+        let prometheus = asks.and_then(|url| {
+            Prometheus::new(url, interval, &settings.extra_queries)
+                .inspect_err(|error| tracing::warn!(%error, "Prometheus is not asked"))
+                .ok()
+        });
+        Self { direct, prometheus }
+    }
+}
+
+/// Everything that is the same for all stages of a round, made before the first.
+struct Load {
+    target: Target,
+    head: RequestHead,
+    codec: Arc<Codec>,
+    requests: Arc<[Arc<[u8]>]>,
+    prompt_tokens: Vec<Option<u32>>,
+}
+
+impl Load {
+    fn prepare(client: &Client<'_>) -> Result<Self, MeasureError> {
+        vitals::raise_open_files_limit();
+        let unreachable = |error: String| MeasureError::new(reason::ENGINE_UNREACHABLE, error);
+        let target = Target::resolve(client.url).map_err(|error| unreachable(error.to_string()))?;
+        let workload = &client.plan.spec.workload;
+        let codec = Codec::new(
+            &client.engine.endpoint,
+            RequestOptions {
+                sampling: workload.sampling.clone(),
+                streaming: workload.streaming,
+            },
+        );
+        let head = RequestHead {
+            path: client.engine.endpoint.path.clone(),
+            accept: codec.accept().into(),
+            bearer: client.api_key.clone(),
+            headers: client.headers.clone(),
+        };
+        head.check()
+            .map_err(|error| unreachable(error.to_string()))?;
+        let requests = client
+            .prompts
+            .iter()
+            .map(|prompt| head.post(&target, &codec.encode(prompt)))
+            .collect();
+        Ok(Self {
+            target,
+            head,
+            codec: Arc::new(codec),
+            requests,
+            prompt_tokens: client
+                .prompts
+                .iter()
+                .map(|prompt| prompt.input_tokens)
+                .collect(),
+        })
+    }
+
+    /// A stage over these requests; the caller says which comes first and when it ends.
+    fn stage(&self, client: &Client<'_>, stage: &Stage) -> StageInput {
+        let spec = &client.plan.spec;
+        StageInput {
+            target: self.target.clone(),
+            tls: self
+                .target
+                .tls_name
+                .is_some()
+                .then(|| Arc::clone(&client.tls)),
+            codec: Arc::clone(&self.codec),
+            requests: Arc::clone(&self.requests),
+            first_request: 0,
+            load: stage.load.clone(),
+            end: stage.end,
+            seed: spec.workload.seed,
+            request_timeout: clock::span(spec.workload.request_timeout.get()),
+            deadline: Some(clock::span(spec.policy.timeouts.stage.get())),
+            threads: client.threads,
+            keep_text: false,
+        }
+    }
+
+    /// One tiny answer, so that an engine that cannot answer costs no stage.
+    async fn try_once(&self, client: &Client<'_>) -> Result<(), MeasureError> {
+        let Some(prompt) = client.prompts.first() else {
+            return Err(DriveError::NoPrompts.into());
+        };
+        let mut tiny = prompt.clone();
+        tiny.max_tokens = 1;
+        let request = self.head.post(&self.target, &self.codec.encode(&tiny));
+        let stage = Stage {
+            name: "try".into(),
+            load: bakeoff_crds::plan::Load {
+                concurrency: Some(1),
+                ..bakeoff_crds::plan::Load::default()
+            },
+            end: StageEnd::Requests(1),
+        };
+        let mut input = self.stage(client, &stage);
+        input.requests = Arc::from([request]);
+        input.request_timeout = input.request_timeout.min(check::TRY_TIMEOUT);
+        let driven = run(input, &client.progress).await?;
+        check::first_answer(&driven.records)
+    }
+
+    /// Requests that are thrown away, at the first stage's load.
+    async fn warm_up(&self, client: &Client<'_>) -> Result<(), MeasureError> {
+        let requests = u64::from(client.plan.spec.workload.warmup.requests);
+        let Some(stage) = client.plan.stages.first().filter(|_| requests > 0) else {
+            return Ok(());
+        };
+        client.progress.stage(0, "warm-up");
+        let mut input = self.stage(client, stage);
+        input.end = StageEnd::Requests(requests);
+        // From the last ones, so that no prompt is in the engine's cache because of the warm-up
+        // before it is first measured, where there are enough.
+        let prompts = self.requests.len() as u64;
+        input.first_request = prompts - requests % prompts;
+        run(input, &client.progress).await?;
+        Ok(())
+    }
+}
+
+/// Drives a stage on threads of its own.
+async fn run(input: StageInput, progress: &Arc<Progress>) -> Result<drive::Driven, MeasureError> {
+    let progress = Arc::clone(progress);
+    progress.control().reset_counts();
+    tokio::task::spawn_blocking(move || drive::drive(&input, progress.control()))
+        .await
+        .map_err(|_| DriveError::Panicked)?
+        .map_err(MeasureError::from)
+}

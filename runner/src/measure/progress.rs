@@ -1,0 +1,98 @@
+//! How far a round is, for whoever asks.
+
+use std::sync::{
+    Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
+
+use serde::Serialize;
+
+use crate::drive::Control;
+
+/// Where a round is.
+#[derive(Debug, Default)]
+pub struct Progress {
+    state: Mutex<State>,
+    control: Control,
+    /// Requests of stages that have ended, since the process began.
+    requests_before: AtomicU64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    repetition: u32,
+    stage: String,
+    stages_done: u32,
+    stages_planned: u32,
+}
+
+/// A look at a round: what `/progress` answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Snapshot {
+    /// Repetition, from 1; 0 before the first.
+    pub repetition: u32,
+    /// Name of the stage under way; `warm-up` before the first, empty before that.
+    pub stage: String,
+    /// Stages that are stored.
+    pub stages_done: u32,
+    /// Stages that the round holds.
+    pub stages_planned: u32,
+    /// Requests of the stage under way that have ended.
+    pub requests_done: u64,
+}
+
+impl Progress {
+    /// The handle that ends the load.
+    pub fn control(&self) -> &Control {
+        &self.control
+    }
+
+    /// Where the round is now.
+    pub fn snapshot(&self) -> Snapshot {
+        let State {
+            repetition,
+            stage,
+            stages_done,
+            stages_planned,
+        } = self.state().clone();
+        Snapshot {
+            repetition,
+            stage,
+            stages_done,
+            stages_planned,
+            requests_done: self.control.requests_done(),
+        }
+    }
+
+    /// Requests that have ended since the process began.
+    pub fn requests_total(&self) -> u64 {
+        self.requests_before.load(Ordering::Relaxed) + self.control.requests_done()
+    }
+
+    pub(super) fn begin(&self, stages_done: u32, stages_planned: u32) {
+        *self.state() = State {
+            stages_done,
+            stages_planned,
+            ..State::default()
+        };
+    }
+
+    pub(super) fn stage(&self, repetition: u32, name: &str) {
+        self.requests_before
+            .fetch_add(self.control.requests_done(), Ordering::Relaxed);
+        self.control.reset_counts();
+        let mut state = self.state();
+        state.repetition = repetition;
+        name.clone_into(&mut state.stage);
+    }
+
+    pub(super) fn stage_done(&self) {
+        self.state().stages_done += 1;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic elsewhere leaves these plain values whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

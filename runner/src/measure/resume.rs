@@ -1,0 +1,143 @@
+//! What an earlier runner of the same round left: stages that are done, and attempts that were cut.
+
+use std::collections::BTreeMap;
+
+use bakeoff_crds::{
+    plan::Stage,
+    report::{StageReport, Verdict, VerdictReason, Window},
+    run::status::VerdictStatus,
+    summary::reason,
+};
+
+use super::{BEGUN, EngineRound, MeasureError, STAGE, attempt_folder, paths::parse, round_folder};
+
+/// Reason of the verdict on an attempt whose runner went away.
+const RUNNER_LOST: &str = "RunnerLost";
+
+/// Attempts of an earlier runner.
+#[derive(Debug, Default)]
+pub(super) struct Earlier {
+    /// By repetition and stage: the last attempt, and its report where it is done.
+    attempts: BTreeMap<(u32, String), (u32, bool)>,
+    done: Vec<StageReport>,
+}
+
+impl Earlier {
+    /// Reports of the stages that are done. Gives them once.
+    pub(super) fn take_done(&mut self) -> Vec<StageReport> {
+        std::mem::take(&mut self.done)
+    }
+
+    /// Number of the attempt to make at a stage; `None` where the stage is done.
+    pub(super) fn next_attempt(&self, repetition: u32, stage: &str) -> Option<u32> {
+        match self.attempts.get(&(repetition, stage.to_owned())) {
+            None => Some(1),
+            Some((_, true)) => None,
+            Some((attempt, false)) => Some(attempt + 1),
+        }
+    }
+}
+
+/// Looks through the round's folder, and marks attempts that were cut without a word.
+pub(super) async fn earlier(round: &EngineRound<'_>) -> Result<Earlier, MeasureError> {
+    let folder = round_folder(&round.client.engine.name, round.round);
+    let entries = round.store.list(&folder).await?;
+    let mut files: BTreeMap<(u32, String, u32), (bool, bool)> = BTreeMap::new();
+    for entry in &entries {
+        let Some(place) = parse(&folder, &entry.path) else {
+            continue;
+        };
+        let key = (place.repetition, place.stage.to_owned(), place.attempt);
+        let (begun, ended) = files.entry(key).or_default();
+        *begun |= place.file == BEGUN;
+        *ended |= place.file == STAGE;
+    }
+    let mut earlier = Earlier::default();
+    for ((repetition, stage, attempt), (begun, ended)) in files {
+        let path = |file: &str| {
+            let folder = attempt_folder(
+                &round.client.engine.name,
+                round.round,
+                repetition,
+                &stage,
+                attempt,
+            );
+            format!("{folder}/{file}")
+        };
+        let mut done = false;
+        if ended {
+            let bytes = round.store.get(&path(STAGE)).await?;
+            let report: StageReport = serde_json::from_slice(&bytes).map_err(|error| {
+                let path = round.store.uri(&path(STAGE));
+                MeasureError::new(
+                    reason::UPLOAD_FAILED,
+                    format!("{path} is no report of a stage: {error}; begin a new run"),
+                )
+            })?;
+            done = is_whole(&report);
+            if done {
+                earlier.done.push(report);
+            }
+        } else if begun {
+            let start = round.store.get(&path(BEGUN)).await?;
+            let start = serde_json::from_slice::<Begun>(&start).unwrap_or_default();
+            let planned = round
+                .client
+                .plan
+                .stages
+                .iter()
+                .find(|planned| planned.name == stage);
+            let report = lost(round.round, repetition, &stage, attempt, start, planned);
+            let json = serde_json::to_vec_pretty(&report).unwrap_or_default();
+            round.store.put_new(&path(STAGE), json).await?;
+        }
+        earlier
+            .attempts
+            .insert((repetition, stage), (attempt, done));
+    }
+    Ok(earlier)
+}
+
+/// What is written when an attempt begins.
+#[derive(Debug, Default, serde::Deserialize, serde::Serialize)]
+pub(super) struct Begun {
+    /// RFC 3339.
+    pub(super) start: String,
+}
+
+/// Whether a stage ran to its end, however well.
+fn is_whole(report: &StageReport) -> bool {
+    !report
+        .verdict
+        .reasons
+        .iter()
+        .any(|reason| reason.reason == "Cancelled" || reason.reason == RUNNER_LOST)
+}
+
+/// The report of an attempt of which nothing is left.
+fn lost(
+    round: u32,
+    repetition: u32,
+    stage: &str,
+    attempt: u32,
+    begun: Begun,
+    planned: Option<&Stage>,
+) -> StageReport {
+    StageReport {
+        name: stage.into(),
+        round,
+        repetition,
+        attempt,
+        load: planned.map(|stage| stage.load.clone()).unwrap_or_default(),
+        window: Window {
+            start: begun.start,
+            duration_seconds: 0.0,
+        },
+        verdict: Verdict::of(vec![VerdictReason {
+            reason: RUNNER_LOST.into(),
+            message: "the runner went away during this attempt; the stage was driven again".into(),
+            status: VerdictStatus::Invalid,
+        }]),
+        ..StageReport::default()
+    }
+}

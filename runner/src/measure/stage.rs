@@ -1,0 +1,231 @@
+//! One stage: driven, counted, reported, stored.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{
+    BEGUN, Client, EngineRound, Load, MeasureError, REQUESTS, STAGE, Scraping, attempt_folder,
+    resume::Begun, run,
+};
+use crate::{
+    clock,
+    drive::Driven,
+    record::{Record, log},
+    scrape::{self, TimeWindow},
+    stats::stage::{StageContext, report},
+    workload::tokens::TokenCounter,
+};
+use bakeoff_crds::{
+    plan::{Plan, Stage, StageEnd},
+    report::{EngineMetric, StageReport},
+    run::Format,
+    summary::reason,
+};
+
+/// Which stage it is.
+pub(super) struct Place<'a> {
+    pub(super) stage: &'a Stage,
+    /// Its place in the plan, from 0.
+    pub(super) position: usize,
+    /// From 1.
+    pub(super) round: u32,
+    /// From 1.
+    pub(super) repetition: u32,
+    /// From 1.
+    pub(super) attempt: u32,
+}
+
+/// Drives a stage and stores what it gave.
+pub(super) async fn measure(
+    round: &EngineRound<'_>,
+    load: &Load,
+    scraping: &Scraping,
+    place: &Place<'_>,
+) -> Result<StageReport, MeasureError> {
+    let client = &round.client;
+    let folder = attempt_folder(
+        &client.engine.name,
+        place.round,
+        place.repetition,
+        &place.stage.name,
+        place.attempt,
+    );
+    let begun = Begun {
+        start: clock::wall_now().to_string(),
+    };
+    let begun = serde_json::to_vec(&begun).unwrap_or_default();
+    round
+        .store
+        .put_new(&format!("{folder}/{BEGUN}"), begun)
+        .await?;
+
+    if let Some(direct) = &scraping.direct {
+        direct.begin_window().await;
+    }
+    let driven = drive_stage(client, load, place).await?;
+    let direct = match &scraping.direct {
+        Some(direct) => direct.end_window().await,
+        None => BTreeMap::new(),
+    };
+    let (mut stage, driven) = counted(client, load, place, driven).await?;
+    stage.engine_metrics = engine_metrics(round, scraping, direct, &driven).await;
+    store(round, &folder, &stage, &driven).await?;
+    tracing::info!(
+        engine = %client.engine.name,
+        stage = %stage.name,
+        repetition = stage.repetition,
+        succeeded = stage.requests.succeeded,
+        failed = stage.requests.failed,
+        verdict = ?stage.verdict.status,
+        "stage done"
+    );
+    Ok(stage)
+}
+
+/// Drives a stage.
+pub(super) async fn drive_stage(
+    client: &Client<'_>,
+    load: &Load,
+    place: &Place<'_>,
+) -> Result<Driven, MeasureError> {
+    let mut input = load.stage(client, place.stage);
+    input.first_request = requests_before(client.plan, place.repetition, place.position);
+    input.seed = seed(client.plan, place.repetition, place.position);
+    input.keep_text = client.tokenizer.is_some();
+    run(input, &client.progress).await
+}
+
+/// Counts the answers' tokens where there is a tokenizer, and makes the report.
+pub(super) async fn counted(
+    client: &Client<'_>,
+    load: &Load,
+    place: &Place<'_>,
+    mut driven: Driven,
+) -> Result<(StageReport, Driven), MeasureError> {
+    if let Some(tokenizer) = &client.tokenizer {
+        driven = count_tokens(driven, Arc::clone(tokenizer)).await?;
+    }
+    let spec = &client.plan.spec;
+    let context = StageContext {
+        name: &place.stage.name,
+        round: place.round,
+        repetition: place.repetition,
+        attempt: place.attempt,
+        load: &place.stage.load,
+        streaming: spec.workload.streaming,
+        objectives: &spec.objectives,
+        max_error_rate: spec.policy.max_error_rate,
+        prompt_tokens: &load.prompt_tokens,
+    };
+    Ok((report(&context, &driven), driven))
+}
+
+/// How many requests the stages before hold, where they say: a stage goes on with the prompts where
+/// the one before stopped, so that an engine's prefix cache helps no stage by a prompt of another.
+fn requests_before(plan: &Plan, repetition: u32, position: usize) -> u64 {
+    let requests = |stages: &[Stage]| -> u64 {
+        stages
+            .iter()
+            .map(|stage| match stage.end {
+                StageEnd::Requests(requests) => requests,
+                StageEnd::Seconds(_) => 0,
+            })
+            .sum()
+    };
+    let whole = u64::from(repetition.saturating_sub(1)) * requests(&plan.stages);
+    whole + requests(plan.stages.get(..position).unwrap_or_default())
+}
+
+/// Seed of a stage's arrivals: the same for every engine and round, another for every stage.
+fn seed(plan: &Plan, repetition: u32, position: usize) -> u64 {
+    let number = u64::from(repetition) * 1000 + position as u64;
+    // An odd constant spreads neighbouring numbers over all bits (SplitMix64's increment).
+    plan.spec.workload.seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// Counts the answers' tokens, outside the stage's window and CPU figures.
+async fn count_tokens(
+    mut driven: Driven,
+    tokenizer: Arc<TokenCounter>,
+) -> Result<Driven, MeasureError> {
+    tokio::task::spawn_blocking(move || {
+        for text in std::mem::take(&mut driven.texts) {
+            text.for_each(|index, text| {
+                set_tokens(&mut driven.records, index, tokenizer.answer(text));
+            })
+            .map_err(|error| {
+                MeasureError::new(
+                    reason::RUNNER_CRASHED,
+                    format!(
+                        "the answers' text cannot be read back from the temporary folder: {error}"
+                    ),
+                )
+            })?;
+        }
+        Ok(driven)
+    })
+    .await
+    .map_err(|_| MeasureError::new(reason::RUNNER_CRASHED, "counting tokens panicked"))?
+}
+
+/// The records are in the order of the arrivals.
+fn set_tokens(records: &mut [Record], index: u64, tokens: u32) {
+    let place = records.binary_search_by_key(&index, |record| record.index);
+    if let Some(record) = place.ok().and_then(|place| records.get_mut(place)) {
+        record.tokenizer_output_tokens = Some(tokens);
+    }
+}
+
+async fn engine_metrics(
+    round: &EngineRound<'_>,
+    scraping: &Scraping,
+    direct: BTreeMap<String, EngineMetric>,
+    driven: &Driven,
+) -> BTreeMap<String, EngineMetric> {
+    let Some(prometheus) = &scraping.prometheus else {
+        return direct;
+    };
+    let end = driven
+        .records
+        .iter()
+        .map(|record| record.end)
+        .max()
+        .unwrap_or(driven.start);
+    let window = TimeWindow {
+        end: clock::wall(end).as_nanosecond() as f64 / 1e9,
+        seconds: clock::seconds(end.saturating_sub(driven.start)),
+    };
+    let metrics = round.client.engine.metrics.as_ref();
+    let found = prometheus.window(metrics, &round.pod, window).await;
+    scrape::merge(direct, found)
+}
+
+/// The report last: where it is, the stage is done.
+async fn store(
+    round: &EngineRound<'_>,
+    folder: &str,
+    stage: &StageReport,
+    driven: &Driven,
+) -> Result<(), MeasureError> {
+    let wrong = |error: String| MeasureError::new(reason::UPLOAD_FAILED, error);
+    if round
+        .client
+        .plan
+        .spec
+        .output
+        .formats
+        .contains(&Format::Requests)
+    {
+        let requests = log::compressed(&stage.name, driven.start, &driven.records)
+            .map_err(|error| wrong(error.to_string()))?;
+        round
+            .store
+            .put_new(&format!("{folder}/{REQUESTS}"), requests)
+            .await?;
+    }
+    let json = serde_json::to_vec_pretty(stage).map_err(|error| wrong(error.to_string()))?;
+    round
+        .store
+        .put_new(&format!("{folder}/{STAGE}"), json)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,190 @@
+use bakeoff_crds::{
+    BenchmarkRun,
+    plan::{Place, PlanSettings, resolve},
+    profile::ProfileSet,
+};
+
+use super::*;
+use crate::workload::{frozen, tokens::tests::words_tokenizer};
+
+/// The plan of a run with these prompts (YAML) and a seed.
+fn plan(prompts: &str, seed: u64) -> Plan {
+    let max_input = if prompts.contains("synthetic") {
+        100
+    } else {
+        8
+    };
+    let yaml = format!(
+        "apiVersion: bakeoff.dev/v1alpha1
+kind: BenchmarkRun
+metadata: {{name: prompts}}
+spec:
+  model: {{id: demo/model}}
+  engines: [{{name: fake, simulated: {{protocol: OpenAiChat}}}}]
+  workload:
+    prompts: {prompts}
+    limits: {{maxInputTokens: {max_input}, maxOutputTokens: 50}}
+    seed: {seed}
+  output: {{uri: 'file:///nowhere'}}
+"
+    );
+    let run: BenchmarkRun = serde_saphyr::from_str(&yaml).unwrap();
+    let settings = PlanSettings {
+        runner_image: "unused".into(),
+        place: Place::Local,
+    };
+    resolve(&run, &ProfileSet::builtin(), &settings).unwrap()
+}
+
+fn with_tokenizer() -> Sources {
+    Sources {
+        tokenizer: Some(words_tokenizer().into()),
+        ..Sources::default()
+    }
+}
+
+fn share_gpt(conversations: &[(&str, &str)]) -> Sources {
+    let file: Vec<_> = conversations
+        .iter()
+        .map(|(human, gpt)| {
+            serde_json::json!({"conversations": [{"from": "human", "value": human}, {"from": "gpt", "value": gpt}]})
+        })
+        .collect();
+    Sources {
+        dataset: Some(serde_json::to_vec(&file).unwrap().into()),
+        ..with_tokenizer()
+    }
+}
+
+const SHARE_GPT: &str = "{shareGpt: {path: x.json}, count: 2}";
+
+#[test]
+fn long_prompts_are_left_out_and_counted() {
+    let sources = share_gpt(&[
+        ("one time", "way day other"),
+        ("the of and to in is that for it", "x"),
+        ("only one", &"day ".repeat(80)),
+    ]);
+    // More are asked for than there are, so all are looked at.
+    let frozen = freeze(&plan("{shareGpt: {path: x.json}, count: 9}", 1), &sources).unwrap();
+    assert_eq!((frozen.prompts.len(), frozen.left_out), (2, 1));
+    let mut seen: Vec<_> = frozen
+        .prompts
+        .iter()
+        .map(|prompt| (prompt.text.as_str(), prompt.input_tokens, prompt.max_tokens))
+        .collect();
+    seen.sort_unstable();
+    // One more token than words: the one at the beginning. Answers are capped at 50.
+    assert_eq!(seen, [("one time", Some(3), 3), ("only one", Some(3), 50)]);
+    assert_eq!(
+        frozen.dataset_sha256,
+        sources.dataset.as_deref().map(sha256_hex)
+    );
+    assert_eq!(
+        frozen.tokenizer_sha256,
+        sources.tokenizer.as_deref().map(sha256_hex)
+    );
+}
+
+#[test]
+fn prompts_that_are_all_too_long_are_an_error() {
+    let sources = share_gpt(&[("the of and to in is that for it", "x")]);
+    let error = freeze(&plan(SHARE_GPT, 1), &sources).unwrap_err();
+    assert_eq!(
+        error.reason(),
+        bakeoff_crds::summary::reason::DATASET_INVALID
+    );
+    assert!(error.to_string().contains("maxInputTokens"), "{error}");
+}
+
+#[test]
+fn the_seed_decides_the_choice_and_nothing_else_does() {
+    let texts: Vec<String> = (0..100).map(|number| format!("time {number}")).collect();
+    let conversations: Vec<_> = texts.iter().map(|text| (text.as_str(), "day")).collect();
+    let sources = share_gpt(&conversations);
+    let frozen_lines = |seed| {
+        let frozen = freeze(
+            &plan("{shareGpt: {path: x.json}, count: 20}", seed),
+            &sources,
+        )
+        .unwrap();
+        frozen::write(&frozen.prompts).unwrap().sha256
+    };
+    assert_eq!(frozen_lines(1), frozen_lines(1));
+    assert_ne!(frozen_lines(1), frozen_lines(2));
+}
+
+#[test]
+fn inline_prompts_are_all_taken_in_order() {
+    let frozen = freeze(&plan("{inline: [b, a]}", 1), &Sources::default()).unwrap();
+    let seen: Vec<_> = frozen
+        .prompts
+        .iter()
+        .map(|prompt| {
+            (
+                prompt.index,
+                prompt.text.as_str(),
+                prompt.input_tokens,
+                prompt.max_tokens,
+            )
+        })
+        .collect();
+    assert_eq!(seen, [(0, "b", None, 50), (1, "a", None, 50)]);
+}
+
+#[test]
+fn json_lines_keep_their_messages_and_lengths() {
+    let sources = Sources {
+        dataset: Some("{\"messages\": [{\"role\": \"system\", \"content\": \"be\"}, {\"role\": \"user\", \"content\": \"so\"}], \"outputTokens\": 9}".into()),
+        ..Sources::default()
+    };
+    let frozen = freeze(&plan("{jsonl: {path: x.jsonl}}", 1), &sources).unwrap();
+    let prompt = &frozen.prompts[0];
+    assert_eq!(
+        (
+            prompt.messages.len(),
+            prompt.text.as_str(),
+            prompt.max_tokens
+        ),
+        (2, "be\n\nso", 9)
+    );
+}
+
+#[test]
+fn synthetic_prompts_have_their_lengths_with_the_template_around_them() {
+    let synthetic = "{synthetic: {inputTokens: {mean: 40, stddev: 5}, outputTokens: {mean: 7}, sharedPrefixTokens: 12}, count: 20}";
+    let mut plan = plan(synthetic, 1);
+    plan.spec.model.chat_template =
+        Some("{% for m in messages %}the {{ m.role }} said {{ m.content }}{% endfor %}".into());
+    let frozen = freeze(&plan, &with_tokenizer()).unwrap();
+    let counter = TokenCounter::new(Some(&words_tokenizer())).unwrap();
+    assert_eq!(frozen.prompts.len(), 20);
+    for prompt in &frozen.prompts {
+        let tokens = prompt.input_tokens.unwrap();
+        assert_eq!(tokens, counter.prompt(&prompt.text));
+        assert!((20..60).contains(&tokens), "{tokens}");
+        assert_eq!(prompt.max_tokens, 7);
+    }
+    let first_words = |prompt: &Prompt| -> Vec<String> {
+        // 12 tokens with the template's three words and the token of the beginning.
+        prompt.messages[0]
+            .content
+            .split(' ')
+            .take(8)
+            .map(str::to_owned)
+            .collect()
+    };
+    assert_eq!(
+        first_words(&frozen.prompts[0]),
+        first_words(&frozen.prompts[1])
+    );
+    assert_ne!(frozen.prompts[0].text, frozen.prompts[1].text);
+}
+
+#[test]
+fn without_a_tokenizer_a_synthetic_token_is_a_word() {
+    let synthetic = "{synthetic: {inputTokens: {mean: 30}, outputTokens: {mean: 7}}, count: 2}";
+    let frozen = freeze(&plan(synthetic, 1), &Sources::default()).unwrap();
+    assert_eq!(frozen.prompts[0].text.split(' ').count(), 30);
+    assert_eq!(frozen.prompts[0].input_tokens, None);
+}
