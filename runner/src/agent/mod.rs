@@ -1,3 +1,4 @@
-//! What the Jobs of a cluster start: preflight, load and report.
+//! What the Jobs of a cluster start: preflight, load, report and hold.
 
+pub mod hold;
 pub mod load;

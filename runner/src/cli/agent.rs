@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use crate::agent::load;
+use crate::agent::{hold, load};
 
 /// Arguments of `bakeoff agent`.
 #[derive(Debug, clap::Args)]
@@ -15,6 +15,8 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Agent {
+    /// Hold a node until told to end
+    Hold,
     /// Load one engine for one round
     Load(load::Arguments),
 }
@@ -26,6 +28,7 @@ enum Agent {
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let runtime = super::runtime()?;
     match arguments.agent {
+        Agent::Hold => runtime.block_on(hold::run()),
         Agent::Load(arguments) => runtime.block_on(load::run(arguments)),
     }
 }
