@@ -9,6 +9,7 @@ pub mod services;
 pub mod harness;
 
 pub mod images;
+pub mod inputs;
 pub mod kubectl;
 
 pub mod certificates;

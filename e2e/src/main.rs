@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Result;
+use bakeoff_e2e::inputs::Inputs;
 use bakeoff_e2e::services::{gcs, prometheus, s3};
 use bakeoff_e2e::settings::{Layout, foreign_kubeconfig};
-use bakeoff_e2e::{cluster, daemon, packages, services};
+use bakeoff_e2e::{cluster, daemon, images, packages, services};
 use clap::{Parser, Subcommand};
 
 mod tests;
@@ -21,8 +22,13 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Start the cluster and the servers beside it, or whatever of them does not run.
-    Up,
+    /// Start the cluster and the servers beside it, or whatever of them does not run, and load
+    /// freshly built images.
+    Up {
+        /// Start everything but build no images.
+        #[arg(long)]
+        no_images: bool,
+    },
     /// Run the unit tests, then the end-to-end tests on the cluster.
     Test(tests::Options),
     /// End everything that `up` started and remove what it made, but for the build cache.
@@ -46,8 +52,8 @@ fn main() -> ExitCode {
 
 fn run(verb: &Verb) -> Result<()> {
     match verb {
-        Verb::Up => {
-            let layout = up()?;
+        Verb::Up { no_images } => {
+            let layout = up(!no_images)?;
             write!(io::stdout(), "{}", describe(&layout)?)?;
         }
         Verb::Test(options) => tests::run(options)?,
@@ -56,7 +62,7 @@ fn run(verb: &Verb) -> Result<()> {
     Ok(())
 }
 
-fn up() -> Result<Layout> {
+fn up(with_images: bool) -> Result<Layout> {
     let began = Instant::now();
     let layout = Layout::from_env()?;
     packages::install()?;
@@ -64,6 +70,10 @@ fn up() -> Result<Layout> {
         cluster::up(&layout)?;
     }
     services::up(&layout)?;
+    if with_images {
+        images::import_ours(&layout)?;
+        images::import_llama(&layout, &Inputs::make(&layout)?)?;
+    }
     daemon::require_all_running(&layout)?;
     tracing::info!("up after {:.1} s", began.elapsed().as_secs_f64());
     Ok(layout)
@@ -82,6 +92,13 @@ The cluster is up. To use it:
   export KUBECONFIG={kubeconfig} PATH={bin}:$PATH
   kubectl get nodes
 
+
+To install Bakeoff:
+  helm install bakeoff charts/bakeoff --namespace bakeoff-system --create-namespace \\
+    --set image.repository={registry}/bakeoff-operator,image.tag={tag} \\
+    --set runnerImage.repository={registry}/bakeoff-runner,runnerImage.tag={tag}
+
+Images      {registry}/{{simulator-vllm,simulator-tgi,simulator-triton,llama-server}}:{tag}
 S3          {s3}, bucket {s3_bucket}, key {key}, secret {secret}
             trust {ca}
 GCS         {gcs}, bucket {gcs_bucket}, no credentials
@@ -92,6 +109,8 @@ End it with `cargo e2e down`.
 ",
         kubeconfig = layout.kubeconfig().display(),
         bin = layout.bin().display(),
+        registry = images::REGISTRY,
+        tag = images::TAG,
         s3 = s3::endpoint()?,
         s3_bucket = s3::BUCKET,
         key = s3::ACCESS_KEY,

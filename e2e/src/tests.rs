@@ -17,12 +17,15 @@ pub(crate) struct Options {
     /// Skip the unit tests.
     #[arg(long)]
     no_units: bool,
+    /// Use the images that are loaded, instead of building them again.
+    #[arg(long)]
+    no_images: bool,
     /// Run only the end-to-end tests whose name contains this.
     filter: Option<String>,
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let layout = crate::up()?;
+    let layout = crate::up(!options.no_images)?;
     let result = tests(options, &layout);
     if options.keep {
         tracing::info!("the cluster stays up: end it with `cargo e2e down`");
@@ -53,6 +56,8 @@ fn tests(options: &Options, layout: &Layout) -> Result<()> {
             .arg("--test-threads=4")
             .args(options.filter.as_deref())
             .env(SWITCH, "1")
+            // A failed test says what it waited for; where in the harness is of no use.
+            .env("RUST_BACKTRACE", "0")
             .env("BAKEOFF_E2E_STATE", &layout.state),
     )
 }

@@ -131,26 +131,34 @@ impl Module {
     }
 }
 
-/// Tells one state of a module's source from another.
-fn digest(source: &Path) -> Result<String> {
-    let mut hash = Sha256::new();
+/// Tells one state of a folder of sources from another.
+pub(crate) fn digest(source: &Path) -> Result<String> {
     let mut files: Vec<_> = fs::read_dir(source)?
         .map(|entry| Ok(entry?.path()))
         .collect::<Result<_>>()?;
     files.sort();
-    for path in files {
-        hash.update(fs::read(&path).with_context(|| format!("reading {}", path.display()))?);
+    let read =
+        |path: &PathBuf| fs::read(path).with_context(|| format!("reading {}", path.display()));
+    Ok(short_hash(
+        files.iter().map(read).collect::<Result<Vec<_>>>()?,
+    ))
+}
+
+/// Enough of a hash to name a folder by.
+pub(crate) fn short_hash(parts: impl IntoIterator<Item = Vec<u8>>) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part);
     }
-    Ok(hash
-        .finalize()
+    hash.finalize()
         .iter()
         .take(4)
         .map(|byte| format!("{byte:02x}"))
-        .collect())
+        .collect()
 }
 
 /// Keeps other checkouts from building the same thing at the same time.
-fn lock(layout: &Layout) -> Result<File> {
+pub(crate) fn lock(layout: &Layout) -> Result<File> {
     fs::create_dir_all(&layout.cache)
         .with_context(|| format!("making {}", layout.cache.display()))?;
     let lock = File::create(layout.cache.join("lock"))?;
@@ -160,7 +168,7 @@ fn lock(layout: &Layout) -> Result<File> {
 }
 
 /// Runs `build` in a folder beside the final one, which thus never holds half a build.
-fn build_once(binary: &Path, build: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+pub(crate) fn build_once(binary: &Path, build: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     if binary.is_file() {
         return Ok(());
     }

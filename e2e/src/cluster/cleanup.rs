@@ -1,4 +1,4 @@
-//! Removes what dead processes leave behind: containers, mounts, cgroups, folders.
+//! Removes what dead processes leave behind: containers, mounts, folders.
 //!
 //! Works from what the machine shows, not from what we remember, so that a cluster that was killed
 //! or half started goes away as well.
@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::cgroups;
 use super::containerd::SOCKET;
 use crate::command::run;
 use crate::settings::{Layout, RUN_DIR};
@@ -28,10 +29,6 @@ const FIXED_FOLDERS: &[&str] = &[
     "/etc/cni",
     "/usr/libexec/kubernetes",
 ];
-const CGROUPS: &str = "/sys/fs/cgroup";
-/// The kubelet's cgroup in each hierarchy.
-const PODS_CGROUP: &str = "kubepods";
-
 /// Notes which of the fixed folders we are about to make.
 pub(super) fn remember_folders(layout: &Layout) -> Result<()> {
     let list = layout.state_file("folders-made")?;
@@ -50,7 +47,7 @@ pub(super) fn remember_folders(layout: &Layout) -> Result<()> {
 pub(super) fn end_containers() -> Result<()> {
     wait::until("all containers have ended", Duration::from_secs(30), || {
         let mut left = shims();
-        for folder in cgroups_of_pods() {
+        for folder in cgroups::all() {
             let processes = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
             left.extend(processes.lines().filter_map(|pid| pid.parse::<i32>().ok()));
         }
@@ -81,13 +78,6 @@ pub(super) fn unmount(layout: &Layout) -> Result<()> {
     Ok(())
 }
 
-/// Removes the kubelet's cgroups. One that is still busy belongs to somebody else's pods.
-pub(super) fn remove_cgroups() {
-    for folder in cgroups_of_pods().into_iter().rev() {
-        let _ = fs::remove_dir(folder);
-    }
-}
-
 /// Removes our folders and those that the components made for us.
 pub(super) fn remove_folders(layout: &Layout) -> Result<()> {
     let made = fs::read_to_string(layout.state.join("folders-made")).unwrap_or_default();
@@ -98,36 +88,6 @@ pub(super) fn remove_folders(layout: &Layout) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Every cgroup of pods in every hierarchy, each before those inside it.
-fn cgroups_of_pods() -> Vec<PathBuf> {
-    let mut found = vec![Path::new(CGROUPS).join(PODS_CGROUP)];
-    // Version 1 has a folder for each hierarchy; version 2 has only the root.
-    found.extend(
-        folders_in(Path::new(CGROUPS))
-            .into_iter()
-            .map(|path| path.join(PODS_CGROUP)),
-    );
-    found.retain(|path| path.is_dir() && !path.parent().is_some_and(Path::is_symlink));
-    let mut next = 0;
-    while let Some(folder) = found.get(next) {
-        let inner = folders_in(folder);
-        found.extend(inner);
-        next += 1;
-    }
-    found
-}
-
-fn folders_in(path: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(path) else {
-        return Vec::new();
-    };
-    entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.is_dir())
-        .collect()
 }
 
 /// Processes that were started for our containerd.

@@ -1,5 +1,6 @@
 //! A real single-node Kubernetes cluster, as plain processes of this machine.
 
+mod cgroups;
 mod cleanup;
 mod containerd;
 mod control_plane;
@@ -26,6 +27,7 @@ pub fn up(layout: &Layout) -> Result<()> {
     let helm = tools::HELM.build(layout)?;
     link_commands(layout, kubernetes, helm)?;
     cleanup::remember_folders(layout)?;
+    cgroups::make()?;
     network::up(layout)?;
     let credentials = credentials::issue(layout)?;
     containerd::start(layout)?;
@@ -57,7 +59,7 @@ pub fn down(layout: &Layout) -> Result<()> {
         daemon::stop(&name)?;
     }
     cleanup::unmount(layout)?;
-    cleanup::remove_cgroups();
+    cgroups::remove();
     network::down(layout)?;
     cleanup::remove_folders(layout)
 }

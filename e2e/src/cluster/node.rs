@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+use super::cgroups;
 use super::containerd::SOCKET;
 use super::credentials::Credentials;
 use crate::daemon::Daemon;
@@ -99,6 +100,7 @@ fn kubelet_config(layout: &Layout, credentials: &Credentials) -> Result<Value> {
         },
         "authorization": {"mode": "Webhook"},
         "cgroupDriver": "cgroupfs",
+        "cgroupRoot": format!("/{}", cgroups::ROOT),
         // From 1.35 on, the kubelet refuses cgroup v1 unless told so; earlier ones know the field.
         "failCgroupV1": false,
         "containerRuntimeEndpoint": format!("unix://{SOCKET}"),

@@ -50,6 +50,16 @@ pub async fn read_json<T: DeserializeOwned>(bucket: &dyn ObjectStore, key: &str)
     serde_json::from_slice(&bytes).with_context(|| format!("{key} is not what we expect"))
 }
 
+/// Puts a file of this machine into a bucket.
+pub async fn put_file(bucket: &dyn ObjectStore, key: &str, file: &std::path::Path) -> Result<()> {
+    let bytes = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
+    bucket
+        .put(&Path::from(key), bytes.into())
+        .await
+        .with_context(|| format!("putting {key}"))?;
+    Ok(())
+}
+
 /// Several dependencies could bring one; ours is `ring` alone, and must be named once.
 fn install_crypto_provider() {
     let _ = rustls::crypto::ring::default_provider().install_default();

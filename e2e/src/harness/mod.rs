@@ -4,7 +4,7 @@ mod bucket;
 mod metrics;
 mod namespace;
 
-pub use bucket::{gcs_bucket, read_json, s3_bucket};
+pub use bucket::{gcs_bucket, put_file, read_json, s3_bucket};
 pub use metrics::prometheus_value;
 pub use namespace::{Namespace, await_condition, with_namespace};
 

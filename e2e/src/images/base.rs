@@ -37,6 +37,7 @@ pub fn import_base(layout: &Layout) -> Result<()> {
         file: &file,
         context: Path::new(&context),
         target: None,
+        args: &[],
     }
     .load(layout)
 }

@@ -1,6 +1,8 @@
 //! Container images without a registry: built by buildah, carried as archives.
 
 mod base;
+mod llama;
+mod ours;
 
 use std::env;
 use std::fs;
@@ -10,6 +12,8 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 pub use base::{PAUSE, import_base};
+pub use llama::{MODEL, import_llama};
+pub use ours::{REGISTRY, TAG, import_ours, name};
 
 use crate::command::{output, run};
 use crate::settings::{Layout, RUN_DIR, foreign_kubeconfig};
@@ -28,6 +32,8 @@ pub struct Build<'a> {
     pub context: &'a Path,
     /// The stage to end at; the last one without it.
     pub target: Option<&'a str>,
+    /// Build arguments.
+    pub args: &'a [(&'a str, &'a str)],
 }
 
 impl Build<'_> {
@@ -38,6 +44,7 @@ impl Build<'_> {
         command.args([
             "bud",
             "--quiet",
+            "--pull-never",
             "--isolation",
             "chroot",
             "--tag",
@@ -45,6 +52,9 @@ impl Build<'_> {
         ]);
         if let Some(target) = self.target {
             command.args(["--target", target]);
+        }
+        for (name, value) in self.args {
+            command.arg("--build-arg").arg(format!("{name}={value}"));
         }
         run(command.arg("--file").arg(self.file).arg(self.context))?;
         load(layout, self.image)
@@ -85,19 +95,20 @@ fn ctr() -> Command {
     command
 }
 
-/// buildah with a storage of our own, so that the machine's images stay out of it.
-///
-/// As configuration, not as flags, so that a script which calls buildah itself uses it too.
 fn buildah(layout: &Layout) -> Result<Command> {
     let mut command = Command::new("buildah");
-    command.env("CONTAINERS_STORAGE_CONF", storage_config(layout)?);
+    command.envs(buildah_environment(layout)?);
     Ok(command)
 }
 
-fn storage_config(layout: &Layout) -> Result<PathBuf> {
+/// Gives buildah a storage of our own, so that the machine's images stay out of it.
+///
+/// As environment, not as flags, so that a script which calls buildah itself uses it too.
+fn buildah_environment(layout: &Layout) -> Result<[(&'static str, PathBuf); 1]> {
     let config = format!(
         "[storage]\ndriver = \"vfs\"\ngraphroot = \"{}\"\nrunroot = \"{RUN_DIR}/buildah\"\n",
         layout.state.join("buildah/storage").display()
     );
-    layout.write_state_file("buildah/storage.conf", config)
+    let path = layout.write_state_file("buildah/storage.conf", config)?;
+    Ok([("CONTAINERS_STORAGE_CONF", path)])
 }

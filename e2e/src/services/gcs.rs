@@ -21,6 +21,11 @@ pub fn endpoint() -> Result<String> {
     Ok(format!("http://{}:{PORT}", service_address()?))
 }
 
+/// Where anyone gets an object of the bucket by plain HTTP.
+pub fn url(key: &str) -> Result<String> {
+    Ok(format!("{}/{BUCKET}/{key}", endpoint()?))
+}
+
 /// A service account key that sends clients here, and lets them in without a token.
 pub fn service_account_key() -> Result<String> {
     Ok(json!({

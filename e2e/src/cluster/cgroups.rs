@@ -1,0 +1,68 @@
+//! Cgroups of our own for the kubelet, so that it never meets another kubelet's pods.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+const MOUNT: &str = "/sys/fs/cgroup";
+/// The root of our pods' cgroups, in each hierarchy.
+pub(super) const ROOT: &str = "bakeoff-e2e";
+
+/// Makes the root, which the kubelet asks for before it starts.
+pub(super) fn make() -> Result<()> {
+    for hierarchy in hierarchies() {
+        let folder = hierarchy.join(ROOT);
+        fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+        // A new cpuset of version 1 is empty, and nothing can run in it.
+        for file in ["cpuset.cpus", "cpuset.mems"] {
+            if let Ok(parents) = fs::read_to_string(hierarchy.join(file)) {
+                fs::write(folder.join(file), parents.trim())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Every one of our cgroups, each before those inside it.
+pub(super) fn all() -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = hierarchies()
+        .into_iter()
+        .map(|path| path.join(ROOT))
+        .filter(|path| path.is_dir())
+        .collect();
+    let mut next = 0;
+    while let Some(folder) = found.get(next) {
+        let inner = folders_in(folder);
+        found.extend(inner);
+        next += 1;
+    }
+    found
+}
+
+/// Removes them; there must be no process in them any more.
+pub(super) fn remove() {
+    for folder in all().into_iter().rev() {
+        let _ = fs::remove_dir(folder);
+    }
+}
+
+/// Version 1 has a folder for each hierarchy, some under several names; version 2 has the root.
+fn hierarchies() -> Vec<PathBuf> {
+    let mount = Path::new(MOUNT);
+    if mount.join("cgroup.controllers").exists() {
+        return vec![mount.to_path_buf()];
+    }
+    folders_in(mount)
+}
+
+fn folders_in(path: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(path) else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
+}
