@@ -6,7 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::command::{exists, output, run};
+use crate::command::{output, run};
+use crate::packages;
 use crate::settings::Layout;
 use crate::tools::{build_once, digest, lock};
 
@@ -19,7 +20,7 @@ pub struct Inputs {
 impl Inputs {
     /// Makes them, unless the cache has them.
     pub fn make(layout: &Layout) -> Result<Self> {
-        let packages = python_packages(layout)?;
+        let libraries = python_packages(layout)?;
         let scripts = layout.repository.join("e2e/scripts");
         let name = format!("inputs-{}-{}", python_version()?, digest(&scripts)?);
         let folder = layout.cache.join(name);
@@ -30,7 +31,7 @@ impl Inputs {
                 let mut command = Command::new("python3");
                 command
                     .arg(scripts.join(script))
-                    .env("PYTHONPATH", &packages)
+                    .env("PYTHONPATH", &libraries)
                     .env("PYTHONDONTWRITEBYTECODE", "1");
                 command
             };
@@ -106,16 +107,10 @@ fn python_version() -> Result<String> {
 }
 
 fn require_pip() -> Result<()> {
-    if run(Command::new("python3").args(["-m", "pip", "--version"])).is_err() && exists("apt-get") {
-        run(Command::new("apt-get")
-            .args([
-                "install",
-                "-y",
-                "-qq",
-                "--no-install-recommends",
-                "python3-pip",
-            ])
-            .env("DEBIAN_FRONTEND", "noninteractive"))?;
+    let pip = run(Command::new("python3").args(["-m", "pip", "--version"]));
+    if pip.is_ok() {
+        Ok(())
+    } else {
+        packages::install_named(&["python3", "python3-pip"])
     }
-    Ok(())
 }

@@ -68,6 +68,8 @@ fn up(with_images: bool) -> Result<Layout> {
     packages::install()?;
     if foreign_kubeconfig().is_none() {
         cluster::up(&layout)?;
+    } else {
+        images::import_base(&layout)?;
     }
     services::up(&layout)?;
     if with_images {

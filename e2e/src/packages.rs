@@ -24,26 +24,33 @@ const PACKAGES: &[(&str, &str)] = &[
 
 /// Installs what is missing.
 pub fn install() -> Result<()> {
+    require_go()?;
     let missing: Vec<&str> = PACKAGES
         .iter()
         .filter(|(_, file)| !Path::new(file).exists())
         .map(|(package, _)| *package)
         .collect();
-    require_go()?;
     if missing.is_empty() {
-        return Ok(());
+        Ok(())
+    } else {
+        install_named(&missing)
     }
+}
+
+/// Installs these Debian packages.
+pub fn install_named(packages: &[&str]) -> Result<()> {
+    let list = packages.join(" ");
     if !exists("apt-get") {
-        bail!(
-            "missing: {}; install them as this distribution does",
-            missing.join(", ")
-        );
+        bail!("missing: {list}; install them as this distribution does");
     }
-    tracing::info!("installing {}", missing.join(", "));
-    run(Command::new("apt-get").args(["update", "-qq"]))?;
+    tracing::info!("installing {list}");
+    // One unreachable source among many fails it, and rarely the one that matters.
+    if let Err(error) = run(Command::new("apt-get").args(["update", "-qq"])) {
+        tracing::warn!("{error:#}");
+    }
     run(Command::new("apt-get")
         .args(["install", "-y", "-qq", "--no-install-recommends"])
-        .args(&missing)
+        .args(packages)
         // Some of them start a service when installed; this is what keeps them from it.
         .env("RUNLEVEL", "1")
         .env("DEBIAN_FRONTEND", "noninteractive"))

@@ -136,6 +136,7 @@ pub(crate) fn digest(source: &Path) -> Result<String> {
     let mut files: Vec<_> = fs::read_dir(source)?
         .map(|entry| Ok(entry?.path()))
         .collect::<Result<_>>()?;
+    files.retain(|path| path.is_file());
     files.sort();
     let read =
         |path: &PathBuf| fs::read(path).with_context(|| format!("reading {}", path.display()));
