@@ -98,13 +98,9 @@ impl State {
                 output_tokens: usage.completion_tokens,
             });
         }
-        for reason in frame
-            .choices
-            .iter()
-            .filter_map(|choice| choice.finish_reason.as_ref())
-        {
+        for reason in frame.choices.iter().filter_map(finish_reason) {
             on_event(Event::Finish {
-                reason: FinishReason::from_engine(reason.as_str()),
+                reason: FinishReason::from_engine(reason),
             });
         }
         Ok(())
@@ -126,7 +122,7 @@ impl State {
         let last_frame = frame
             .choices
             .iter()
-            .any(|choice| choice.finish_reason.is_some());
+            .any(|choice| finish_reason(choice).is_some());
         let continuous = *self
             .continuous
             .get_or_insert(completion_tokens.is_some() && !last_frame);
@@ -135,6 +131,12 @@ impl State {
         self.completion_tokens = completion_tokens;
         Some(grown)
     }
+}
+
+/// The reason, on a last frame. Before it the field is null, absent (transformers serve) or empty
+/// (TGI's completions).
+fn finish_reason<'a>(choice: &'a Choice<'_>) -> Option<&'a str> {
+    Some(text(&choice.finish_reason)).filter(|reason| !reason.is_empty())
 }
 
 fn texts<'a>(choice: &'a Choice<'_>) -> impl Iterator<Item = &'a str> {

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 
 /// The captures, and the protocol that reads each.
-const CAPTURES: [(&str, Protocol); 21] = [
+const CAPTURES: [(&str, Protocol); 23] = [
     ("vllm-completions", Protocol::OpenAiCompletions),
     ("vllm-chat", Protocol::OpenAiChat),
     ("vllm-chat-two-tokens-in-a-frame", Protocol::OpenAiChat),
@@ -20,6 +20,8 @@ const CAPTURES: [(&str, Protocol); 21] = [
     ("fastchat-completions", Protocol::OpenAiCompletions),
     ("fastchat-chat", Protocol::OpenAiChat),
     ("torchserve-chat", Protocol::OpenAiChat),
+    ("tgi-completions", Protocol::OpenAiCompletions),
+    ("tgi-chat", Protocol::OpenAiChat),
     ("tgi-generate-stream", Protocol::Tgi),
     ("tgi-generate-stream-eos", Protocol::Tgi),
     ("tgi-generate-whole", Protocol::Tgi),

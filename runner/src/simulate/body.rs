@@ -1,0 +1,299 @@
+//! The body of a streamed answer: one write to the socket for each frame, and the truth about it.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bakeoff_crds::run::Fault;
+use bytes::Bytes;
+use hyper::body::{Body, Frame};
+use tokio::sync::{OwnedSemaphorePermit, mpsc::UnboundedReceiver};
+
+use super::{
+    frames::{self, Answer},
+    log::{self, Outcome, Record, TruthLog},
+};
+
+/// The stream is cut on purpose.
+#[derive(Debug, thiserror::Error)]
+#[error("the simulated fault cuts the stream")]
+pub struct Cut;
+
+/// The record of a request under way; it goes into the log when the request ends, or when it is
+/// dropped because the client left.
+#[derive(Debug)]
+pub struct Trace {
+    log: TruthLog,
+    record: Option<Record>,
+}
+
+impl Trace {
+    /// The trace of a request.
+    pub fn new(log: TruthLog, record: Record) -> Self {
+        Self {
+            log,
+            record: Some(record),
+        }
+    }
+
+    /// Id of the request.
+    pub fn id(&self) -> String {
+        self.record
+            .as_ref()
+            .map(|record| record.id.clone())
+            .unwrap_or_default()
+    }
+
+    /// The prompt has been read.
+    pub fn input_tokens(&mut self, tokens: u32) {
+        if let Some(record) = &mut self.record {
+            record.input_tokens = tokens;
+        }
+    }
+
+    /// A frame with so many tokens is about to be written.
+    pub fn frame(&mut self, tokens: u32) {
+        if let Some(record) = &mut self.record {
+            let now = log::now();
+            record.first_token_at.get_or_insert(now);
+            record.last_token_at = Some(now);
+            record.frames.push(now);
+            record.output_tokens += tokens;
+        }
+    }
+
+    /// The request has ended.
+    pub fn end(&mut self, outcome: Outcome) {
+        if let Some(mut record) = self.record.take() {
+            record.outcome = outcome;
+            self.log.push(record);
+        }
+    }
+}
+
+impl Drop for Trace {
+    fn drop(&mut self) {
+        self.end(Outcome::Cancelled);
+    }
+}
+
+/// The frames of one answer, as their tokens come.
+#[derive(Debug)]
+pub struct StreamBody {
+    answer: Answer,
+    tokens: UnboundedReceiver<u32>,
+    ready: VecDeque<frames::Frame>,
+    /// What becomes of the request once `ready` is empty.
+    ending: Option<Outcome>,
+    /// The last frame has been handed over and must reach the socket before the next.
+    unflushed: bool,
+    trace: Trace,
+    fault: Fault,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl StreamBody {
+    /// The body of an answer whose tokens come from the batch; `place` is given back at its end.
+    pub fn new(
+        answer: Answer,
+        tokens: UnboundedReceiver<u32>,
+        trace: Trace,
+        fault: Fault,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Self {
+        Self {
+            answer,
+            tokens,
+            ready: VecDeque::new(),
+            ending: None,
+            unflushed: false,
+            trace,
+            fault,
+            _place: place,
+        }
+    }
+
+    /// Token by which a fault amid the stream strikes: half-way, though never before the first
+    /// token where there is a second.
+    fn strikes_at(&self) -> u32 {
+        let tokens = self.answer.output_tokens;
+        (tokens / 2).max(1).min(tokens.saturating_sub(1))
+    }
+
+    /// Takes the token of an index, or the fault in its place.
+    fn take(&mut self, index: u32) {
+        let last = index + 1 == self.answer.output_tokens;
+        match self.fault {
+            Fault::ErrorEvent if index >= self.strikes_at() => {
+                self.ready.extend(self.answer.error_frames());
+                self.ending = Some(Outcome::ErrorEvent);
+            }
+            Fault::CutStream if index >= self.strikes_at() => self.ending = Some(Outcome::Cut),
+            Fault::Stall if index > 0 => {}
+            Fault::Stall => self.ready.extend(self.answer.frames(index, false)),
+            _ => {
+                self.ready.extend(self.answer.frames(index, last));
+                self.ending = last.then_some(Outcome::Completed);
+            }
+        }
+    }
+}
+
+impl Body for StreamBody {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        while self.ready.is_empty() && self.ending.is_none() {
+            match self.tokens.poll_recv(context) {
+                Poll::Pending => {
+                    self.unflushed = false;
+                    return Poll::Pending;
+                }
+                Poll::Ready(Some(index)) => self.take(index),
+                // The batch is gone, or, under a stall, has made all tokens.
+                Poll::Ready(None) => return Poll::Pending,
+            }
+        }
+        if std::mem::take(&mut self.unflushed) {
+            // hyper flushes when the body has nothing for it.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let Some(frame) = self.ready.pop_front() else {
+            let ending = self.ending.unwrap_or(Outcome::Cancelled);
+            self.trace.end(ending);
+            return Poll::Ready((ending == Outcome::Cut).then_some(Err(Cut)));
+        };
+        self.unflushed = true;
+        if frame.token {
+            self.trace.frame(1);
+        }
+        if self.is_end_stream()
+            && let Some(ending) = self.ending
+        {
+            self.trace.end(ending);
+        }
+        Poll::Ready(Some(Ok(Frame::data(frame.bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ready.is_empty() && matches!(self.ending, Some(ending) if ending != Outcome::Cut)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+    use super::*;
+    use crate::simulate::{
+        config::Engine,
+        frames::{Interface, TritonOutputs},
+    };
+
+    fn body(fault: Fault) -> (StreamBody, UnboundedSender<u32>, TruthLog) {
+        let answer = Answer {
+            engine: Engine::Vllm,
+            interface: Interface::Chat,
+            id: "id".to_owned(),
+            created: 0,
+            model: "\"m\"".to_owned(),
+            hash: 7,
+            input_tokens: 2,
+            output_tokens: 4,
+            at_limit: true,
+            include_usage: true,
+            continuous_usage: false,
+            outputs: TritonOutputs::default(),
+        };
+        let log = TruthLog::default();
+        let record = Record {
+            id: "id".to_owned(),
+            path: "/".to_owned(),
+            received_at: 0,
+            input_tokens: 2,
+            output_tokens: 0,
+            first_token_at: None,
+            last_token_at: None,
+            frames: Vec::new(),
+            outcome: Outcome::Cancelled,
+        };
+        let (sender, tokens) = unbounded_channel();
+        let trace = Trace::new(log.clone(), record);
+        (
+            StreamBody::new(answer, tokens, trace, fault, None),
+            sender,
+            log,
+        )
+    }
+
+    /// Polls as hyper does between two flushes: until the body has nothing. The frames, and whether
+    /// the stream ended.
+    fn poll(body: &mut StreamBody) -> (usize, bool) {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut frames = 0;
+        loop {
+            if body.is_end_stream() {
+                return (frames, true);
+            }
+            match Pin::new(&mut *body).poll_frame(&mut context) {
+                Poll::Pending => return (frames, false),
+                Poll::Ready(Some(Ok(_))) => frames += 1,
+                Poll::Ready(None | Some(Err(Cut))) => return (frames, true),
+            }
+        }
+    }
+
+    #[test]
+    fn each_frame_is_flushed_before_the_next() {
+        let (mut body, tokens, log) = body(Fault::None);
+        assert_eq!(poll(&mut body), (0, false));
+        tokens.send(0).unwrap();
+        // Role and first token.
+        assert_eq!(poll(&mut body), (1, false));
+        assert_eq!(poll(&mut body), (1, false));
+        assert_eq!(poll(&mut body), (0, false));
+        for index in 1..4 {
+            tokens.send(index).unwrap();
+        }
+        // Three tokens, usage and the end.
+        let polls: Vec<_> = (0..5).map(|_| poll(&mut body)).collect();
+        assert_eq!(polls[..4], [(1, false); 4]);
+        assert_eq!(polls[4], (1, true));
+        let record = log.records().pop().unwrap();
+        assert_eq!(record.outcome, Outcome::Completed);
+        assert_eq!((record.output_tokens, record.frames.len()), (4, 4));
+    }
+
+    #[test]
+    fn a_stall_writes_the_first_token_and_nothing_more() {
+        let (mut body, tokens, log) = body(Fault::Stall);
+        for index in 0..4 {
+            tokens.send(index).unwrap();
+        }
+        drop(tokens);
+        let frames: usize = (0..20).map(|_| poll(&mut body).0).sum();
+        assert_eq!(frames, 2, "the role and one token");
+        drop(body);
+        assert_eq!(log.records()[0].outcome, Outcome::Cancelled);
+        assert_eq!(log.records()[0].output_tokens, 1);
+    }
+
+    #[test]
+    fn a_client_that_leaves_is_logged() {
+        let (mut body, tokens, log) = body(Fault::None);
+        tokens.send(0).unwrap();
+        poll(&mut body);
+        drop(body);
+        assert_eq!(log.records()[0].outcome, Outcome::Cancelled);
+        assert!(tokens.is_closed(), "the batch learns of it");
+    }
+}

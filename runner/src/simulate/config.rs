@@ -1,0 +1,141 @@
+//! What is simulated.
+
+use std::{path::PathBuf, time::Duration};
+
+use bakeoff_crds::run::{Fault, Protocol, SimulatedEngine};
+
+/// The engine whose server is played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// vLLM's OpenAI-compatible server.
+    Vllm,
+    /// Text Generation Inference.
+    Tgi,
+    /// Triton with the vLLM backend.
+    TritonVllm,
+    /// Triton with TensorRT-LLM's LLM API backend.
+    TritonTensorRtLlm,
+    /// llama.cpp's server.
+    LlamaCpp,
+}
+
+impl Engine {
+    /// The engine that a protocol is native to.
+    pub fn native(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::OpenAiCompletions | Protocol::OpenAiChat => Self::Vllm,
+            Protocol::Tgi => Self::Tgi,
+            Protocol::TritonVllm => Self::TritonVllm,
+            Protocol::TritonTensorRtLlm => Self::TritonTensorRtLlm,
+            Protocol::LlamaCpp => Self::LlamaCpp,
+        }
+    }
+
+    /// Name of the model in Triton's repository, by which requests ask for it.
+    pub fn triton_model(self) -> Option<&'static str> {
+        match self {
+            Self::TritonVllm => Some("vllm_model"),
+            Self::TritonTensorRtLlm => Some("tensorrt_llm"),
+            Self::Vllm | Self::Tgi | Self::LlamaCpp => None,
+        }
+    }
+
+    /// Version that the server tells.
+    pub fn version(self) -> &'static str {
+        match self {
+            Self::Vllm => "0.32.0",
+            Self::Tgi => "3.3.6",
+            Self::TritonVllm | Self::TritonTensorRtLlm => "2.64.0",
+            Self::LlamaCpp => "b1-7e4c0a9",
+        }
+    }
+
+    /// Whether answers can be forced to their full length.
+    pub fn ignores_eos(self) -> bool {
+        !matches!(self, Self::Tgi | Self::TritonTensorRtLlm)
+    }
+}
+
+/// A simulated engine.
+#[derive(Clone, Debug)]
+pub struct SimulatorConfig {
+    /// The engine whose server is played.
+    pub engine: Engine,
+    /// Id of the model that it serves; requests for another one are refused as the engine does.
+    pub model: String,
+    /// Longest sequence in tokens; requests for more output are refused.
+    pub max_model_len: u32,
+    /// Time of a prefill.
+    pub time_to_first_token: Duration,
+    /// Time of a decoding step with one sequence.
+    pub inter_token_latency: Duration,
+    /// Most sequences in the batch.
+    pub max_batch_size: u32,
+    /// Share by which each further sequence in the batch makes a step longer.
+    pub batch_slowdown: f64,
+    /// Most requests in the engine, queue included; further ones get TGI's 429.
+    pub max_concurrent_requests: Option<u32>,
+    /// Whether `/metrics` is served on the port of the requests.
+    pub metrics: bool,
+    /// What goes wrong.
+    pub fault: Fault,
+    /// File for the truth log.
+    pub log: Option<PathBuf>,
+    /// Seed of texts and lengths.
+    pub seed: u64,
+}
+
+impl SimulatorConfig {
+    /// An engine by its settings in a run.
+    pub fn new(simulated: &SimulatedEngine, model: &str) -> Self {
+        Self {
+            engine: Engine::native(simulated.protocol),
+            model: model.to_owned(),
+            max_model_len: 131_072,
+            time_to_first_token: simulated.time_to_first_token.get(),
+            inter_token_latency: simulated.inter_token_latency.get(),
+            max_batch_size: simulated.max_batch_size,
+            batch_slowdown: simulated.batch_slowdown,
+            max_concurrent_requests: None,
+            metrics: true,
+            fault: simulated.fault,
+            log: None,
+            seed: 0,
+        }
+    }
+
+    /// The id that the server shows: of another model under that fault.
+    pub fn shown_model(&self) -> &str {
+        if self.fault == Fault::WrongModel {
+            "bakeoff/some-other-model"
+        } else {
+            &self.model
+        }
+    }
+}
+
+/// A fault by its name, such as `cut-stream` or `CutStream`.
+///
+/// # Errors
+/// Where there is none of that name.
+pub fn parse_fault(name: &str) -> Result<Fault, String> {
+    const FAULTS: [(&str, Fault); 8] = [
+        ("none", Fault::None),
+        ("refuse", Fault::Refuse),
+        ("server-error", Fault::ServerError),
+        ("error-event", Fault::ErrorEvent),
+        ("cut-stream", Fault::CutStream),
+        ("stall", Fault::Stall),
+        ("wrong-model", Fault::WrongModel),
+        ("slow-start", Fault::SlowStart),
+    ];
+    let bare = |name: &str| name.replace('-', "").to_lowercase();
+    FAULTS
+        .into_iter()
+        .find(|(known, _)| bare(known) == bare(name))
+        .map(|(_, fault)| fault)
+        .ok_or_else(|| {
+            let names = FAULTS.map(|(known, _)| known).join(", ");
+            format!("{name:?} is no fault; there are {names}")
+        })
+}

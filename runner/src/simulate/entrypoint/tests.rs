@@ -1,0 +1,286 @@
+//! The built-in profiles' own command lines, and what the programs say of others.
+
+use std::collections::BTreeMap;
+
+use bakeoff_crds::{
+    BenchmarkRun,
+    plan::{Deployment, EngineSource, Place, PlanSettings, resolve},
+    profile::ProfileSet,
+};
+
+use super::*;
+
+fn words(line: &str) -> Vec<String> {
+    line.split_whitespace().map(str::to_owned).collect()
+}
+
+fn plan_with(
+    program: Program,
+    line: &str,
+    environment: &[(&str, &str)],
+    files: &[(&str, &str)],
+) -> Result<Launch, Misuse> {
+    let environment: BTreeMap<&str, &str> = environment.iter().copied().collect();
+    let files: BTreeMap<&str, &str> = files.iter().copied().collect();
+    let world = World {
+        variable: &|name| environment.get(name).map(|value| (*value).to_owned()),
+        file: &|path| match path.to_str().and_then(|path| files.get(path)) {
+            Some(text) => Ok((*text).to_owned()),
+            None => Err(io::Error::from(io::ErrorKind::NotFound)),
+        },
+    };
+    plan(program, &words(line), &world)
+}
+
+/// The deployment that a built-in profile gives in a run that sets all that profiles know.
+fn deployment(profile: &str) -> Deployment {
+    let run: BenchmarkRun = serde_json::from_value(serde_json::json!({
+        "apiVersion": "bakeoff.dev/v1alpha1",
+        "kind": "BenchmarkRun",
+        "metadata": {"name": "run", "namespace": "bench", "uid": "0123456789"},
+        "spec": {
+            "model": {"id": "org/model", "revision": "abc", "maxModelLen": 4096},
+            "tuning": {
+                "maxBatchSize": 7, "gpuMemoryUtilization": 0.8, "tensorParallelSize": 1,
+                "prefixCaching": false,
+            },
+            "engines": [{"name": "engine", "profile": profile}],
+            "workload": {"prompts": {"inline": ["Why?"]}},
+            "output": {"uri": "gs://bucket/results"},
+        },
+    }))
+    .unwrap();
+    let settings = PlanSettings {
+        runner_image: "runner".to_owned(),
+        place: Place::Cluster,
+    };
+    let plan = resolve(&run, &ProfileSet::builtin(), &settings).unwrap();
+    match plan.engines.into_iter().next().unwrap().source {
+        EngineSource::Deployed(deployment) => deployment,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_programs_take_what_the_built_in_profiles_give_them() {
+    for (profile, entrypoint, engine, port) in [
+        ("vllm", "vllm serve", Engine::Vllm, 8000),
+        ("tgi", "text-generation-launcher", Engine::Tgi, 8080),
+        ("triton-vllm", "", Engine::TritonVllm, 8000),
+        ("triton-tensorrt-llm", "", Engine::TritonTensorRtLlm, 8000),
+        ("llama-cpp", "llama-server", Engine::LlamaCpp, 8080),
+    ] {
+        let deployment = deployment(profile);
+        let command: Vec<String> = if deployment.command.is_empty() {
+            words(entrypoint)
+        } else {
+            deployment.command.clone()
+        };
+        let (name, rest) = command.split_first().unwrap();
+        let arguments: Vec<String> = rest.iter().chain(&deployment.args).cloned().collect();
+        let world = World {
+            variable: &|name| deployment.env.get(name).cloned(),
+            file: &|path| {
+                let text = deployment.files.get(path.to_str().unwrap_or_default());
+                text.cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+            },
+        };
+        let program = Program::by_name(name).unwrap();
+        let launch = plan(program, &arguments, &world).unwrap_or_else(|misuse| {
+            panic!("{profile}: {arguments:?}: {misuse}");
+        });
+        let config = &launch.config;
+        assert_eq!(config.engine, engine, "{profile}");
+        assert_eq!(config.model, "org/model", "{profile}");
+        assert_eq!(config.max_batch_size, 7, "{profile}");
+        assert_eq!(config.max_model_len, 4096, "{profile}");
+        assert_eq!(
+            launch.listen,
+            SocketAddr::from(([0, 0, 0, 0], port)),
+            "{profile}"
+        );
+    }
+}
+
+#[test]
+fn flags_that_the_real_program_does_not_know_are_refused_in_its_words() {
+    let repository = [("/m/vllm_model/1/model.json", r#"{"model": "m"}"#)];
+    for (program, line, message) in [
+        (
+            Program::Vllm,
+            "serve m --max-batch-size=4",
+            "unrecognized arguments: --max-batch-size=4",
+        ),
+        (Program::Vllm, "serve --port 8000", "required: model_tag"),
+        (
+            Program::Vllm,
+            "serve m --port",
+            "argument --port: expected one argument",
+        ),
+        (
+            Program::Vllm,
+            "serve m --enforce-eager=1",
+            "ignored explicit argument '1'",
+        ),
+        (
+            Program::Vllm,
+            "serve m --port many",
+            "invalid value: 'many'",
+        ),
+        (
+            Program::Vllm,
+            "bench",
+            "the only command played here is serve",
+        ),
+        (
+            Program::TextGenerationLauncher,
+            "--model-id m --max-num-seqs 4",
+            "unexpected argument '--max-num-seqs' found",
+        ),
+        (
+            Program::TextGenerationLauncher,
+            "--dtype float16 --quantize fp8",
+            "only one of '--dtype' and '--quantize'",
+        ),
+        (
+            Program::TritonServer,
+            "--http-port=1",
+            "--model-repository must be specified",
+        ),
+        (
+            Program::TritonServer,
+            "--model-repository=/m --gpus 1",
+            "unrecognized option '--gpus'",
+        ),
+        (
+            Program::TritonServer,
+            "--model-repository=/empty",
+            "failed to load all models",
+        ),
+        (
+            Program::LlamaServer,
+            "-m f.gguf --max-num-seqs 4",
+            "invalid argument: --max-num-seqs",
+        ),
+        (Program::LlamaServer, "--metrics", "no model"),
+    ] {
+        let misuse = plan_with(program, line, &[], &repository).unwrap_err();
+        assert!(misuse.0.contains(message), "{line}: {misuse}");
+    }
+}
+
+#[test]
+fn settings_that_the_engine_does_not_know_are_refused() {
+    for (path, text, message) in [
+        (
+            "/m/vllm_model/1/model.json",
+            r#"{"model": "m", "max_batch_size": 4}"#,
+            "unexpected keyword argument 'max_batch_size'",
+        ),
+        (
+            "/m/tensorrt_llm/1/model.yaml",
+            "model: m\ngpu_memory_utilization: 0.9\ntriton_config: {decoupled: true}",
+            "unexpected keyword argument 'gpu_memory_utilization'",
+        ),
+        (
+            "/m/tensorrt_llm/1/model.yaml",
+            "model: m\ntriton_config: {decoupled: false}",
+            "nothing can stream",
+        ),
+    ] {
+        let line = "--model-repository /m";
+        let misuse = plan_with(Program::TritonServer, line, &[], &[(path, text)]).unwrap_err();
+        assert!(misuse.0.contains(message), "{text}: {misuse}");
+    }
+}
+
+#[test]
+fn the_environment_sets_what_no_flag_tells() {
+    let launch = plan_with(
+        Program::Vllm,
+        "serve m --served-model-name=shown --max-num-seqs 4 -tp 2 --hf-token",
+        &[
+            ("BAKEOFF_SIM_TIME_TO_FIRST_TOKEN", "5ms"),
+            ("BAKEOFF_SIM_INTER_TOKEN_LATENCY", "1ms"),
+            ("BAKEOFF_SIM_BATCH_SLOWDOWN", "0.5"),
+            ("BAKEOFF_SIM_MAX_BATCH_SIZE", "2"),
+            ("BAKEOFF_SIM_FAULT", "cut-stream"),
+            ("BAKEOFF_SIM_LOG", "/tmp/truth.jsonl"),
+        ],
+        &[],
+    )
+    .unwrap();
+    let config = launch.config;
+    assert_eq!(config.model, "shown");
+    assert_eq!(config.time_to_first_token, Duration::from_millis(5));
+    assert_eq!(config.inter_token_latency, Duration::from_millis(1));
+    assert_eq!((config.batch_slowdown, config.max_batch_size), (0.5, 2));
+    assert_eq!(config.fault, Fault::CutStream);
+    assert_eq!(config.log.unwrap(), Path::new("/tmp/truth.jsonl"));
+}
+
+#[test]
+fn a_malformed_environment_is_refused_by_name() {
+    for (name, value) in [
+        ("BAKEOFF_SIM_FAULT", "fire"),
+        ("BAKEOFF_SIM_TIME_TO_FIRST_TOKEN", "soon"),
+        ("BAKEOFF_SIM_MAX_BATCH_SIZE", "-1"),
+    ] {
+        let misuse = plan_with(Program::Vllm, "serve m", &[(name, value)], &[]).unwrap_err();
+        assert!(misuse.0.contains(name), "{misuse}");
+        assert!(misuse.0.contains(value), "{misuse}");
+    }
+}
+
+#[test]
+fn ports_are_the_real_ones() {
+    let repository = [("/m/vllm_model/1/model.json", r#"{"model": "m"}"#)];
+    let tgi_image = [("PORT", "80")];
+    for (program, line, environment, listen, metrics) in [
+        (Program::Vllm, "serve m", &[][..], 8000, None),
+        (
+            Program::TextGenerationLauncher,
+            "--model-id m",
+            &tgi_image,
+            80,
+            None,
+        ),
+        (
+            Program::TextGenerationLauncher,
+            "--model-id m",
+            &[],
+            3000,
+            None,
+        ),
+        (
+            Program::TextGenerationLauncher,
+            "--model-id m -p 81",
+            &tgi_image,
+            81,
+            None,
+        ),
+        (
+            Program::TritonServer,
+            "--model-repository=/m",
+            &[],
+            8000,
+            Some(8002),
+        ),
+        (Program::LlamaServer, "-hf org/model:Q4", &[], 8080, None),
+    ] {
+        let launch = plan_with(program, line, environment, &repository).unwrap();
+        assert_eq!(launch.listen.port(), listen, "{line}");
+        assert_eq!(launch.metrics.map(|it| it.port()), metrics, "{line}");
+    }
+}
+
+#[test]
+fn a_program_is_known_by_its_name_with_or_without_a_path() {
+    assert_eq!(Program::by_name("/usr/local/bin/vllm"), Some(Program::Vllm));
+    assert_eq!(
+        Program::by_name("tritonserver"),
+        Some(Program::TritonServer)
+    );
+    assert_eq!(Program::by_name("bakeoff"), None);
+    assert_eq!(Program::by_name(""), None);
+}

@@ -1,0 +1,215 @@
+//! `tritonserver`, with a repository that holds `vllm_model` or `tensorrt_llm`.
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::{
+    Engine, Launch, Misuse, World, address, config,
+    flags::{Arguments, Fault, Flag, optional, switch, value},
+};
+
+const FLAGS: &[Flag] = &[
+    value(&["--model-repository", "--model-store"]),
+    value(&["--id"]),
+    value(&["--http-port"]),
+    value(&["--http-address"]),
+    value(&["--grpc-port"]),
+    value(&["--grpc-address"]),
+    value(&["--metrics-port"]),
+    value(&["--metrics-address"]),
+    value(&["--metrics-interval-ms"]),
+    value(&["--metrics-config"]),
+    value(&["--allow-http"]),
+    value(&["--allow-grpc"]),
+    value(&["--allow-metrics"]),
+    value(&["--allow-gpu-metrics"]),
+    value(&["--http-thread-count"]),
+    value(&["--model-control-mode"]),
+    value(&["--load-model"]),
+    value(&["--backend-directory"]),
+    value(&["--backend-config"]),
+    value(&["--log-verbose"]),
+    value(&["--log-info"]),
+    value(&["--log-warning"]),
+    value(&["--log-error"]),
+    value(&["--log-format"]),
+    value(&["--exit-timeout-secs"]),
+    value(&["--exit-on-error"]),
+    value(&["--strict-readiness"]),
+    value(&["--model-load-thread-count"]),
+    value(&["--pinned-memory-pool-byte-size"]),
+    value(&["--cuda-memory-pool-byte-size"]),
+    value(&["--buffer-manager-thread-count"]),
+    value(&["--rate-limit"]),
+    value(&["--cache-config"]),
+    optional(&["--strict-model-config"]),
+    switch(&["--disable-auto-complete-config"]),
+];
+
+/// Engine arguments that `model.json` may hold; vLLM refuses others.
+const VLLM_KEYS: &[&str] = &[
+    "model",
+    "served_model_name",
+    "tokenizer",
+    "tokenizer_mode",
+    "tokenizer_revision",
+    "trust_remote_code",
+    "revision",
+    "code_revision",
+    "dtype",
+    "quantization",
+    "kv_cache_dtype",
+    "load_format",
+    "download_dir",
+    "seed",
+    "max_model_len",
+    "max_num_seqs",
+    "max_num_batched_tokens",
+    "gpu_memory_utilization",
+    "swap_space",
+    "block_size",
+    "tensor_parallel_size",
+    "pipeline_parallel_size",
+    "distributed_executor_backend",
+    "enable_prefix_caching",
+    "enable_chunked_prefill",
+    "enforce_eager",
+    "generation_config",
+    "override_generation_config",
+    "speculative_config",
+    "compilation_config",
+    "hf_overrides",
+    "enable_lora",
+    "max_lora_rank",
+    "max_loras",
+    "disable_log_stats",
+];
+
+/// Arguments of the LLM API that `model.yaml` may hold; it refuses others.
+const TENSORRT_LLM_KEYS: &[&str] = &[
+    "model",
+    "tokenizer",
+    "tokenizer_mode",
+    "tokenizer_revision",
+    "skip_tokenizer_init",
+    "trust_remote_code",
+    "revision",
+    "backend",
+    "dtype",
+    "load_format",
+    "tensor_parallel_size",
+    "pipeline_parallel_size",
+    "context_parallel_size",
+    "gpus_per_node",
+    "moe_tensor_parallel_size",
+    "moe_expert_parallel_size",
+    "enable_attention_dp",
+    "enable_chunked_prefill",
+    "enable_lora",
+    "lora_config",
+    "quant_config",
+    "kv_cache_config",
+    "scheduler_config",
+    "cuda_graph_config",
+    "speculative_config",
+    "model_kwargs",
+    "max_batch_size",
+    "max_input_len",
+    "max_seq_len",
+    "max_beam_width",
+    "max_num_tokens",
+    "return_perf_metrics",
+    "enable_iter_perf_stats",
+    "disable_overlap_scheduler",
+    "sampler_type",
+    "triton_config",
+];
+
+/// Reads what follows the program's name, and the repository.
+pub fn plan(words: &[String], world: &World<'_>) -> Result<Launch, Misuse> {
+    let refuse = |message: String| Misuse(format!("{message}\nUsage: tritonserver [options]"));
+    let arguments = Arguments::read(FLAGS, words).map_err(|fault| {
+        refuse(match fault {
+            Fault::Unknown(word) => format!("tritonserver: unrecognized option '{word}'"),
+            Fault::NoValue(word) => format!("tritonserver: option '{word}' requires an argument"),
+            Fault::Surplus(word) => {
+                format!("tritonserver: option '{word}' doesn't allow an argument")
+            }
+        })
+    })?;
+    if let Some(word) = arguments.positional.first() {
+        return Err(refuse(format!("Unexpected argument: {word}")));
+    }
+    let repository = arguments
+        .get("--model-repository")
+        .ok_or_else(|| refuse("--model-repository must be specified".into()))?;
+    let (engine, settings) = repository_model(Path::new(repository), world)?;
+    let model = settings.get("model").and_then(Value::as_str);
+    let number = |name: &str| {
+        settings
+            .get(name)
+            .and_then(Value::as_u64)
+            .and_then(|number| u32::try_from(number).ok())
+    };
+    let (batch, length) = match engine {
+        Engine::TritonVllm => (number("max_num_seqs").unwrap_or(256), "max_model_len"),
+        _ => (number("max_batch_size").unwrap_or(2048), "max_seq_len"),
+    };
+    let model = model.ok_or_else(|| Misuse("error: the model's settings name no model".into()))?;
+    let mut config = config(engine, model, batch);
+    config.max_model_len = number(length).unwrap_or(config.max_model_len);
+    config.metrics = false;
+    Ok(Launch {
+        config,
+        listen: address(
+            arguments.get("--http-address").unwrap_or("0.0.0.0"),
+            arguments.number("--http-port")?.unwrap_or(8000),
+        ),
+        metrics: Some(address(
+            arguments.get("--metrics-address").unwrap_or("0.0.0.0"),
+            arguments.number("--metrics-port")?.unwrap_or(8002),
+        )),
+    })
+}
+
+/// The model of a repository, and its settings.
+fn repository_model(
+    repository: &Path,
+    world: &World<'_>,
+) -> Result<(Engine, Map<String, Value>), Misuse> {
+    let vllm = repository.join("vllm_model/1/model.json");
+    let tensorrt_llm = repository.join("tensorrt_llm/1/model.yaml");
+    let bad = |path: &Path, cause: String| {
+        Misuse(format!(
+            "error: creating server: Internal - failed to load all models: {}: {cause}",
+            path.display()
+        ))
+    };
+    if let Ok(text) = (world.file)(&vllm) {
+        let settings =
+            serde_json::from_str(&text).map_err(|error| bad(&vllm, error.to_string()))?;
+        known(&settings, VLLM_KEYS).map_err(|cause| bad(&vllm, cause))?;
+        return Ok((Engine::TritonVllm, settings));
+    }
+    let text =
+        (world.file)(&tensorrt_llm).map_err(|error| bad(&tensorrt_llm, error.to_string()))?;
+    let settings: Map<String, Value> =
+        serde_saphyr::from_str(&text).map_err(|error| bad(&tensorrt_llm, error.to_string()))?;
+    known(&settings, TENSORRT_LLM_KEYS).map_err(|cause| bad(&tensorrt_llm, cause))?;
+    let decoupled = settings
+        .get("triton_config")
+        .and_then(|triton| triton.get("decoupled"));
+    if decoupled.and_then(Value::as_bool) != Some(true) {
+        let cause = "triton_config.decoupled is not true, so nothing can stream";
+        return Err(bad(&tensorrt_llm, cause.to_owned()));
+    }
+    Ok((Engine::TritonTensorRtLlm, settings))
+}
+
+fn known(settings: &Map<String, Value>, keys: &[&str]) -> Result<(), String> {
+    match settings.keys().find(|key| !keys.contains(&key.as_str())) {
+        Some(key) => Err(format!("got an unexpected keyword argument '{key}'")),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,108 @@
+//! `vllm serve MODEL`, the entrypoint of `vllm/vllm-openai`.
+
+use super::{
+    Engine, Launch, Misuse, address, config,
+    flags::{Arguments, Fault, Flag, optional, switch, value},
+};
+
+const FLAGS: &[Flag] = &[
+    value(&["--model"]),
+    value(&["--served-model-name"]),
+    value(&["--host"]),
+    value(&["--port"]),
+    value(&["--revision"]),
+    value(&["--code-revision"]),
+    value(&["--tokenizer"]),
+    value(&["--tokenizer-revision"]),
+    value(&["--tokenizer-mode"]),
+    value(&["--dtype"]),
+    value(&["--quantization", "-q"]),
+    value(&["--kv-cache-dtype"]),
+    value(&["--load-format"]),
+    value(&["--download-dir"]),
+    value(&["--hf-overrides"]),
+    value(&["--max-model-len"]),
+    value(&["--max-num-seqs"]),
+    value(&["--max-num-batched-tokens"]),
+    value(&["--gpu-memory-utilization"]),
+    value(&["--swap-space"]),
+    value(&["--block-size"]),
+    value(&["--tensor-parallel-size", "-tp"]),
+    value(&["--pipeline-parallel-size", "-pp"]),
+    value(&["--data-parallel-size", "-dp"]),
+    value(&["--distributed-executor-backend"]),
+    value(&["--seed"]),
+    value(&["--generation-config"]),
+    value(&["--override-generation-config"]),
+    value(&["--chat-template"]),
+    value(&["--chat-template-content-format"]),
+    value(&["--speculative-config"]),
+    value(&["--compilation-config", "-O"]),
+    value(&["--scheduling-policy"]),
+    value(&["--api-key"]),
+    value(&["--lora-modules"]),
+    value(&["--max-lora-rank"]),
+    value(&["--max-loras"]),
+    value(&["--uvicorn-log-level"]),
+    value(&["--config"]),
+    optional(&["--hf-token"]),
+    switch(&["--enable-lora"]),
+    switch(&["--trust-remote-code"]),
+    switch(&["--enforce-eager"]),
+    switch(&["--enable-prefix-caching"]),
+    switch(&["--no-enable-prefix-caching"]),
+    switch(&["--enable-chunked-prefill"]),
+    switch(&["--no-enable-chunked-prefill"]),
+    switch(&["--disable-log-stats"]),
+    switch(&["--enable-log-requests"]),
+    switch(&["--no-enable-log-requests"]),
+    switch(&["--disable-uvicorn-access-log"]),
+    switch(&["--disable-frontend-multiprocessing"]),
+];
+
+/// Reads what follows `vllm`.
+pub fn plan(words: &[String]) -> Result<Launch, Misuse> {
+    let refuse = |message: String| {
+        Misuse(format!(
+            "usage: vllm serve [model_tag] [options]\nvllm serve: error: {message}"
+        ))
+    };
+    let arguments = Arguments::read(FLAGS, words).map_err(|fault| {
+        refuse(match fault {
+            Fault::Unknown(word) => format!("unrecognized arguments: {word}"),
+            Fault::NoValue(word) => format!("argument {word}: expected one argument"),
+            Fault::Surplus(word) => {
+                let (name, value) = word.split_once('=').unwrap_or((word, ""));
+                format!("argument {name}: ignored explicit argument '{value}'")
+            }
+        })
+    })?;
+    let mut positional = arguments.positional.iter().map(String::as_str);
+    if positional.next() != Some("serve") {
+        return Err(refuse("the only command played here is serve".into()));
+    }
+    let tag = positional.next();
+    if let Some(word) = positional.next() {
+        return Err(refuse(format!("unrecognized arguments: {word}")));
+    }
+    let model = tag
+        .or(arguments.get("--model"))
+        .ok_or_else(|| refuse("the following arguments are required: model_tag".into()))?;
+    let served = arguments.get("--served-model-name").unwrap_or(model);
+    let mut config = config(
+        Engine::Vllm,
+        served,
+        arguments.number("--max-num-seqs")?.unwrap_or(256),
+    );
+    if let Some(length) = arguments.number("--max-model-len")? {
+        config.max_model_len = length;
+    }
+    Ok(Launch {
+        config,
+        listen: address(
+            arguments.get("--host").unwrap_or("0.0.0.0"),
+            arguments.number("--port")?.unwrap_or(8000),
+        ),
+        metrics: None,
+    })
+}

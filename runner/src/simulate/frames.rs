@@ -1,0 +1,162 @@
+//! What real servers write, frame by frame.
+//!
+//! Every shape here is held against a capture or, for TGI and the two Triton backends, against the
+//! source code of the server; see `tests/fixtures/wire`.
+
+mod llama_cpp;
+mod openai;
+mod tgi;
+mod triton;
+
+use std::fmt::Write;
+
+use bytes::Bytes;
+
+use super::{config::Engine, text};
+
+/// Interfaces that produce text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interface {
+    /// `/v1/completions` in the dialect of vLLM, TGI or llama.cpp.
+    Completions,
+    /// `/v1/chat/completions` in the dialect of vLLM, TGI or llama.cpp.
+    Chat,
+    /// TGI's `generate` and `generate_stream`, Triton's, llama.cpp's `completion`.
+    Native,
+}
+
+/// All that the frames of an answer hold.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The engine.
+    pub engine: Engine,
+    /// The interface.
+    pub interface: Interface,
+    /// Id of the request.
+    pub id: String,
+    /// Unix time in seconds.
+    pub created: u64,
+    /// Name of the model, as a JSON string with its quotes.
+    pub model: String,
+    /// Hash that chooses the words.
+    pub hash: u64,
+    /// Tokens of the prompt.
+    pub input_tokens: u32,
+    /// Tokens of the whole answer.
+    pub output_tokens: u32,
+    /// Whether the answer ends because no more tokens were asked for.
+    pub at_limit: bool,
+    /// `stream_options.include_usage`.
+    pub include_usage: bool,
+    /// `stream_options.continuous_usage_stats`.
+    pub continuous_usage: bool,
+    /// Outputs that a request to Triton asked for.
+    pub outputs: TritonOutputs,
+}
+
+/// Outputs of Triton's backends that a request may ask for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TritonOutputs {
+    /// `return_finish_reason`.
+    pub finish_reason: bool,
+    /// `return_num_input_tokens`.
+    pub num_input_tokens: bool,
+    /// `return_num_output_tokens`.
+    pub num_output_tokens: bool,
+}
+
+/// One write to the socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// The bytes.
+    pub bytes: Bytes,
+    /// Whether it holds a token.
+    pub token: bool,
+}
+
+impl Answer {
+    /// The frames that come with a token, the closing ones with the last; `index` counts from 0.
+    pub fn frames(&self, index: u32, last: bool) -> Vec<Frame> {
+        match (self.engine, self.interface) {
+            (Engine::Vllm, Interface::Chat) => openai::vllm_chat(self, index, last),
+            (Engine::Vllm, _) => openai::vllm_completions(self, index, last),
+            (Engine::Tgi, Interface::Chat) => tgi::chat(self, index, last),
+            (Engine::Tgi, Interface::Completions) => tgi::completions(self, index, last),
+            (Engine::Tgi, Interface::Native) => tgi::generate_stream(self, index, last),
+            (Engine::TritonVllm, _) => triton::vllm(self, index, last),
+            (Engine::TritonTensorRtLlm, _) => triton::tensorrt_llm(self, index, last),
+            (Engine::LlamaCpp, Interface::Chat) => llama_cpp::chat(self, index, last),
+            (Engine::LlamaCpp, Interface::Completions) => llama_cpp::completions(self, index, last),
+            (Engine::LlamaCpp, Interface::Native) => llama_cpp::completion(self, index, last),
+        }
+    }
+
+    /// The body of an answer that does not stream.
+    pub fn whole(&self) -> String {
+        match (self.engine, self.interface) {
+            (Engine::Vllm, Interface::Chat) => openai::vllm_chat_whole(self),
+            (Engine::Vllm, _) => openai::vllm_completions_whole(self),
+            (Engine::Tgi, Interface::Chat) => tgi::chat_whole(self),
+            (Engine::Tgi, Interface::Completions) => tgi::completions_whole(self),
+            (Engine::Tgi, Interface::Native) => tgi::generate(self),
+            (Engine::TritonVllm, _) => triton::vllm_whole(self),
+            (Engine::TritonTensorRtLlm, _) => triton::tensorrt_llm_whole(self),
+            (Engine::LlamaCpp, Interface::Chat) => llama_cpp::chat_whole(self),
+            (Engine::LlamaCpp, Interface::Completions) => llama_cpp::completions_whole(self),
+            (Engine::LlamaCpp, Interface::Native) => llama_cpp::completion_whole(self),
+        }
+    }
+
+    /// The frames of an error amid the stream.
+    pub fn error_frames(&self) -> Vec<Frame> {
+        match self.engine {
+            Engine::Vllm => openai::vllm_error(),
+            Engine::Tgi => tgi::error(),
+            Engine::TritonVllm | Engine::TritonTensorRtLlm => triton::error(),
+            Engine::LlamaCpp => llama_cpp::error(),
+        }
+    }
+
+    fn token(&self, index: u32) -> (&'static str, u32) {
+        text::token(self.hash, index)
+    }
+
+    fn text(&self) -> String {
+        text::answer(self.hash, self.output_tokens)
+    }
+
+    /// OpenAI's word for the end.
+    fn finish_reason(&self) -> &'static str {
+        if self.at_limit { "length" } else { "stop" }
+    }
+}
+
+/// An event that holds a token.
+fn token(json: &str) -> Frame {
+    Frame {
+        bytes: format!("data: {json}\n\n").into(),
+        token: true,
+    }
+}
+
+/// An event that holds none.
+fn other(json: &str) -> Frame {
+    Frame {
+        bytes: format!("data: {json}\n\n").into(),
+        token: false,
+    }
+}
+
+/// `a` or `null`.
+fn quoted(word: Option<&str>) -> String {
+    let mut json = String::new();
+    match word {
+        // Only words of ours, which need no escapes.
+        Some(word) => _ = write!(json, "\"{word}\""),
+        None => json.push_str("null"),
+    }
+    json
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+//! Errors in the shapes of the real servers.
+
+use hyper::StatusCode;
+use serde_json::json;
+
+use super::config::Engine;
+
+/// An answer that is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// Body; JSON, or empty.
+    pub body: String,
+}
+
+impl Refusal {
+    /// A request that the engine finds invalid.
+    pub fn invalid(engine: Engine, message: &str) -> Self {
+        let status = match engine {
+            Engine::Tgi => StatusCode::UNPROCESSABLE_ENTITY,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        let kind = match engine {
+            Engine::Vllm => "BadRequestError",
+            Engine::Tgi => "validation",
+            _ => "invalid_request_error",
+        };
+        Self::new(engine, status, message, kind)
+    }
+
+    /// A request for a model that is not served.
+    pub fn unknown_model(engine: Engine, model: &str) -> Self {
+        let message = match engine {
+            Engine::TritonVllm | Engine::TritonTensorRtLlm => {
+                format!("Request for unknown model: '{model}' is not found")
+            }
+            _ => format!("The model `{model}` does not exist."),
+        };
+        match engine {
+            Engine::Vllm => Self {
+                status: StatusCode::NOT_FOUND,
+                body: json!({"error": {
+                    "message": message, "type": "NotFoundError", "param": "model", "code": 404,
+                }})
+                .to_string(),
+            },
+            _ => Self::new(
+                engine,
+                StatusCode::BAD_REQUEST,
+                &message,
+                "invalid_request_error",
+            ),
+        }
+    }
+
+    /// TGI beyond its `max_concurrent_requests`.
+    pub fn overloaded(engine: Engine) -> Self {
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        Self::new(engine, status, "Model is overloaded", "overloaded")
+    }
+
+    /// The fault of that name.
+    pub fn server_error(engine: Engine) -> Self {
+        let kind = match engine {
+            Engine::Vllm => "InternalServerError",
+            Engine::Tgi => "generation",
+            _ => "server_error",
+        };
+        let message = "Internal server error";
+        Self::new(engine, StatusCode::INTERNAL_SERVER_ERROR, message, kind)
+    }
+
+    /// The model is still being loaded.
+    pub fn loading(engine: Engine) -> Self {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Self::new(engine, status, "Loading model", "unavailable_error")
+    }
+
+    /// A path that the engine does not serve.
+    pub fn not_found(engine: Engine) -> Self {
+        let body = match engine {
+            Engine::Vllm => json!({"detail": "Not Found"}).to_string(),
+            Engine::LlamaCpp => json!({"error": {
+                "code": 404, "message": "File Not Found", "type": "not_found_error",
+            }})
+            .to_string(),
+            Engine::Tgi | Engine::TritonVllm | Engine::TritonTensorRtLlm => String::new(),
+        };
+        Self {
+            status: StatusCode::NOT_FOUND,
+            body,
+        }
+    }
+
+    fn new(engine: Engine, status: StatusCode, message: &str, kind: &str) -> Self {
+        let code = status.as_u16();
+        let body = match engine {
+            Engine::Vllm => json!({"error": {
+                "message": message, "type": kind, "param": null, "code": code,
+            }}),
+            Engine::Tgi => json!({"error": message, "error_type": kind}),
+            Engine::TritonVllm | Engine::TritonTensorRtLlm => json!({"error": message}),
+            Engine::LlamaCpp => json!({"error": {"code": code, "message": message, "type": kind}}),
+        };
+        Self {
+            status,
+            body: body.to_string(),
+        }
+    }
+}
