@@ -62,6 +62,9 @@ pub struct ReportRun {
     /// `output.metadata`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
+    /// What the run could not do quite as asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// Whether figures can be trusted, and why not.
@@ -107,6 +110,9 @@ pub struct EngineReport {
     pub name: String,
     /// Profile, or `external`, or `simulated`.
     pub profile: String,
+    /// Its name as its makers write it.
+    #[serde(default)]
+    pub display_name: String,
     /// What exactly ran.
     pub provenance: Provenance,
     /// How long it took to be ready, one entry per round.
@@ -117,6 +123,9 @@ pub struct EngineReport {
     /// In what it differs from the settings that hold for all.
     #[serde(default)]
     pub deviations: Vec<String>,
+    /// Things that a reader should know of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cautions: Vec<String>,
     /// Why it failed, one entry per failed turn.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<EngineFailure>,
@@ -470,7 +479,8 @@ pub struct Best {
     /// The second best engine, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runner_up: Option<String>,
-    /// By how much it is better than the second best: 0.12 is 12 %.
+    /// By how much it is better than the second best: 0.12 is 12 %. Absent where repetitions and
+    /// rounds overlap, or where single measurements differ by too little to tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lead: Option<f64>,
 }

@@ -1,0 +1,217 @@
+//! From the plan, the stages and what the operator knows to the report. Pure.
+
+use bakeoff_crds::{
+    outcome::Outcome,
+    plan::{EngineSource, Plan, PlannedEngine},
+    report::{
+        ColdStart, EngineFailure, EngineReport, Provenance, Report, ReportRun, SCHEMA_VERSION,
+        StageReport,
+    },
+    run::status::{EnginePhase, TurnStatus},
+    summary::PreflightSummary,
+};
+
+use super::{compare::compare, verdict};
+
+/// What a report needs beside the plan and the stages.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Facts {
+    /// What the preflight found.
+    pub preflight: PreflightSummary,
+    /// What only the operator knows, or, without a cluster, what `bakeoff run` saw of each turn.
+    pub outcome: Outcome,
+    /// When the report was written, RFC 3339.
+    pub end_time: String,
+}
+
+/// A stage of one engine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measured {
+    /// Name of the engine in the spec.
+    pub engine: String,
+    /// What was measured.
+    pub stage: StageReport,
+}
+
+/// Makes the report of a run.
+pub fn assemble(plan: &Plan, facts: &Facts, stages: Vec<Measured>) -> Report {
+    let mut by_engine: Vec<Vec<StageReport>> = plan.engines.iter().map(|_| Vec::new()).collect();
+    for measured in stages {
+        let place = plan
+            .engines
+            .iter()
+            .position(|engine| engine.name == measured.engine);
+        if let Some(stages) = place.and_then(|place| by_engine.get_mut(place)) {
+            stages.push(measured.stage);
+        }
+    }
+    let mut engines: Vec<EngineReport> = plan
+        .engines
+        .iter()
+        .zip(by_engine)
+        .map(|(engine, stages)| engine_report(plan, engine, stages, &facts.outcome))
+        .collect();
+    for engine in &mut engines {
+        engine.verdict = verdict::of_engine(engine);
+    }
+    let verdict = verdict::of_run(plan, &facts.outcome, &engines);
+    let names: Vec<_> = plan.stages.iter().map(|stage| stage.name.clone()).collect();
+    let comparison = compare(&engines, &names);
+    Report {
+        schema_version: SCHEMA_VERSION.to_owned(),
+        run: report_run(plan, facts),
+        verdict,
+        engines,
+        comparison,
+    }
+}
+
+fn report_run(plan: &Plan, facts: &Facts) -> ReportRun {
+    let operator = &facts.outcome.operator_version;
+    ReportRun {
+        identity: plan.run.clone(),
+        start_time: facts.outcome.start_time.clone(),
+        end_time: facts.end_time.clone(),
+        bakeoff_version: env!("CARGO_PKG_VERSION").to_owned(),
+        operator_version: (!operator.is_empty()).then(|| operator.clone()),
+        // A spec that came in as JSON goes out as JSON.
+        spec: serde_json::to_value(&plan.spec).unwrap_or_default(),
+        prompts: facts.preflight.prompts,
+        prompts_sha256: facts.preflight.prompts_sha256.clone(),
+        dataset_sha256: facts.preflight.dataset_sha256.clone(),
+        tokenizer_sha256: facts.preflight.tokenizer_sha256.clone(),
+        metadata: plan.spec.output.metadata.clone(),
+        warnings: plan.warnings.clone(),
+    }
+}
+
+fn engine_report(
+    plan: &Plan,
+    engine: &PlannedEngine,
+    mut stages: Vec<StageReport>,
+    outcome: &Outcome,
+) -> EngineReport {
+    let turns: Vec<&TurnStatus> = outcome
+        .turns
+        .iter()
+        .filter(|turn| turn.engine == engine.name)
+        .collect();
+    sort(&mut stages, plan);
+    verdict::mark_cut_attempts(&mut stages);
+    verdict::mark_broken_turns(&mut stages, &turns);
+    EngineReport {
+        name: engine.name.clone(),
+        profile: engine.profile.clone(),
+        display_name: engine.display_name.clone(),
+        provenance: provenance(plan, engine, &turns),
+        cold_start: turns.iter().filter_map(|turn| cold_start(turn)).collect(),
+        capabilities: engine.capabilities.clone(),
+        deviations: engine.deviations.clone(),
+        cautions: engine.cautions.clone(),
+        failures: turns.iter().filter_map(|turn| failure(turn)).collect(),
+        stages,
+        price_per_million_tokens: match &engine.source {
+            EngineSource::External(external) => external.price_per_million_tokens,
+            EngineSource::Deployed(_) | EngineSource::Simulated(_) => None,
+        },
+        ..EngineReport::default()
+    }
+}
+
+/// Round by round, repetition by repetition, in the order of the plan.
+fn sort(stages: &mut [StageReport], plan: &Plan) {
+    let place = |name: &str| plan.stages.iter().position(|stage| stage.name == name);
+    stages.sort_by(|a, b| {
+        let key = |stage: &StageReport| {
+            (
+                stage.round,
+                stage.repetition,
+                place(&stage.name),
+                stage.attempt,
+            )
+        };
+        key(a).cmp(&key(b))
+    });
+}
+
+fn provenance(plan: &Plan, engine: &PlannedEngine, turns: &[&TurnStatus]) -> Provenance {
+    let last = |value: fn(&TurnStatus) -> Option<&String>| {
+        turns.iter().rev().find_map(|turn| value(turn)).cloned()
+    };
+    let (image, command_line, url) = match &engine.source {
+        EngineSource::Deployed(deployment) => {
+            let words = deployment.command.iter().chain(&deployment.args);
+            (
+                Some(deployment.image.clone()),
+                words.cloned().collect(),
+                None,
+            )
+        }
+        EngineSource::External(external) => (None, Vec::new(), Some(external.url.clone())),
+        EngineSource::Simulated(_) => (None, Vec::new(), None),
+    };
+    let mut nodes = Vec::new();
+    for turn in turns {
+        nodes.extend(turn.node_name.clone());
+    }
+    Provenance {
+        image,
+        image_id: last(|turn| turn.image_id.as_ref()),
+        command_line,
+        engine_version: last(|turn| turn.summary.as_ref()?.engine_version.as_ref()),
+        model: Some(model(plan, engine)),
+        protocol: serde_json::to_value(engine.endpoint.protocol)
+            .ok()
+            .and_then(|name| name.as_str().map(str::to_owned)),
+        url,
+        nodes,
+    }
+}
+
+/// The model as the engine was told: its own files where the spec gives it others.
+fn model(plan: &Plan, engine: &PlannedEngine) -> String {
+    let spec = plan
+        .spec
+        .engines
+        .iter()
+        .find(|spec| spec.name == engine.name);
+    let own = spec.and_then(|spec| spec.model.as_ref());
+    let own = own.and_then(|model| model.id.clone().or_else(|| model.path.clone()));
+    match (&engine.source, own) {
+        (_, Some(own)) => own,
+        (EngineSource::External(_), None) => engine.endpoint.model.clone(),
+        _ => format!("{}@{}", plan.spec.model.id, plan.spec.model.revision),
+    }
+}
+
+fn cold_start(turn: &TurnStatus) -> Option<ColdStart> {
+    let begun = turn.start_time.as_ref()?;
+    let moments = [
+        &turn.scheduled_time,
+        &turn.container_started_time,
+        &turn.ready_time,
+    ];
+    let [scheduled_seconds, container_started_seconds, ready_seconds] = moments.map(|moment| {
+        let moment = moment.as_ref()?;
+        Some(moment.0.duration_since(begun.0).as_secs_f64())
+    });
+    Some(ColdStart {
+        round: turn.round,
+        scheduled_seconds,
+        container_started_seconds,
+        ready_seconds,
+    })
+}
+
+fn failure(turn: &TurnStatus) -> Option<EngineFailure> {
+    let ended_badly = matches!(turn.phase, EnginePhase::Failed | EnginePhase::Skipped);
+    ended_badly.then(|| EngineFailure {
+        round: turn.round,
+        reason: turn.reason.clone().unwrap_or_else(|| "Unknown".into()),
+        message: turn.message.clone().unwrap_or_default(),
+        exit_code: turn.exit_code,
+    })
+}
+
+#[cfg(test)]
+mod tests;

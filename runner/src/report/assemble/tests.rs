@@ -1,0 +1,171 @@
+use bakeoff_crds::{run::status::VerdictStatus, summary::reason};
+
+use super::*;
+use crate::report::fixture::{self, facts, invalid, measured, plan, settings, stage, turn};
+
+fn reasons(report: &Report) -> Vec<(&str, VerdictStatus)> {
+    let reasons = report.verdict.reasons.iter();
+    reasons
+        .map(|reason| (reason.reason.as_str(), reason.status))
+        .collect()
+}
+
+#[test]
+fn a_whole_run_is_valid_and_says_what_ran() {
+    let mut report = fixture::report();
+    assert_eq!(report.verdict, Default::default());
+    let names: Vec<_> = report
+        .engines
+        .iter()
+        .map(|engine| engine.name.as_str())
+        .collect();
+    assert_eq!(names, ["vllm", "tgi", "hosted"]);
+    // Enough to see the shape of every part.
+    report.run.spec = serde_json::Value::Null;
+    report.comparison.best.truncate(4);
+    for engine in &mut report.engines {
+        engine.stages.truncate(1);
+    }
+    settings().bind(|| insta::assert_json_snapshot!("report.json", report));
+}
+
+#[test]
+fn the_report_keeps_to_its_schema() {
+    let schema = serde_json::to_value(schemars_of_report()).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let mut report = serde_json::to_value(fixture::report()).unwrap();
+    let errors: Vec<_> = validator
+        .iter_errors(&report)
+        .map(|error| error.to_string())
+        .collect();
+    assert_eq!(errors, [] as [String; 0]);
+    report["engines"][0]["stages"][0]["requests"]["intended"] = "many".into();
+    assert!(!validator.is_valid(&report));
+}
+
+fn schemars_of_report() -> schemars::Schema {
+    schemars::schema_for!(Report)
+}
+
+#[test]
+fn stages_come_in_the_order_of_the_plan() {
+    let mut stages = measured();
+    stages.reverse();
+    assert_eq!(assemble(&plan(), &facts(), stages), fixture::report());
+}
+
+#[test]
+fn only_the_last_attempt_counts() {
+    let mut stages = measured();
+    let mut again = stages[0].clone();
+    again.stage.attempt = 2;
+    again.stage.throughput.output_tokens_per_second = 90.0;
+    stages.push(again);
+    let report = assemble(&plan(), &facts(), stages);
+    let vllm = &report.engines[0];
+    assert_eq!(vllm.stages[0].verdict.reasons[0].reason, "AttemptCut");
+    assert_eq!(vllm.stages[0].verdict.status, VerdictStatus::Invalid);
+    assert_eq!(vllm.stages[1].verdict.status, VerdictStatus::Valid);
+    // A cut attempt says nothing against the engine or the run, and takes no part.
+    assert_eq!(report.verdict.status, VerdictStatus::Valid);
+    assert_eq!(report.comparison.best[0].value, 90.0);
+}
+
+#[test]
+fn what_only_shows_on_the_whole_makes_the_run_suspect() {
+    let mut changed = facts();
+    changed.outcome.turns[1].node_name = Some("node-z".into());
+    let mut shared = facts();
+    shared.outcome.turns[0].runner_node_name = Some("node-a".into());
+    let mut failed = facts();
+    failed.outcome.turns[1].phase = EnginePhase::Failed;
+    failed.outcome.turns[1].reason = Some(reason::READINESS_TIMEOUT.into());
+    failed.outcome.turns[1].message = Some("not ready after 30m".into());
+    let without_tgi = || {
+        let mut stages = measured();
+        stages.retain(|measured| measured.engine != "tgi");
+        stages
+    };
+    let mut longer = measured();
+    for measured in longer
+        .iter_mut()
+        .filter(|measured| measured.engine == "tgi")
+    {
+        let tokens = measured.stage.output_tokens.as_mut().unwrap();
+        tokens.distribution.mean = 150.0;
+    }
+    for (facts, stages, expected) in [
+        (changed, measured(), "NodeChanged"),
+        (shared, measured(), "RunnerOnEngineNode"),
+        (failed, without_tgi(), "EngineFailed"),
+        (facts(), measured()[1..].to_vec(), "StagesMissing"),
+        (facts(), longer, "OutputLengthsDiffer"),
+    ] {
+        let report = assemble(&plan(), &facts, stages);
+        assert_eq!(reasons(&report), [(expected, VerdictStatus::Suspect)]);
+    }
+}
+
+#[test]
+fn a_failed_engine_keeps_its_evidence() {
+    let mut facts = facts();
+    let mut lost = turn("tgi");
+    lost.phase = EnginePhase::Failed;
+    lost.reason = Some(reason::ENGINE_OOM_KILLED.into());
+    lost.message = Some("killed by the kernel".into());
+    lost.exit_code = Some(137);
+    facts.outcome.turns[1] = lost;
+    let report = assemble(&plan(), &facts, vec![]);
+    assert_eq!(report.engines[1].failures[0].exit_code, Some(137));
+    assert_eq!(report.engines[1].failures[0].reason, "EngineOOMKilled");
+    assert_eq!(report.verdict.status, VerdictStatus::Invalid);
+    assert!(reasons(&report).contains(&("NoResult", VerdictStatus::Invalid)));
+}
+
+#[test]
+fn a_replaced_engine_makes_its_turn_invalid() {
+    let mut facts = facts();
+    facts.outcome.turns[0].phase = EnginePhase::Failed;
+    facts.outcome.turns[0].reason = Some(reason::ENGINE_RESTARTED.into());
+    let report = assemble(&plan(), &facts, measured());
+    let vllm = &report.engines[0];
+    assert!(
+        vllm.stages
+            .iter()
+            .all(|stage| stage.verdict.status == VerdictStatus::Invalid)
+    );
+    assert!(
+        report
+            .comparison
+            .best
+            .iter()
+            .all(|best| best.engine != "vllm")
+    );
+    assert_eq!(report.verdict.status, VerdictStatus::Invalid);
+}
+
+#[test]
+fn a_stages_verdict_reaches_engine_and_run() {
+    let mut stages = measured();
+    for place in [1, 2] {
+        stages[place].stage.verdict = invalid("ErrorRateExceeded");
+    }
+    let report = assemble(&plan(), &facts(), stages);
+    let message = &report.verdict.reasons[0].message;
+    assert_eq!(
+        message,
+        "vllm, concurrency-8 and 1 more up to concurrency-32: ErrorRateExceeded with figures"
+    );
+    assert_eq!(report.engines[0].verdict.status, VerdictStatus::Invalid);
+    assert_eq!(report.engines[1].verdict.status, VerdictStatus::Valid);
+}
+
+#[test]
+fn stages_of_strangers_are_left_out() {
+    let stranger = Measured {
+        engine: "stranger".into(),
+        stage: stage(1, 1.0, 1.0),
+    };
+    let report = assemble(&plan(), &facts(), vec![stranger]);
+    assert!(report.engines.iter().all(|engine| engine.stages.is_empty()));
+}

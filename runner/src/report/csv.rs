@@ -1,0 +1,151 @@
+//! `summary.csv`: one line per stage, for spreadsheets and data frames.
+
+use bakeoff_crds::report::{EngineReport, Report, StageReport};
+
+use super::measure::LatencyOf;
+
+/// Columns of a latency: percentiles that are not known stay empty.
+const LATENCIES: [(&str, LatencyOf); 6] = [
+    ("time_to_first_token", |stage| {
+        stage.time_to_first_token.as_ref()
+    }),
+    ("inter_token_latency", |stage| {
+        stage.inter_token_latency.as_ref()
+    }),
+    ("inter_chunk_latency", |stage| {
+        stage.inter_chunk_latency.as_ref()
+    }),
+    ("time_per_output_token", |stage| {
+        stage.time_per_output_token.as_ref()
+    }),
+    ("request_latency", |stage| stage.request_latency.as_ref()),
+    ("schedule_delay", |stage| stage.schedule_delay.as_ref()),
+];
+
+const FIGURES: [&str; 5] = ["mean", "p50", "p90", "p95", "p99"];
+
+const FIRST_COLUMNS: [&str; 23] = [
+    "namespace",
+    "run",
+    "engine",
+    "profile",
+    "stage",
+    "mode",
+    "concurrency",
+    "rate_per_second",
+    "round",
+    "repetition",
+    "attempt",
+    "verdict",
+    "start",
+    "duration_seconds",
+    "requests_intended",
+    "requests_succeeded",
+    "requests_failed",
+    "requests_dropped",
+    "requests_per_second",
+    "input_tokens_per_second",
+    "output_tokens_per_second",
+    "output_tokens_mean",
+    "goodput_requests_per_second",
+];
+
+/// The lines of a report, with a heading.
+///
+/// # Errors
+/// Where the writer fails, which in memory it does not.
+pub fn summary(report: &Report) -> Result<Vec<u8>, csv::Error> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let latencies = LATENCIES
+        .iter()
+        .flat_map(|(name, _)| FIGURES.map(|figure| format!("{name}_{figure}_seconds")));
+    writer.write_record(FIRST_COLUMNS.map(String::from).into_iter().chain(latencies))?;
+    for engine in &report.engines {
+        for stage in &engine.stages {
+            writer.write_record(record(report, engine, stage))?;
+        }
+    }
+    writer
+        .into_inner()
+        .map_err(|error| error.into_error().into())
+}
+
+fn record(report: &Report, engine: &EngineReport, stage: &StageReport) -> Vec<String> {
+    let requests = &stage.requests;
+    let throughput = &stage.throughput;
+    let first: [String; FIRST_COLUMNS.len()] = [
+        report.run.identity.namespace.clone(),
+        report.run.identity.name.clone(),
+        engine.name.clone(),
+        engine.profile.clone(),
+        stage.name.clone(),
+        match stage.load.mode {
+            bakeoff_crds::plan::LoadMode::Closed => "closed".into(),
+            bakeoff_crds::plan::LoadMode::Open => "open".into(),
+        },
+        optional(stage.load.concurrency),
+        optional(stage.load.rate),
+        stage.round.to_string(),
+        stage.repetition.to_string(),
+        stage.attempt.to_string(),
+        format!("{:?}", stage.verdict.status),
+        stage.window.start.clone(),
+        stage.window.duration_seconds.to_string(),
+        requests.intended.to_string(),
+        requests.succeeded.to_string(),
+        requests.failed.to_string(),
+        requests.dropped.to_string(),
+        throughput.requests_per_second.to_string(),
+        throughput.input_tokens_per_second.to_string(),
+        throughput.output_tokens_per_second.to_string(),
+        optional(
+            stage
+                .output_tokens
+                .as_ref()
+                .map(|tokens| tokens.distribution.mean),
+        ),
+        optional(
+            stage
+                .goodput
+                .as_ref()
+                .map(|goodput| goodput.requests_per_second),
+        ),
+    ];
+    let latencies = LATENCIES.iter().flat_map(|(_, get)| {
+        let found = get(stage);
+        [
+            optional(found.map(|latency| latency.mean)),
+            optional(found.and_then(|latency| latency.p50)),
+            optional(found.and_then(|latency| latency.p90)),
+            optional(found.and_then(|latency| latency.p95)),
+            optional(found.and_then(|latency| latency.p99)),
+        ]
+    });
+    first.into_iter().chain(latencies).collect()
+}
+
+fn optional<T: ToString>(value: Option<T>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture::{self, settings};
+
+    #[test]
+    fn one_line_per_stage() {
+        let text = String::from_utf8(summary(&fixture::report()).unwrap()).unwrap();
+        settings().bind(|| insta::assert_snapshot!("summary.csv", text));
+    }
+
+    #[test]
+    fn odd_names_are_quoted() {
+        let mut report = fixture::report();
+        report.run.identity.name = "a,\"b\"\nc".into();
+        let bytes = summary(&report).unwrap();
+        let mut reader = csv::Reader::from_reader(bytes.as_slice());
+        let first = reader.records().next().unwrap().unwrap();
+        assert_eq!(&first[1], "a,\"b\"\nc");
+    }
+}

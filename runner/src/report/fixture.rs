@@ -1,0 +1,295 @@
+//! Reports and parts of them for tests.
+
+use std::collections::BTreeMap;
+
+use bakeoff_crds::{
+    outcome::Outcome,
+    plan::{Load, LoadMode, Place, Plan, PlanSettings, resolve},
+    profile::ProfileSet,
+    report::{
+        ClientReport, Distribution, EngineMetric, EngineReport, MetricValue, Report, Requests,
+        StageReport, Throughput, TokenCountSource, TokenDistribution, Verdict, VerdictReason,
+        Window,
+    },
+    run::{
+        BenchmarkRun,
+        status::{EnginePhase, TurnStatus, VerdictStatus},
+    },
+    summary::{PreflightSummary, Summary},
+};
+
+use super::{Facts, Measured, assemble};
+
+/// A distribution round its median.
+pub fn distribution(p50: f64, count: u64) -> Distribution {
+    Distribution {
+        count,
+        mean: p50 * 1.1,
+        stddev: p50 * 0.2,
+        min: p50 * 0.5,
+        p50: Some(p50),
+        p90: (count >= 100).then_some(p50 * 1.5),
+        p95: (count >= 200).then_some(p50 * 1.7),
+        p99: (count >= 1000).then_some(p50 * 2.0),
+        p999: None,
+        max: p50 * 2.5,
+    }
+}
+
+fn tokens(mean: f64, count: u64) -> TokenDistribution {
+    TokenDistribution {
+        distribution: Distribution {
+            mean,
+            ..distribution(mean, count)
+        },
+        sum: (mean * count as f64) as u64,
+    }
+}
+
+/// A stage of a concurrency sweep, by its output throughput and median time to first token.
+pub fn stage(concurrency: u32, tokens_per_second: f64, first_token: f64) -> StageReport {
+    let count = 100 * u64::from(concurrency);
+    let latency = f64::from(concurrency) * 128.0 / tokens_per_second;
+    StageReport {
+        name: format!("concurrency-{concurrency}"),
+        round: 1,
+        repetition: 1,
+        attempt: 1,
+        load: Load {
+            mode: LoadMode::Closed,
+            concurrency: Some(concurrency),
+            ..Load::default()
+        },
+        window: Window {
+            start: "2026-03-01T12:00:00.000Z".into(),
+            duration_seconds: count as f64 * 128.0 / tokens_per_second,
+        },
+        requests: Requests {
+            intended: count,
+            sent: count,
+            succeeded: count,
+            ..Requests::default()
+        },
+        time_to_first_token: Some(distribution(first_token, count)),
+        time_to_first_token_scheduled: Some(distribution(first_token, count)),
+        inter_token_latency: Some(distribution(0.012, count * 127)),
+        inter_chunk_latency: Some(distribution(0.012, count * 127)),
+        time_per_output_token: Some(distribution(0.012, count)),
+        request_latency: Some(distribution(latency, count)),
+        request_latency_scheduled: Some(distribution(latency, count)),
+        schedule_delay: Some(distribution(0.000_02, count)),
+        input_tokens: Some(tokens(220.0, count)),
+        output_tokens: Some(tokens(128.0, count)),
+        token_count_source: TokenCountSource::Server,
+        throughput: Throughput {
+            requests_per_second: tokens_per_second / 128.0,
+            input_tokens_per_second: tokens_per_second * 220.0 / 128.0,
+            output_tokens_per_second: tokens_per_second,
+        },
+        client: ClientReport {
+            cpu_seconds: 0.4,
+            cpu_micros_per_chunk: 9.5,
+            peak_rss_bytes: 48 << 20,
+            chunks: count * 128,
+            overhead_micros: Some(85.0),
+            longest_stall_seconds: 0.000_4,
+            throttled_seconds: Some(0.0),
+            open_files_limit: 1_048_576,
+        },
+        engine_metrics: BTreeMap::from([
+            (
+                "kvCacheUsage".to_owned(),
+                EngineMetric {
+                    direct: Some(MetricValue {
+                        mean: Some(0.41),
+                        max: Some(0.63),
+                        increase: None,
+                    }),
+                    ..EngineMetric::default()
+                },
+            ),
+            (
+                "preemptions".to_owned(),
+                EngineMetric {
+                    absent: Some("NotExposed".into()),
+                    ..EngineMetric::default()
+                },
+            ),
+        ]),
+        ..StageReport::default()
+    }
+}
+
+/// The same load as an open loop at a rate.
+pub fn rate_stage(rate: f64, tokens_per_second: f64, latency: f64) -> StageReport {
+    let mut stage = stage(4, tokens_per_second, latency / 8.0);
+    stage.name = format!("rate-{rate}");
+    stage.load = Load {
+        mode: LoadMode::Open,
+        concurrency: None,
+        rate: Some(rate),
+        arrival: Some(bakeoff_crds::run::Arrival::Poisson),
+    };
+    stage.request_latency = Some(distribution(latency, 400));
+    stage
+}
+
+/// An engine with stages.
+pub fn engine(name: &str, stages: Vec<StageReport>) -> EngineReport {
+    EngineReport {
+        name: name.to_owned(),
+        profile: name.to_owned(),
+        display_name: name.to_owned(),
+        stages,
+        ..EngineReport::default()
+    }
+}
+
+/// An Invalid verdict of one reason.
+pub fn invalid(reason: &str) -> Verdict {
+    Verdict::of(vec![VerdictReason {
+        reason: reason.to_owned(),
+        message: format!("{reason} with figures"),
+        status: VerdictStatus::Invalid,
+    }])
+}
+
+/// The run of the fixtures: two deployed engines, one external, at concurrency 1, 8 and 32.
+const RUN: &str = r#"
+apiVersion: bakeoff.dev/v1alpha1
+kind: BenchmarkRun
+metadata: {name: mistral, namespace: bench, uid: 0f9a1b2c-0000-4000-8000-000000000000}
+spec:
+  model: {id: mistralai/Mistral-7B-Instruct-v0.2, revision: 3ad372f}
+  tuning: {maxBatchSize: 64}
+  engines:
+    - {name: vllm, profile: vllm, args: [--enforce-eager]}
+    - {name: tgi, profile: tgi}
+    - name: hosted
+      external: {url: "https://api.example.com", protocol: OpenAiChat, pricePerMillionTokens: 0.2}
+  workload:
+    prompts: {synthetic: {inputTokens: {mean: 220}, outputTokens: {mean: 128}}}
+    sweep: {concurrency: [1, 8, 32]}
+  output:
+    uri: s3://results/bakeoff
+    metadata: {team: platform}
+"#;
+
+/// The plan of [`RUN`].
+pub fn plan() -> Plan {
+    plan_of(RUN)
+}
+
+/// The plan of a run.
+pub fn plan_of(yaml: &str) -> Plan {
+    let run: BenchmarkRun = serde_saphyr::from_str(yaml).unwrap();
+    let settings = PlanSettings {
+        runner_image: "registry.example.com/bakeoff:test".into(),
+        place: Place::Cluster,
+    };
+    resolve(&run, &ProfileSet::builtin(), &settings).unwrap()
+}
+
+fn time<T: serde::de::DeserializeOwned>(second: u32) -> Option<T> {
+    let moment = format!("2026-03-01T12:{:02}:{:02}Z", second / 60, second % 60);
+    serde_json::from_value(moment.into()).ok()
+}
+
+/// A turn that ended well on `node-a`.
+pub fn turn(engine: &str) -> TurnStatus {
+    TurnStatus {
+        engine: engine.to_owned(),
+        round: 1,
+        phase: EnginePhase::Succeeded,
+        pod_name: Some(format!("mistral-{engine}")),
+        node_name: Some("node-a".into()),
+        runner_node_name: Some("node-b".into()),
+        image_id: Some(format!(
+            "registry.example.com/{engine}@sha256:{}",
+            "ab".repeat(32)
+        )),
+        start_time: time(0),
+        scheduled_time: time(2),
+        container_started_time: time(41),
+        ready_time: time(153),
+        summary: Some(Summary {
+            engine_version: Some("0.11.0".into()),
+            ..Summary::default()
+        }),
+        ..TurnStatus::default()
+    }
+}
+
+/// Facts beside the stages: every engine had its turn, none failed.
+pub fn facts() -> Facts {
+    Facts {
+        preflight: PreflightSummary {
+            prompts: 1000,
+            prompts_sha256: "0123456789abcdef".repeat(4),
+            dataset_sha256: None,
+            tokenizer_sha256: Some("fedcba9876543210".repeat(4)),
+            left_out: 0,
+        },
+        outcome: Outcome {
+            start_time: "2026-03-01T11:59:00Z".into(),
+            node_name: Some("node-a".into()),
+            operator_version: "0.1.0".into(),
+            turns: ["vllm", "tgi"].map(turn).to_vec(),
+        },
+        end_time: "2026-03-01T13:30:00Z".into(),
+    }
+}
+
+/// Stages of every engine of [`plan`].
+pub fn measured() -> Vec<Measured> {
+    let throughputs = [
+        ("vllm", [(85.0, 0.031), (610.0, 0.045), (1900.0, 0.082)]),
+        ("tgi", [(80.0, 0.026), (580.0, 0.039), (1500.0, 0.120)]),
+        ("hosted", [(60.0, 0.210), (410.0, 0.230), (1450.0, 0.260)]),
+    ];
+    throughputs
+        .into_iter()
+        .flat_map(|(engine, stages)| {
+            let levels = [1, 8, 32].into_iter().zip(stages);
+            levels.map(move |(level, (tokens, first_token))| Measured {
+                engine: engine.to_owned(),
+                stage: stage(level, tokens, first_token),
+            })
+        })
+        .collect()
+}
+
+/// The report of all that.
+pub fn report() -> Report {
+    assemble(&plan(), &facts(), measured())
+}
+
+/// A report of a sweep of request rates over two engines.
+pub fn rates() -> Report {
+    let stages = |levels: [(f64, f64, f64); 3]| {
+        levels
+            .map(|(rate, tokens, latency)| rate_stage(rate, tokens, latency))
+            .to_vec()
+    };
+    let mut report = report();
+    report.engines = vec![
+        engine(
+            "vllm",
+            stages([(0.5, 60.0, 1.1), (2.0, 250.0, 1.3), (4.0, 480.0, 2.9)]),
+        ),
+        engine(
+            "tgi",
+            stages([(0.5, 60.0, 1.2), (2.0, 240.0, 1.6), (4.0, 400.0, 9.5)]),
+        ),
+    ];
+    report
+}
+
+/// Snapshots of the report lie together, by the names of the files that they show.
+pub fn settings() -> insta::Settings {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/src/report/snapshots"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings
+}

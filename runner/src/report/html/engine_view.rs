@@ -1,0 +1,324 @@
+//! One engine as the page shows it.
+
+use bakeoff_crds::report::{EngineReport, StageReport, TokenCountSource};
+use serde::Serialize;
+
+use super::{
+    conditions::Row,
+    metrics::{MetricRow, absent, metrics},
+    view::{VerdictView, status},
+};
+use crate::report::{chart::panel, format, measure::LatencyOf};
+
+/// One engine.
+#[derive(Debug, Serialize)]
+pub struct EngineView {
+    name: String,
+    display_name: String,
+    class: String,
+    verdict: VerdictView,
+    deviations: Vec<String>,
+    cautions: Vec<String>,
+    failures: Vec<FailureView>,
+    latencies: Vec<LatencyTable>,
+    stages: Vec<StageView>,
+    cold_start: Vec<[String; 4]>,
+    metrics: Vec<MetricRow>,
+    metric_stages: Vec<String>,
+    absent: Vec<(String, String)>,
+    provenance: Vec<Row>,
+    command_line: Vec<String>,
+    price: Option<(String, String)>,
+}
+
+#[derive(Debug, Serialize)]
+struct FailureView {
+    round: u32,
+    reason: String,
+    message: String,
+    exit_code: Option<i32>,
+}
+
+/// One latency over the stages.
+#[derive(Debug, Serialize)]
+struct LatencyTable {
+    title: &'static str,
+    rows: Vec<(String, Vec<String>)>,
+}
+
+/// Requests and the client's own figures of one stage.
+#[derive(Debug, Serialize)]
+struct StageView {
+    label: String,
+    intended: String,
+    succeeded: String,
+    failed: String,
+    dropped: String,
+    failures: String,
+    duration: String,
+    input_tokens: String,
+    output_tokens: String,
+    counted_by: &'static str,
+    goodput: String,
+    objectives: Vec<String>,
+    client: Vec<String>,
+    verdict: &'static str,
+    reasons: Vec<String>,
+}
+
+const LATENCIES: [(&str, LatencyOf); 8] = [
+    ("Time to first token", |stage| {
+        stage.time_to_first_token.as_ref()
+    }),
+    ("Time to first token, from when it was due", |stage| {
+        stage.time_to_first_token_scheduled.as_ref()
+    }),
+    ("Time per output token", |stage| {
+        stage.time_per_output_token.as_ref()
+    }),
+    ("Inter-token latency", |stage| {
+        stage.inter_token_latency.as_ref()
+    }),
+    ("Inter-chunk latency", |stage| {
+        stage.inter_chunk_latency.as_ref()
+    }),
+    ("Request latency", |stage| stage.request_latency.as_ref()),
+    ("Request latency, from when it was due", |stage| {
+        stage.request_latency_scheduled.as_ref()
+    }),
+    ("Schedule delay", |stage| stage.schedule_delay.as_ref()),
+];
+
+impl EngineView {
+    /// An engine at its place in the report.
+    pub fn of(place: usize, engine: &EngineReport) -> Self {
+        let measured: Vec<(String, &StageReport)> = engine
+            .stages
+            .iter()
+            .map(|stage| (label(engine, stage), stage))
+            .collect();
+        Self {
+            name: engine.name.clone(),
+            display_name: engine.display_name.clone(),
+            class: panel::series_class(place),
+            verdict: VerdictView::of(&engine.verdict),
+            deviations: engine.deviations.clone(),
+            cautions: engine.cautions.clone(),
+            failures: failures(engine),
+            latencies: LATENCIES
+                .iter()
+                .filter_map(|(title, of)| latency_table(title, *of, &measured))
+                .collect(),
+            stages: measured
+                .iter()
+                .map(|(label, stage)| StageView::of(label, stage))
+                .collect(),
+            cold_start: cold_start(engine),
+            metrics: metrics(engine),
+            metric_stages: measured.iter().map(|(label, _)| label.clone()).collect(),
+            absent: absent(engine),
+            provenance: provenance(engine),
+            command_line: engine.provenance.command_line.clone(),
+            price: price(engine),
+        }
+    }
+}
+
+/// Name of a stage, with round, repetition and attempt where there are several.
+fn label(engine: &EngineReport, stage: &StageReport) -> String {
+    let several = |of: fn(&StageReport) -> u32| engine.stages.iter().any(|other| of(other) > 1);
+    let mut label = stage.name.clone();
+    for (word, number, shown) in [
+        ("round", stage.round, several(|stage| stage.round)),
+        (
+            "repetition",
+            stage.repetition,
+            several(|stage| stage.repetition),
+        ),
+        ("attempt", stage.attempt, several(|stage| stage.attempt)),
+    ] {
+        if shown {
+            label.push_str(&format!(", {word} {number}"));
+        }
+    }
+    label
+}
+
+fn failures(engine: &EngineReport) -> Vec<FailureView> {
+    let failures = engine.failures.iter();
+    failures
+        .map(|failure| FailureView {
+            round: failure.round,
+            reason: failure.reason.clone(),
+            message: failure.message.clone(),
+            exit_code: failure.exit_code,
+        })
+        .collect()
+}
+
+fn latency_table(
+    title: &'static str,
+    of: LatencyOf,
+    stages: &[(String, &StageReport)],
+) -> Option<LatencyTable> {
+    let show = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), format::seconds);
+    let rows: Vec<_> = stages
+        .iter()
+        .filter_map(|(label, stage)| {
+            let found = of(stage)?;
+            let cells = vec![
+                format::seconds(found.mean),
+                show(found.p50),
+                show(found.p90),
+                show(found.p95),
+                show(found.p99),
+                show(found.p999),
+                format::seconds(found.max),
+                format::count(found.count),
+            ];
+            Some((label.clone(), cells))
+        })
+        .collect();
+    (!rows.is_empty()).then_some(LatencyTable { title, rows })
+}
+
+impl StageView {
+    fn of(label: &str, stage: &StageReport) -> Self {
+        let requests = &stage.requests;
+        let kinds = requests
+            .failures
+            .iter()
+            .map(|(kind, number)| format!("{kind} {}", format::count(*number)));
+        let mean = |tokens: &Option<bakeoff_crds::report::TokenDistribution>| {
+            let tokens = tokens.as_ref();
+            tokens.map_or_else(
+                || "–".to_owned(),
+                |tokens| format::number(tokens.distribution.mean),
+            )
+        };
+        Self {
+            label: label.to_owned(),
+            intended: format::count(requests.intended),
+            succeeded: format::count(requests.succeeded),
+            failed: format::count(requests.failed),
+            dropped: format::count(requests.dropped),
+            failures: kinds.collect::<Vec<_>>().join(", "),
+            duration: format::seconds(stage.window.duration_seconds),
+            input_tokens: mean(&stage.input_tokens),
+            output_tokens: mean(&stage.output_tokens),
+            counted_by: match stage.token_count_source {
+                TokenCountSource::Server => "engine",
+                TokenCountSource::Tokenizer => "tokenizer",
+                TokenCountSource::None => "nobody",
+            },
+            goodput: stage.goodput.as_ref().map_or_else(String::new, |goodput| {
+                format!(
+                    "{} requests/s, {} of all",
+                    format::number(goodput.requests_per_second),
+                    format::percent(goodput.attainment)
+                )
+            }),
+            objectives: objectives(stage),
+            client: client(stage),
+            verdict: status(stage.verdict.status),
+            reasons: stage
+                .verdict
+                .reasons
+                .iter()
+                .map(|reason| format!("{}: {}", reason.reason, reason.message))
+                .collect(),
+        }
+    }
+}
+
+fn objectives(stage: &StageReport) -> Vec<String> {
+    let objectives = stage.goodput.iter().flat_map(|goodput| &goodput.objectives);
+    objectives
+        .map(|objective| {
+            let value = objective
+                .value_seconds
+                .map_or_else(|| "too few samples".to_owned(), format::seconds);
+            let met = match objective.met {
+                Some(true) => "met",
+                Some(false) => "missed",
+                None => "not judged",
+            };
+            format!(
+                "{:?} p{} under {}: {value}, {met}",
+                objective.metric,
+                objective.percentile,
+                format::seconds(objective.less_than_seconds)
+            )
+        })
+        .collect()
+}
+
+/// CPU, CPU per chunk, memory, longest stall, throttling, overhead, schedule delay.
+fn client(stage: &StageReport) -> Vec<String> {
+    let client = &stage.client;
+    let none = || "–".to_owned();
+    vec![
+        format::seconds(client.cpu_seconds),
+        format::seconds(client.cpu_micros_per_chunk / 1e6),
+        format!(
+            "{} MiB",
+            format::number(client.peak_rss_bytes as f64 / f64::from(1 << 20))
+        ),
+        format::seconds(client.longest_stall_seconds),
+        client.throttled_seconds.map_or_else(none, format::seconds),
+        client
+            .overhead_micros
+            .map_or_else(none, |micros| format::seconds(micros / 1e6)),
+        stage.schedule_delay.as_ref().map_or_else(none, |delay| {
+            format::seconds(delay.p99.unwrap_or(delay.max))
+        }),
+    ]
+}
+
+fn cold_start(engine: &EngineReport) -> Vec<[String; 4]> {
+    let show = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), format::seconds);
+    let rounds = engine.cold_start.iter();
+    rounds
+        .map(|start| {
+            [
+                start.round.to_string(),
+                show(start.scheduled_seconds),
+                show(start.container_started_seconds),
+                show(start.ready_seconds),
+            ]
+        })
+        .collect()
+}
+
+fn provenance(engine: &EngineReport) -> Vec<Row> {
+    let provenance = &engine.provenance;
+    let nodes = (!provenance.nodes.is_empty()).then(|| provenance.nodes.join(", "));
+    let rows = [
+        ("Profile", Some(engine.profile.clone())),
+        ("Version", provenance.engine_version.clone()),
+        ("Image", provenance.image.clone()),
+        ("Image, resolved", provenance.image_id.clone()),
+        ("Model", provenance.model.clone()),
+        ("Protocol", provenance.protocol.clone()),
+        ("Address", provenance.url.clone()),
+        ("Nodes", nodes),
+    ];
+    rows.into_iter()
+        .filter_map(|(label, value)| Some((label.to_owned(), value?)))
+        .collect()
+}
+
+/// Price of a million output tokens, and of those that the run's stages made.
+fn price(engine: &EngineReport) -> Option<(String, String)> {
+    let price = engine.price_per_million_tokens?;
+    let tokens: u64 = engine
+        .stages
+        .iter()
+        .filter_map(|stage| Some(stage.output_tokens.as_ref()?.sum))
+        .sum();
+    let cost = price * tokens as f64 / 1e6;
+    Some((
+        price.to_string(),
+        format!("{cost:.4} for {} output tokens", format::count(tokens)),
+    ))
+}

@@ -1,0 +1,132 @@
+use super::*;
+use crate::report::fixture::{self, invalid};
+
+/// What a hostile model, engine or user may put into a report.
+const HOSTILE: &str =
+    "</style></script><script>alert(1)</script><img src=x onerror=alert(1)>\"'{{7*191}}";
+
+/// The page, with the slashes that the template engine escapes too, for easier reading here.
+fn page_of(report: &Report) -> String {
+    page(report).unwrap().replace("&#x2f;", "/")
+}
+
+#[test]
+fn the_page_shows_every_part() {
+    let report = fixture::report();
+    let html = page_of(&report);
+    for part in [
+        report.comparison.sentence.as_str(),
+        "Results by load",
+        "concurrency-32",
+        "1,900",
+        "mistralai/Mistral-7B-Instruct-v0.2 at revision 3ad372f",
+        "The same for every engine",
+        "--enforce-eager",
+        "Continuous batching",
+        "Cold start",
+        "153 s",
+        "41 %, at most 63 %",
+        "preemptions (NotExposed)",
+        "0.2",
+        "platform",
+        &report.run.prompts_sha256,
+    ] {
+        assert!(html.contains(part), "{part} is missing");
+    }
+    // Three pictures, and one mark per engine in the legend.
+    assert_eq!(html.matches("role=\"img\"").count(), 3);
+}
+
+#[test]
+fn the_page_asks_for_nothing_and_runs_nothing() {
+    let html = page_of(&fixture::report());
+    assert!(html.contains("default-src 'none'"));
+    for forbidden in [
+        "<script",
+        "<link",
+        "<img",
+        "<iframe",
+        "@import",
+        "url(",
+        " on",
+        "javascript:",
+    ] {
+        let found = html
+            .find(forbidden)
+            .map(|at| &html[at..(at + 60).min(html.len())]);
+        // Words may begin with "on"; attributes that run something would be followed by "=".
+        let runs = found.filter(|text| {
+            forbidden != " on"
+                || text
+                    .split_whitespace()
+                    .next()
+                    .is_some_and(|word| word.contains('='))
+        });
+        assert_eq!(runs, None);
+    }
+    let addresses: Vec<_> = html
+        .match_indices("http")
+        .map(|(at, _)| &html[at..at + 26])
+        .collect();
+    // The name space of SVG, one meta tag and the address of an external engine, as text.
+    assert!(
+        addresses.iter().all(|address| {
+            address.starts_with("http://www.w3.org/2000/svg")
+                || address.starts_with("http-equiv")
+                || address.starts_with("https://api.example.com")
+        }),
+        "{addresses:?}"
+    );
+}
+
+#[test]
+fn hostile_words_stay_words() {
+    let mut report = fixture::report();
+    report.run.identity.name = HOSTILE.into();
+    report.run.metadata.insert(HOSTILE.into(), HOSTILE.into());
+    report.run.warnings.push(HOSTILE.into());
+    report.run.spec["model"]["id"] = HOSTILE.into();
+    report.run.spec["tuning"][HOSTILE] = HOSTILE.into();
+    report.comparison.sentence = HOSTILE.into();
+    for engine in &mut report.engines {
+        engine.name = HOSTILE.into();
+        engine.display_name = HOSTILE.into();
+        engine.verdict = invalid(HOSTILE);
+        engine.deviations.push(HOSTILE.into());
+        engine.cautions.push(HOSTILE.into());
+        engine.failures.push(bakeoff_crds::report::EngineFailure {
+            reason: HOSTILE.into(),
+            message: HOSTILE.into(),
+            ..Default::default()
+        });
+        engine.provenance.command_line.push(HOSTILE.into());
+        engine.provenance.engine_version = Some(HOSTILE.into());
+        for stage in &mut engine.stages {
+            stage.name = HOSTILE.into();
+            stage.verdict.reasons = invalid(HOSTILE).reasons;
+            stage.requests.failures.insert(HOSTILE.into(), 1);
+            let metric = stage.engine_metrics.values().next().unwrap().clone();
+            stage.engine_metrics.insert(HOSTILE.into(), metric);
+        }
+    }
+    report.verdict = invalid(HOSTILE);
+    let html = page_of(&report);
+    for forbidden in ["<script", "<img", "</script", "onerror=alert(1)>\"", "1337"] {
+        assert!(!html.contains(forbidden), "{forbidden}");
+    }
+    assert_eq!(html.matches("</style>").count(), 1);
+    assert!(html.contains("&lt;script&gt;"));
+}
+
+#[test]
+fn a_report_without_results_is_a_page_too() {
+    let mut report = fixture::report();
+    for engine in &mut report.engines {
+        engine.stages.clear();
+        engine.cold_start.clear();
+    }
+    report.run.spec = serde_json::Value::Null;
+    let html = page_of(&report);
+    assert!(html.contains("nothing was measured"));
+    assert!(!html.contains("Cold start"));
+}

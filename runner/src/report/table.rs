@@ -1,0 +1,274 @@
+//! Tables for terminals.
+
+use bakeoff_crds::{
+    report::{EngineReport, Report, StageReport, TokenCountSource},
+    run::status::VerdictStatus,
+};
+
+use super::{
+    format,
+    measure::{
+        FIRST_TOKEN, LATENCY, MEASURES, Measure, OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT, spread,
+    },
+};
+
+/// A table of text; the first `left` columns are aligned to the left, the others to the right.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    rows: Vec<Vec<String>>,
+    left: usize,
+}
+
+impl Table {
+    /// A table with a heading.
+    pub fn new(left: usize, heading: &[&str]) -> Self {
+        let mut table = Self {
+            rows: Vec::new(),
+            left,
+        };
+        table.row(heading.iter().map(|cell| (*cell).to_owned()).collect());
+        table
+    }
+
+    /// Adds a row. Control characters, which could steer the terminal, are taken out of it.
+    pub fn row(&mut self, cells: Vec<String>) {
+        let plain = cells.into_iter().map(|cell| printable(&cell));
+        self.rows.push(plain.collect());
+    }
+
+    /// The table as lines.
+    pub fn render(&self) -> String {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
+        let width = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            cells
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or_default()
+        };
+        let widths: Vec<_> = (0..columns).map(width).collect();
+        let mut lines = String::new();
+        for row in &self.rows {
+            let cells = row.iter().zip(&widths).enumerate();
+            let line: Vec<_> = cells
+                .map(|(column, (cell, width))| match column < self.left {
+                    true => format!("{cell:<width$}"),
+                    false => format!("{cell:>width$}"),
+                })
+                .collect();
+            lines.push_str(line.join("  ").trim_end());
+            lines.push('\n');
+        }
+        lines
+    }
+}
+
+/// Text without control characters.
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .map(|character| {
+            if character.is_control() {
+                ' '
+            } else {
+                character
+            }
+        })
+        .collect()
+}
+
+/// The comparison of a report: the sentence, one line per stage and engine, and the verdict.
+pub fn comparison(report: &Report) -> String {
+    let mut text = String::new();
+    for stage in stage_names(report) {
+        text.push_str(&printable(&stage));
+        text.push('\n');
+        text.push_str(&indent(&stage_table(report, &stage).render()));
+        text.push('\n');
+    }
+    text.push_str(&printable(&report.comparison.sentence));
+    text.push('\n');
+    text.push_str(&verdict(report));
+    text
+}
+
+/// Names of the stages that were measured, in the order in which they first come.
+pub fn stage_names(report: &Report) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for stage in report.engines.iter().flat_map(|engine| &engine.stages) {
+        if !names.contains(&stage.name) {
+            names.push(stage.name.clone());
+        }
+    }
+    names
+}
+
+fn stage_table(report: &Report, stage: &str) -> Table {
+    let mut table = Table::new(
+        1,
+        &[
+            "engine",
+            "tokens/s",
+            "requests/s",
+            "TTFT p50",
+            "TPOT p50",
+            "latency p50",
+            "latency p99",
+            "failed",
+            "verdict",
+        ],
+    );
+    for engine in &report.engines {
+        let stages: Vec<_> = engine
+            .stages
+            .iter()
+            .filter(|one| one.name == stage)
+            .collect();
+        if !stages.is_empty() {
+            table.row(engine_row(engine, stage, &stages));
+        }
+    }
+    table
+}
+
+fn engine_row(engine: &EngineReport, stage: &str, stages: &[&StageReport]) -> Vec<String> {
+    let figure = |measure: &Measure, show: fn(f64) -> String| {
+        spread(engine, stage, measure).map_or_else(|| "–".into(), |spread| show(spread.mean))
+    };
+    let named = |name: &str| MEASURES.into_iter().find(|measure| measure.name == name);
+    let seconds = |name: &str| {
+        named(name).map_or_else(|| "–".into(), |measure| figure(&measure, format::seconds))
+    };
+    let failed: u64 = stages
+        .iter()
+        .map(|one| one.requests.failed + one.requests.dropped)
+        .sum();
+    let worst = stages
+        .iter()
+        .map(|one| one.verdict.status)
+        .max()
+        .unwrap_or_default();
+    vec![
+        engine.name.clone(),
+        figure(&OUTPUT_THROUGHPUT, format::number),
+        figure(&REQUEST_THROUGHPUT, format::number),
+        figure(&FIRST_TOKEN, format::seconds),
+        seconds("timePerOutputTokenP50"),
+        figure(&LATENCY, format::seconds),
+        seconds("requestLatencyP99"),
+        format::count(failed),
+        format!("{worst:?}"),
+    ]
+}
+
+/// The verdict with its reasons, one a line; failed engines are among them.
+pub fn verdict(report: &Report) -> String {
+    let mut text = format!("Verdict: {:?}\n", report.verdict.status);
+    for reason in &report.verdict.reasons {
+        let line = format!("{:?}, {}: {}", reason.status, reason.reason, reason.message);
+        text.push_str(&indent(&format!("{}\n", printable(&line))));
+    }
+    text
+}
+
+/// One stage of one engine, figure by figure: what `bakeoff bench` ends with.
+pub fn stage(stage: &StageReport) -> String {
+    let mut table = Table::new(1, &["", "mean", "p50", "p90", "p99", "max"]);
+    for (name, distribution) in [
+        ("time to first token", &stage.time_to_first_token),
+        ("inter-token latency", &stage.inter_token_latency),
+        ("inter-chunk latency", &stage.inter_chunk_latency),
+        ("time per output token", &stage.time_per_output_token),
+        ("request latency", &stage.request_latency),
+        (
+            "request latency, scheduled",
+            &stage.request_latency_scheduled,
+        ),
+    ] {
+        let Some(found) = distribution else { continue };
+        let show = |value: Option<f64>| value.map_or_else(|| "–".into(), format::seconds);
+        table.row(vec![
+            name.to_owned(),
+            format::seconds(found.mean),
+            show(found.p50),
+            show(found.p90),
+            show(found.p99),
+            format::seconds(found.max),
+        ]);
+    }
+    let requests = &stage.requests;
+    let mut text = format!(
+        "{} requests: {} succeeded, {} failed, {} dropped, in {}\n",
+        format::count(requests.intended),
+        format::count(requests.succeeded),
+        format::count(requests.failed),
+        format::count(requests.dropped),
+        format::seconds(stage.window.duration_seconds),
+    );
+    for (kind, number) in &requests.failures {
+        text.push_str(&format!(
+            "  failed by {}: {}\n",
+            printable(kind),
+            format::count(*number)
+        ));
+    }
+    let throughput = &stage.throughput;
+    text.push_str(&format!(
+        "{} requests/s",
+        format::number(throughput.requests_per_second)
+    ));
+    if stage.token_count_source != TokenCountSource::None {
+        text.push_str(&format!(
+            ", {} output tokens/s, {} input tokens/s",
+            format::number(throughput.output_tokens_per_second),
+            format::number(throughput.input_tokens_per_second)
+        ));
+    }
+    text.push('\n');
+    text.push_str(&table.render());
+    if stage.verdict.status != VerdictStatus::Valid {
+        text.push_str(&format!("Verdict: {:?}\n", stage.verdict.status));
+        for reason in &stage.verdict.reasons {
+            text.push_str(&format!(
+                "  {}: {}\n",
+                reason.reason,
+                printable(&reason.message)
+            ));
+        }
+    }
+    text
+}
+
+fn indent(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture::{self, settings};
+
+    #[test]
+    fn the_comparison_reads_well() {
+        settings()
+            .bind(|| insta::assert_snapshot!("comparison.txt", comparison(&fixture::report())));
+    }
+
+    #[test]
+    fn one_stage_reads_well() {
+        let mut one = fixture::stage(8, 610.0, 0.045);
+        one.verdict = fixture::invalid("ErrorRateExceeded");
+        settings().bind(|| insta::assert_snapshot!("stage.txt", stage(&one)));
+    }
+
+    #[test]
+    fn no_name_steers_the_terminal() {
+        let mut report = fixture::report();
+        report.engines[0].name = "\u{1b}[2Jvllm\n".into();
+        report.comparison.sentence = "\u{1b}]0;title\u{7}".into();
+        let text = comparison(&report);
+        assert!(
+            text.chars()
+                .all(|character| character == '\n' || !character.is_control())
+        );
+    }
+}
