@@ -15,14 +15,18 @@ use clap::builder::PossibleValue;
 
 use crate::simulate::{SimulatorConfig, config::parse_fault, entrypoint::Launch};
 
+const AFTER_HELP: &str = "\
+A simulated engine writes the exact frames of a real server at made-up speed. One request alone gets
+its first token after --time-to-first-token and each further one --inter-token-latency after the one
+before; requests beyond --max-batch-size wait their turn. Its metrics are at /metrics under the
+engine's own names, and GET /bakeoff/log tells, as one JSON object a line, what was truly sent and
+when.
+
+Example: bakeoff simulate --protocol openai-chat --model example/model --port 8000";
+
 /// Arguments of `bakeoff simulate`.
-///
-/// A simulated engine writes the exact frames of a real server at made-up speed. One request alone
-/// gets its first token after --time-to-first-token and each further one --inter-token-latency
-/// after the one before; requests beyond --max-batch-size wait. GET /bakeoff/log tells, as one JSON
-/// object a line, what was truly sent and when.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = AFTER_HELP)]
 pub struct Arguments {
     /// Wire protocol, and with it the engine: its frames, metrics and other endpoints
     #[arg(long, value_enum, required_unless_present = "settings")]
@@ -36,16 +40,17 @@ pub struct Arguments {
     /// Id of the model that it serves; requests for another one are refused where the engine does
     #[arg(long, default_value = "simulated")]
     model: String,
-    /// Time of the prefill of one prompt on an idle engine, such as 50ms
+    /// Time of the prefill of one prompt on an idle engine; 50ms where it is left out
     #[arg(long, value_name = "DURATION")]
     time_to_first_token: Option<Duration>,
-    /// Time of one decoding step for one sequence, such as 10ms
+    /// Time of one decoding step for one sequence; 10ms where it is left out
     #[arg(long, value_name = "DURATION")]
     inter_token_latency: Option<Duration>,
-    /// Most sequences in the batch
+    /// Most sequences in the batch; 64 where it is left out
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     max_batch_size: Option<u32>,
-    /// Share by which each further sequence in the batch makes a step longer, such as 0.02
+    /// Share by which each further sequence in the batch makes a step longer; 0.01 where it is left
+    /// out
     #[arg(long, value_name = "SHARE")]
     batch_slowdown: Option<f64>,
     /// What goes wrong: none, refuse, server-error, error-event, cut-stream, stall, wrong-model or
@@ -146,4 +151,82 @@ fn config(arguments: Arguments) -> anyhow::Result<SimulatorConfig> {
         seed: arguments.seed,
         ..SimulatorConfig::new(&engine, &arguments.model)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::simulate::Engine;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn read(words: &[&str]) -> anyhow::Result<SimulatorConfig> {
+        let line = Line::try_parse_from([&["simulate"], words].concat())?;
+        config(line.arguments)
+    }
+
+    #[test]
+    fn settings_of_a_run_are_taken_as_they_stand_in_its_manifest() {
+        let json = r#"{"protocol":"Tgi","timeToFirstToken":"100ms","interTokenLatency":"20ms","maxBatchSize":8,"batchSlowdown":0.05,"fault":"CutStream"}"#;
+        let config = read(&["--settings", json, "--model", "m"]).unwrap();
+        assert_eq!(config.engine, Engine::Tgi);
+        assert_eq!(config.time_to_first_token.as_millis(), 100);
+        assert_eq!(config.inter_token_latency.as_millis(), 20);
+        assert_eq!((config.max_batch_size, config.batch_slowdown), (8, 0.05));
+        assert_eq!(
+            (config.model.as_str(), config.fault),
+            ("m", Fault::CutStream)
+        );
+    }
+
+    #[test]
+    fn flags_go_before_settings() {
+        let settings = r#"{"protocol":"Tgi","maxBatchSize":8}"#;
+        let config = read(&[
+            "--settings",
+            settings,
+            "--protocol",
+            "llama-cpp",
+            "--max-batch-size",
+            "3",
+            "--time-to-first-token",
+            "7ms",
+            "--inter-token-latency",
+            "2ms",
+            "--batch-slowdown",
+            "0.5",
+            "--fault",
+            "stall",
+            "--seed",
+            "9",
+        ])
+        .unwrap();
+        assert_eq!(config.engine, Engine::LlamaCpp);
+        assert_eq!((config.max_batch_size, config.batch_slowdown), (3, 0.5));
+        assert_eq!(config.time_to_first_token.as_millis(), 7);
+        assert_eq!(config.inter_token_latency.as_millis(), 2);
+        assert_eq!((config.fault, config.seed), (Fault::Stall, 9));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for words in [
+            &[][..],
+            &["--protocol", "grpc"],
+            &["--protocol", "tgi", "--fault", "fire"],
+            &["--protocol", "tgi", "--batch-slowdown", "-1"],
+            &["--protocol", "tgi", "--max-batch-size", "0"],
+            &["--protocol", "tgi", "--time-to-first-token", "soon"],
+            &["--settings", "{}"],
+            &["--settings", "tgi"],
+        ] {
+            assert!(read(words).is_err(), "{words:?}");
+        }
+    }
 }

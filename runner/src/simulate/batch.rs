@@ -72,6 +72,8 @@ pub struct Step {
     pub decoded: usize,
     /// Prefills ended.
     pub prefilled: usize,
+    /// Tokens of their prompts.
+    pub prompt_tokens: u64,
 }
 
 impl<T> Batch<T> {
@@ -121,6 +123,7 @@ impl<T> Batch<T> {
             at,
             decoded: self.decoding.len(),
             prefilled: 0,
+            prompt_tokens: 0,
         };
         let mut make = |sequence: &mut Sequence<T>| {
             sequence.made += 1;
@@ -133,6 +136,7 @@ impl<T> Batch<T> {
         let due = |sequence: &mut Sequence<T>| sequence.admitted + prefill <= at;
         for mut sequence in self.prefilling.extract_if(.., due) {
             step.prefilled += 1;
+            step.prompt_tokens += u64::from(sequence.input_tokens);
             if make(&mut sequence) {
                 self.decoding.push(sequence);
             }
@@ -140,6 +144,13 @@ impl<T> Batch<T> {
         self.admit(at);
         self.step_end = at + self.settings.step(self.decoding.len());
         Some(step)
+    }
+
+    /// Leaves out the requests without a token yet whose owner is gone.
+    pub fn forget(&mut self, now: Nanos, gone: impl Fn(&T) -> bool) {
+        self.waiting.retain(|sequence| !gone(&sequence.owner));
+        self.prefilling.retain(|sequence| !gone(&sequence.owner));
+        self.admit(now);
     }
 
     /// Sequences in the batch.
@@ -270,6 +281,16 @@ mod tests {
         batch.arrive(0, "b", 5, 1);
         batch.step(|_, _| false);
         assert_eq!(run(&mut batch), [(100, "b")]);
+    }
+
+    #[test]
+    fn requests_of_owners_that_are_gone_take_no_place() {
+        let mut batch = batch(1, 0.0);
+        for owner in ["a", "b", "c"] {
+            batch.arrive(0, owner, 5, 1);
+        }
+        batch.forget(20 * MS, |owner| *owner != "c");
+        assert_eq!(run(&mut batch), [(70, "c")]);
     }
 
     #[test]

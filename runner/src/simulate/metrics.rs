@@ -137,9 +137,9 @@ impl Metrics {
     /// Counts a step.
     pub fn step(&self, step: Step) {
         let mut state = self.lock();
-        let tokens = step.decoded + step.prefilled;
         state.steps += 1;
-        state.busy_slots += tokens as u64;
+        state.busy_slots += (step.decoded + step.prefilled) as u64;
+        let tokens = step.decoded as u64 + step.prompt_tokens;
         state.iteration_tokens.observe(tokens as f64);
     }
 

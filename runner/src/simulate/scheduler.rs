@@ -83,6 +83,7 @@ async fn run(settings: BatchSettings, metrics: Metrics, mut arrivals: UnboundedR
                 None => return,
             },
             () = sleep_until(wake), if due.is_some() => {
+                batch.forget(now(), |owner| owner.tokens.is_closed());
                 while batch.next().is_some_and(|due| due <= now()) {
                     step(&mut batch, &metrics);
                     // The connections write this step before the next one is made.
