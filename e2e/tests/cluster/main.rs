@@ -3,4 +3,8 @@
 //! One binary, so that it links once. Each module holds one subject; a test begins with
 //! `if !has_cluster() { return Ok(()) }` and lives in `with_namespace`.
 
+mod admission;
+mod install;
+mod runs;
 mod smoke;
+mod turns;

@@ -1,0 +1,65 @@
+//! The operator, installed once by its chart.
+
+use anyhow::{Context, Result};
+use bakeoff_e2e::harness::Namespace;
+use bakeoff_e2e::images;
+use tokio::sync::OnceCell;
+
+const SYSTEM: &str = "bakeoff-system";
+
+static INSTALLED: OnceCell<()> = OnceCell::const_new();
+
+/// Installs the operator by Helm, and waits until it is ready.
+pub(crate) async fn operator(namespace: &Namespace) -> Result<()> {
+    INSTALLED
+        .get_or_try_init(async || install(namespace))
+        .await?;
+    Ok(())
+}
+
+fn install(namespace: &Namespace) -> Result<()> {
+    let chart = namespace.layout.repository.join("charts/bakeoff");
+    let chart = chart
+        .to_str()
+        .context("the repository's path is not UTF-8")?;
+    let (operator, runner) = (
+        images::name("bakeoff-operator"),
+        images::name("bakeoff-runner"),
+    );
+    let mut arguments = vec![
+        "upgrade".to_owned(),
+        "--install".into(),
+        "bakeoff".into(),
+        chart.into(),
+        "--namespace".into(),
+        SYSTEM.into(),
+        "--create-namespace".into(),
+        "--wait".into(),
+        "--timeout".into(),
+        "3m".into(),
+    ];
+    for (key, image) in [("image", &operator), ("runnerImage", &runner)] {
+        let (repository, tag) = image.rsplit_once(':').context("an image has a tag")?;
+        arguments.push("--set".into());
+        arguments.push(format!("{key}.repository={repository},{key}.tag={tag}"));
+    }
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    namespace
+        .kubectl
+        .helm(&arguments)
+        .context("installing the chart")?;
+    Ok(())
+}
+
+/// Kills the operator's process; its Deployment starts another.
+pub(crate) fn kill_operator(namespace: &Namespace) -> Result<()> {
+    namespace.kubectl.run(&[
+        "--namespace",
+        SYSTEM,
+        "delete",
+        "pod",
+        "--all",
+        "--force",
+        "--grace-period=0",
+    ])
+}

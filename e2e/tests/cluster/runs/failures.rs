@@ -1,0 +1,173 @@
+//! Failures that a user meets, each with a reason of its own and a message to act on.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use bakeoff_crds::run::status::condition;
+use bakeoff_crds::summary::reason;
+use bakeoff_e2e::harness::{Namespace, has_cluster, with_namespace};
+
+use super::bakeoff::nothing_left;
+use super::inputs::{Bucket, fill, prepare};
+use super::{ended, is_true};
+use crate::install;
+
+const SIMULATED: &str = include_str!("simulated.yaml");
+const LIMIT: Duration = Duration::from_secs(400);
+
+/// A run of [`SIMULATED`] with some text replaced.
+fn changed(namespace: &Namespace, replace: &[(&str, &str)]) -> Result<String> {
+    let mut yaml = fill(SIMULATED, namespace, Bucket::S3)?;
+    for (from, to) in replace {
+        ensure!(yaml.contains(from), "the run has no {from}");
+        yaml = yaml.replace(from, to);
+    }
+    Ok(yaml)
+}
+
+/// Runs it and expects that it ends Failed with this reason and words.
+async fn fails(replace: &[(&str, &str)], expected: &str, words: &[&str]) -> Result<()> {
+    if !has_cluster() {
+        return Ok(());
+    }
+    let _beside = crate::turns::beside().await;
+    with_namespace(async |namespace| {
+        install::operator(&namespace).await?;
+        prepare(&namespace, Bucket::S3).await?;
+        namespace.apply(&changed(&namespace, replace)?)?;
+        let status = ended(&namespace, "simulated", LIMIT).await?;
+        ensure!(
+            is_true(&status, condition::FAILED),
+            "{:#?}",
+            status.conditions
+        );
+        let (reason, message) = super::reason(&status, condition::FAILED)?;
+        ensure!(reason == expected, "{reason}: {message}");
+        for word in words {
+            ensure!(message.contains(word), "{message:?} does not say {word:?}");
+        }
+        nothing_left(&namespace).await
+    })
+    .await
+}
+
+/// Runs it and expects that its first engine fails with this reason and words, and that the run
+/// goes on to a report.
+async fn engine_fails(replace: &[(&str, &str)], expected: &str, words: &[&str]) -> Result<()> {
+    if !has_cluster() {
+        return Ok(());
+    }
+    let _beside = crate::turns::beside().await;
+    with_namespace(async |namespace| {
+        install::operator(&namespace).await?;
+        prepare(&namespace, Bucket::S3).await?;
+        namespace.apply(&changed(&namespace, replace)?)?;
+        let status = super::complete(&namespace, "simulated").await?;
+        let (reason, _) = super::reason(&status, condition::COMPLETE)?;
+        ensure!(reason == "PartialFailure", "{reason}");
+        let engine = status.engines.first().context("no engine in the status")?;
+        ensure!(engine.reason.as_deref() == Some(expected), "{engine:?}");
+        let message = engine.message.as_deref().unwrap_or_default();
+        for word in words {
+            ensure!(message.contains(word), "{message:?} does not say {word:?}");
+        }
+        nothing_left(&namespace).await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_secret_that_is_missing() -> Result<()> {
+    let model = "model: {id: tiny, tokenSecretRef: {name: hugging-face, key: token}}";
+    let words = ["hugging-face"];
+    fails(
+        &[("model: {id: tiny}", model)],
+        reason::SECRET_NOT_FOUND,
+        &words,
+    )
+    .await
+}
+
+#[tokio::test]
+async fn a_bucket_that_cannot_be_written() -> Result<()> {
+    let replace = [("s3://bakeoff/", "s3://no-such-bucket/")];
+    fails(&replace, reason::BUCKET_NOT_WRITABLE, &["no-such-bucket"]).await
+}
+
+#[tokio::test]
+async fn an_unknown_profile() -> Result<()> {
+    let replace = [(
+        "{name: quick, simulated: {protocol: OpenAiChat, timeToFirstToken: 20ms, interTokenLatency: 5ms}}",
+        "{name: quick, profile: vlm}",
+    )];
+    fails(&replace, reason::PROFILE_NOT_FOUND, &["vlm", "vllm"]).await
+}
+
+#[tokio::test]
+async fn an_image_that_cannot_be_pulled() -> Result<()> {
+    let replace = [(
+        "{name: quick, simulated: {protocol: OpenAiChat, timeToFirstToken: 20ms, interTokenLatency: 5ms}}",
+        "{name: quick, profile: vllm, image: \"localhost/no/such-image:1\"}",
+    )];
+    engine_fails(
+        &replace,
+        reason::IMAGE_PULL_FAILED,
+        &["localhost/no/such-image:1"],
+    )
+    .await
+}
+
+#[tokio::test]
+async fn an_engine_that_never_becomes_ready() -> Result<()> {
+    let replace = [
+        (
+            "interTokenLatency: 5ms}",
+            "interTokenLatency: 5ms, fault: SlowStart}",
+        ),
+        ("ready: 2m", "ready: 10s"),
+    ];
+    engine_fails(
+        &replace,
+        reason::READINESS_TIMEOUT,
+        &["policy.timeouts.ready"],
+    )
+    .await
+}
+
+#[tokio::test]
+async fn an_engine_that_serves_another_model() -> Result<()> {
+    let replace = [(
+        "interTokenLatency: 5ms}",
+        "interTokenLatency: 5ms, fault: WrongModel}",
+    )];
+    engine_fails(&replace, reason::WRONG_MODEL_SERVED, &["tiny"]).await
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_exist() -> Result<()> {
+    let replace = [
+        (
+            "  hardware:\n",
+            "  hardware:\n    nodeSelector: {no-such-label: here}\n",
+        ),
+        ("scheduling: 2m", "scheduling: 5s"),
+        ("    - {name: slow", "    # {name: slow"),
+    ];
+    if !has_cluster() {
+        return Ok(());
+    }
+    let _beside = crate::turns::beside().await;
+    with_namespace(async |namespace| {
+        install::operator(&namespace).await?;
+        prepare(&namespace, Bucket::S3).await?;
+        namespace.apply(&changed(&namespace, &replace)?)?;
+        let status = ended(&namespace, "simulated", LIMIT).await?;
+        let engine = status.engines.first().context("no engine in the status")?;
+        ensure!(
+            engine.reason.as_deref() == Some(reason::UNSCHEDULABLE),
+            "{engine:?}"
+        );
+        nothing_left(&namespace).await
+    })
+    .await
+}
