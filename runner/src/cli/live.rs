@@ -56,6 +56,15 @@ impl Live {
         }
     }
 
+    /// Says something above the line, or in the log.
+    pub(super) fn say(&self, text: &str) {
+        if self.task.is_some() {
+            self.bar.println(text);
+        } else {
+            tracing::info!("{text}");
+        }
+    }
+
     /// Ends the line.
     pub(super) fn finish(self) {
         if let Some(task) = self.task {

@@ -164,3 +164,6 @@ pub fn drive(stage: &StageInput, control: &Control) -> Result<Driven, DriveError
     driven.vitals.open_files_needed = plan.most_connections() + vitals::OPEN_FILES_SPARE;
     Ok(driven)
 }
+
+#[cfg(test)]
+mod tests;

@@ -163,10 +163,17 @@ fn values_at(value: &Value, pointer: &str) -> Vec<String> {
 /// What the first tiny answer says. Failures that show only in the course of an answer are left to
 /// the stages, which count them.
 pub(super) fn first_answer(records: &[Record]) -> Result<(), MeasureError> {
-    let Some(Outcome::Failed(kind, message)) = records.first().map(|record| &record.outcome) else {
+    let Some(record) = records.first() else {
+        return Ok(());
+    };
+    let Outcome::Failed(kind, message) = &record.outcome else {
         return Ok(());
     };
     match kind {
+        FailureKind::Timeout if record.chunks > 0 => {
+            tracing::warn!(%message, "the first answer stalled");
+            Ok(())
+        }
         FailureKind::Connect
         | FailureKind::Timeout
         | FailureKind::Http4xx

@@ -373,3 +373,6 @@ async fn run(input: StageInput, progress: &Arc<Progress>) -> Result<drive::Drive
         .map_err(|_| DriveError::Panicked)?
         .map_err(MeasureError::from)
 }
+
+#[cfg(test)]
+mod tests;

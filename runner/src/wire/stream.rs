@@ -122,14 +122,19 @@ impl Stream {
         Ok(plain)
     }
 
-    /// Sends as much of `bytes` as the kernel takes, and returns how much that is. Under TLS all of
-    /// it is taken, and [`Stream::flush`] tells when it has gone.
+    /// Sends as much of `bytes` as the kernel takes, and returns how much that is; 0 where the
+    /// socket has to become writable first. Under TLS some of what was taken may still be here, and
+    /// [`Stream::flush`] tells when it has gone.
     ///
     /// # Errors
     /// As the socket's own write, but for `WouldBlock`, which is 0 bytes.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.tls.is_some() && self.flush()? == Written::Partly {
+            return Ok(0);
+        }
         if let Some(tls) = self.tls.as_deref_mut() {
-            // The session's own buffer has a bound; what does not fit is asked for again.
+            // The session's own buffer has a bound and is empty now; what does not fit is asked for
+            // again.
             let taken = tls.writer().write(bytes)?;
             self.flush()?;
             return Ok(taken);

@@ -1,0 +1,284 @@
+//! The sockets of an event loop: opened, written, read and stamped, closed.
+
+use std::io::{self, ErrorKind};
+
+use mio::{Events, Interest, Token, event::Event};
+
+use super::{ARENA, READ, Reactor, TIMER};
+use crate::{
+    clock::{self, Nanos},
+    drive::exchange::Step,
+    record::Outcome,
+    wire::stream::Stream,
+};
+
+/// Something that was read, to be looked at later.
+pub(super) struct Reading {
+    slot: usize,
+    generation: u64,
+    stamp: Nanos,
+    what: What,
+}
+
+enum What {
+    Bytes { begin: usize, end: usize },
+    End(Option<io::Error>),
+}
+
+impl Reactor<'_> {
+    /// Begins to open a connection that no request waits for.
+    pub(super) fn open_spare(&mut self) -> io::Result<()> {
+        self.open()?;
+        self.pool.opening += 1;
+        Ok(())
+    }
+
+    pub(super) fn open(&mut self) -> io::Result<usize> {
+        let tls = self.stage.tls.as_ref().zip(self.tls_name.as_ref());
+        let stream = Stream::connect(self.stage.target.address, tls).inspect_err(|error| {
+            // EMFILE and ENFILE: the process's and the system's bound.
+            if matches!(error.raw_os_error(), Some(23 | 24)) {
+                self.part.vitals.descriptors_refused += 1;
+            }
+        })?;
+        let slot = self.pool.insert(stream);
+        if let Some(connection) = self.pool.get(slot) {
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            let socket = connection.stream.socket();
+            self.poll
+                .registry()
+                .register(socket, Token(slot), interest)?;
+        }
+        Ok(slot)
+    }
+
+    /// Writes as much as the kernel takes of the request that the slot holds.
+    pub(super) fn send(&mut self, slot: usize) {
+        let Some(connection) = self.pool.get(slot) else {
+            return;
+        };
+        let Some(exchange) = connection.exchange.as_mut() else {
+            return;
+        };
+        if exchange.record.sent.is_none() {
+            exchange.record.sent = Some(clock::now());
+        }
+        let mut result = Ok(());
+        while !exchange.unwritten().is_empty() {
+            match connection.stream.write(exchange.unwritten()) {
+                Ok(0) => break,
+                Ok(bytes) => exchange.wrote(bytes),
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
+            }
+        }
+        if let Err(error) = result.and_then(|()| connection.stream.flush().map(|_| ())) {
+            self.disconnected(slot, Some(&error), clock::now());
+        }
+    }
+
+    /// Reads and stamps everything that is there, then looks at it.
+    pub(super) fn handle(&mut self, events: &Events) {
+        for event in events {
+            if event.token() != TIMER {
+                self.collect(event);
+            }
+        }
+        self.digest();
+    }
+
+    fn collect(&mut self, event: &Event) {
+        let slot = event.token().0;
+        let Some(connection) = self.pool.get(slot) else {
+            return;
+        };
+        let was_ready = connection.stream.is_ready();
+        if !was_ready && (event.is_writable() || event.is_error()) {
+            match connection.stream.poll_ready() {
+                Ok(true) => self.ready(slot),
+                Ok(false) => {}
+                Err(error) => {
+                    self.disconnected(slot, Some(&error), clock::now());
+                    return;
+                }
+            }
+        } else if event.is_writable() {
+            self.send_rest(slot);
+        }
+        if event.is_readable() || event.is_read_closed() {
+            self.read(slot, event.is_read_closed() || event.is_error());
+        }
+    }
+
+    /// A connection can be used now.
+    fn ready(&mut self, slot: usize) {
+        let waiting = self
+            .pool
+            .get(slot)
+            .is_some_and(|connection| connection.exchange.is_some());
+        if waiting {
+            self.send(slot);
+        } else {
+            self.pool.opening = self.pool.opening.saturating_sub(1);
+            self.pool.set_idle(slot, clock::now());
+        }
+    }
+
+    fn send_rest(&mut self, slot: usize) {
+        let Some(connection) = self.pool.get(slot) else {
+            return;
+        };
+        if connection
+            .exchange
+            .as_ref()
+            .is_some_and(|exchange| !exchange.unwritten().is_empty())
+        {
+            self.send(slot);
+        } else if let Err(error) = connection.stream.flush() {
+            self.disconnected(slot, Some(&error), clock::now());
+        }
+    }
+
+    fn read(&mut self, slot: usize, ending: bool) {
+        loop {
+            if ARENA - self.filled < READ {
+                self.digest();
+            }
+            let Some(connection) = self.pool.get(slot) else {
+                return;
+            };
+            let Some(space) = self.arena.get_mut(self.filled..self.filled + READ) else {
+                return;
+            };
+            let result = connection.stream.read(space);
+            let stamp = clock::now();
+            let generation = connection.generation;
+            let (what, more) = match result {
+                Ok(0) => (What::End(None), false),
+                Ok(bytes) => {
+                    let begin = self.filled;
+                    self.filled += bytes;
+                    // Less than asked for means that the socket is empty; a new edge will tell of
+                    // more. But the end of the connection has no edge of its own.
+                    let what = What::Bytes {
+                        begin,
+                        end: self.filled,
+                    };
+                    (what, bytes == READ || ending)
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) => (What::End(Some(error)), false),
+            };
+            self.readings.push(Reading {
+                slot,
+                generation,
+                stamp,
+                what,
+            });
+            if !more {
+                return;
+            }
+        }
+    }
+
+    /// Looks at everything that was read.
+    fn digest(&mut self) {
+        let arena = std::mem::take(&mut self.arena);
+        let mut readings = std::mem::take(&mut self.readings);
+        for reading in readings.drain(..) {
+            if !self.pool.is_same(reading.slot, reading.generation) {
+                continue;
+            }
+            match reading.what {
+                What::Bytes { begin, end } => {
+                    let bytes = arena.get(begin..end).unwrap_or_default();
+                    self.receive(reading.slot, bytes, reading.stamp);
+                }
+                What::End(cause) => self.disconnected(reading.slot, cause.as_ref(), reading.stamp),
+            }
+        }
+        self.readings = readings;
+        self.arena = arena;
+        self.filled = 0;
+    }
+
+    fn receive(&mut self, slot: usize, bytes: &[u8], stamp: Nanos) {
+        let mut plain = std::mem::take(&mut self.plain);
+        let step = self.take_bytes(slot, bytes, &mut plain, stamp);
+        self.plain = plain;
+        match step {
+            Ok(Step::Continue) => {}
+            Ok(Step::Ended { outcome, reusable }) => self.end(slot, outcome, reusable, stamp),
+            Err(error) => self.disconnected(slot, Some(&error), stamp),
+        }
+    }
+
+    fn take_bytes(
+        &mut self,
+        slot: usize,
+        bytes: &[u8],
+        plain: &mut Vec<u8>,
+        stamp: Nanos,
+    ) -> io::Result<Step> {
+        let Some(connection) = self.pool.get(slot) else {
+            return Ok(Step::Continue);
+        };
+        let was_ready = connection.stream.is_ready();
+        let plain = connection.stream.open(bytes, plain)?;
+        if !was_ready && connection.stream.is_ready() {
+            self.ready(slot);
+        }
+        let Some(connection) = self.pool.get(slot) else {
+            return Ok(Step::Continue);
+        };
+        match connection.exchange.as_mut() {
+            _ if plain.is_empty() => Ok(Step::Continue),
+            Some(exchange) => Ok(exchange.receive(plain, stamp, &mut self.part.gaps)),
+            None => Err(io::Error::new(
+                ErrorKind::InvalidData,
+                "bytes without a request",
+            )),
+        }
+    }
+
+    /// A connection has ended, whatever for.
+    fn disconnected(&mut self, slot: usize, cause: Option<&io::Error>, stamp: Nanos) {
+        let Some(connection) = self.pool.get(slot) else {
+            return;
+        };
+        let was_ready = connection.stream.is_ready();
+        match connection.exchange.as_mut() {
+            Some(exchange) => {
+                let step = exchange.disconnected(cause, stamp, &mut self.part.gaps);
+                if let Step::Ended { outcome, .. } = step {
+                    self.end(slot, outcome, false, stamp);
+                }
+            }
+            None => {
+                if !was_ready {
+                    self.pool.opening = self.pool.opening.saturating_sub(1);
+                }
+                self.pool.remove(slot);
+            }
+        }
+    }
+
+    /// The request of a slot is over.
+    pub(super) fn end(&mut self, slot: usize, outcome: Outcome, reusable: bool, stamp: Nanos) {
+        let Some(connection) = self.pool.get(slot) else {
+            return;
+        };
+        let Some(exchange) = connection.exchange.take() else {
+            return;
+        };
+        // An answer that came before the whole request was written leaves the connection unclear.
+        if reusable && exchange.unwritten().is_empty() {
+            self.pool.set_idle(slot, stamp);
+        } else {
+            self.pool.remove(slot);
+        }
+        self.complete(*exchange, outcome, stamp);
+    }
+}

@@ -1,0 +1,223 @@
+use bakeoff_crds::{
+    BenchmarkRun,
+    plan::{EngineSource, Place, PlanSettings, resolve},
+    profile::ProfileSet,
+    run::status::VerdictStatus,
+};
+
+use super::*;
+use crate::{simulate, store::Store, wire::tls, workload};
+
+const RUN: &str = "
+apiVersion: bakeoff.dev/v1alpha1
+kind: BenchmarkRun
+metadata: {name: measured}
+spec:
+  model: {id: demo/model}
+  engines:
+    - name: fake
+      simulated: {protocol: OpenAiChat, timeToFirstToken: 5ms, interTokenLatency: 1ms, fault: FAULT}
+  workload:
+    prompts: {inline: [one, two, three]}
+    limits: {maxOutputTokens: 4}
+    sampling: {ignoreEos: true}
+    requestTimeout: 1s
+    warmup: {requests: 2}
+    sweep: {concurrency: [1, 4]}
+    requestsPerStage: 8
+    repetitions: 2
+  metrics: {interval: 20ms}
+  output: {uri: 'file:///nowhere'}
+";
+
+fn plan(fault: &str) -> Plan {
+    let run: BenchmarkRun = serde_saphyr::from_str(&RUN.replace("FAULT", fault)).unwrap();
+    let settings = PlanSettings {
+        runner_image: "unused".into(),
+        place: Place::Local,
+    };
+    resolve(&run, &ProfileSet::builtin(), &settings).unwrap()
+}
+
+fn start(plan: &Plan) -> simulate::Running {
+    match &plan.engines[0].source {
+        EngineSource::Simulated(simulated) => {
+            simulate::start(simulated, &plan.engines[0].endpoint.model).unwrap()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Measures the plan's engine at a URL.
+async fn measure_at(plan: &Plan, url: &str, store: &Store, progress: Arc<Progress>) -> RoundResult {
+    let prompts = workload::freeze(plan, &workload::Sources::default())
+        .unwrap()
+        .prompts;
+    let round = EngineRound {
+        client: Client {
+            plan,
+            engine: &plan.engines[0],
+            url,
+            prompts: &prompts,
+            tokenizer: None,
+            api_key: None,
+            headers: Vec::new(),
+            tls: tls::client_config(None).unwrap(),
+            threads: 1,
+            progress,
+        },
+        round: 1,
+        store,
+        pod: ScrapeTarget::default(),
+        patience: Duration::from_secs(5),
+    };
+    measure_engine(&round).await
+}
+
+async fn paths(store: &Store) -> Vec<String> {
+    store
+        .list("")
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|entry| entry.path)
+        .collect()
+}
+
+#[tokio::test]
+async fn every_stage_is_stored_as_it_ends() {
+    let plan = plan("None");
+    let server = start(&plan);
+    let store = Store::in_memory();
+    let progress = Arc::new(Progress::default());
+    let result = measure_at(&plan, &server.url, &store, Arc::clone(&progress)).await;
+    assert!(result.error.is_none(), "{:?}", result.error);
+    let summary = result.summary(&plan);
+    assert_eq!((summary.stages_done, summary.stages_planned), (4, 4));
+    assert_eq!(
+        (summary.intended, summary.succeeded, summary.failed),
+        (32, 32, 0)
+    );
+    assert!(summary.engine_version.is_some());
+    assert!(summary.headline.unwrap().output_tokens_per_second > 0.0);
+
+    let stored = paths(&store).await;
+    for repetition in 1..=2 {
+        for stage in ["concurrency-1", "concurrency-4"] {
+            let folder = attempt_folder("fake", 1, repetition, stage, 1);
+            for file in [BEGUN, REQUESTS, STAGE] {
+                assert!(
+                    stored.contains(&format!("{folder}/{file}")),
+                    "{folder}/{file}"
+                );
+            }
+            let json = store.get(&format!("{folder}/{STAGE}")).await.unwrap();
+            let report: StageReport = serde_json::from_slice(&json).unwrap();
+            assert_eq!((report.repetition, report.attempt), (repetition, 1));
+            assert_eq!(report.output_tokens.unwrap().sum, 32);
+            assert!(report.engine_metrics.contains_key("running"));
+            let log = store.get(&format!("{folder}/{REQUESTS}")).await.unwrap();
+            let lines = String::from_utf8(zstd::decode_all(&log[..]).unwrap()).unwrap();
+            assert_eq!(lines.lines().count(), 1 + 8);
+        }
+    }
+    let snapshot = progress.snapshot();
+    assert_eq!((snapshot.stages_done, snapshot.stages_planned), (4, 4));
+    // One to try, two to warm up, and the measured ones.
+    assert_eq!(server.log.records().len(), 1 + 2 + 32);
+}
+
+#[tokio::test]
+async fn a_second_runner_goes_on_where_the_first_was_lost() {
+    let plan = plan("None");
+    let server = start(&plan);
+    let store = Store::in_memory();
+    let first = measure_at(&plan, &server.url, &store, Arc::default()).await;
+    assert_eq!(first.stages.len(), 4);
+    let sent = server.log.records().len();
+    let again = measure_at(&plan, &server.url, &store, Arc::default()).await;
+    assert_eq!(again.stages, first.stages);
+    assert_eq!(server.log.records().len(), sent);
+
+    // The same, but for one stage whose attempt has only begun.
+    let cut = Store::in_memory();
+    let lost = attempt_folder("fake", 1, 2, "concurrency-4", 1);
+    for path in paths(&store).await {
+        if path != format!("{lost}/{STAGE}") && path != format!("{lost}/{REQUESTS}") {
+            cut.put_new(&path, store.get(&path).await.unwrap())
+                .await
+                .unwrap();
+        }
+    }
+    let resumed = measure_at(&plan, &server.url, &cut, Arc::default()).await;
+    assert!(resumed.error.is_none(), "{:?}", resumed.error);
+    assert_eq!(resumed.stages.len(), 4);
+    assert_eq!(server.log.records().len(), sent + 1 + 2 + 8);
+    let mark: StageReport =
+        serde_json::from_slice(&cut.get(&format!("{lost}/{STAGE}")).await.unwrap()).unwrap();
+    assert_eq!(mark.verdict.status, VerdictStatus::Invalid);
+    assert_eq!(mark.verdict.reasons[0].reason, "RunnerLost");
+    let second = attempt_folder("fake", 1, 2, "concurrency-4", 2);
+    let report: StageReport =
+        serde_json::from_slice(&cut.get(&format!("{second}/{STAGE}")).await.unwrap()).unwrap();
+    assert_eq!((report.attempt, report.requests.succeeded), (2, 8));
+}
+
+#[tokio::test]
+async fn an_engine_with_another_model_is_not_loaded() {
+    let plan = plan("WrongModel");
+    let server = start(&plan);
+    let result = measure_at(&plan, &server.url, &Store::in_memory(), Arc::default()).await;
+    let error = result.error.unwrap();
+    assert_eq!(error.reason, reason::WRONG_MODEL_SERVED);
+    assert!(error.message.contains("demo/model"), "{error}");
+    assert_eq!(server.log.records().len(), 0);
+}
+
+#[tokio::test]
+async fn an_engine_that_cannot_answer_costs_no_stage() {
+    let plan = plan("ServerError");
+    let server = start(&plan);
+    let store = Store::in_memory();
+    let result = measure_at(&plan, &server.url, &store, Arc::default()).await;
+    assert_eq!(result.error.unwrap().reason, reason::ENGINE_UNREACHABLE);
+    assert_eq!(paths(&store).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn failures_within_answers_are_counted_by_the_stages() {
+    let plan = plan("CutStream");
+    let server = start(&plan);
+    let result = measure_at(&plan, &server.url, &Store::in_memory(), Arc::default()).await;
+    assert!(result.error.is_none(), "{:?}", result.error);
+    let summary = result.summary(&plan);
+    assert_eq!((summary.failed, summary.succeeded), (32, 0));
+    assert_eq!(summary.verdict, VerdictStatus::Invalid);
+    assert_eq!(result.stages[0].requests.failures["truncated"], 8);
+    assert_eq!(summary.headline, None);
+}
+
+#[tokio::test]
+async fn a_runner_that_is_told_to_stop_keeps_what_it_has() {
+    let plan = plan("Stall");
+    let server = start(&plan);
+    let store = Store::in_memory();
+    let progress = Arc::new(Progress::default());
+    let stopper = {
+        let progress = Arc::clone(&progress);
+        tokio::spawn(async move {
+            while progress.snapshot().stage != "concurrency-1" {
+                tokio::task::yield_now().await;
+            }
+            progress.control().cancel();
+        })
+    };
+    let result = measure_at(&plan, &server.url, &store, progress).await;
+    stopper.await.unwrap();
+    assert_eq!(result.error.unwrap().reason, reason::ABORTED);
+    assert_eq!(result.stages.len(), 1);
+    let reasons = &result.stages[0].verdict.reasons;
+    assert_eq!(reasons[0].reason, "Cancelled");
+    let folder = attempt_folder("fake", 1, 1, "concurrency-1", 1);
+    assert!(store.exists(&format!("{folder}/{STAGE}")).await.unwrap());
+}
