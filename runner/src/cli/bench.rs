@@ -20,6 +20,7 @@ use crate::{
     drive::Driven,
     measure::{Client, Progress, measure_stage},
     record::log,
+    report::table,
     store::{Environment, Inputs},
     wire::tls,
     workload::{self, Frozen, tokens::TokenCounter},
@@ -103,7 +104,7 @@ async fn bench(plan: &Plan, options: &Options) -> anyhow::Result<ExitCode> {
     let measured = measure_stage(&client, stage).await;
     live.finish();
     let (stage, driven) = measured?;
-    super::print(&figures(&stage));
+    super::print(&table::stage(&stage));
     if let Some(path) = &options.requests_log {
         write_log(path, &stage, &driven)?;
     }
@@ -118,48 +119,6 @@ async fn bench(plan: &Plan, options: &Options) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::SUCCESS
     })
-}
-
-/// The stage's figures for people.
-fn figures(stage: &StageReport) -> String {
-    let requests = &stage.requests;
-    let mut lines = vec![format!(
-        "{}: {} of {} requests succeeded, {} failed, {} never sent, in {:.2} s",
-        stage.name,
-        requests.succeeded,
-        requests.intended,
-        requests.failed,
-        requests.dropped,
-        stage.window.duration_seconds
-    )];
-    lines.push(format!(
-        "{:.2} requests/s, {:.1} output tokens/s",
-        stage.throughput.requests_per_second, stage.throughput.output_tokens_per_second
-    ));
-    for (name, latency) in [
-        ("time to first token", &stage.time_to_first_token),
-        ("inter-chunk latency", &stage.inter_chunk_latency),
-        ("time per output token", &stage.time_per_output_token),
-        ("request latency", &stage.request_latency),
-        ("schedule delay", &stage.schedule_delay),
-    ] {
-        let Some(latency) = latency else { continue };
-        let percentile = |value: Option<f64>| {
-            value.map_or_else(|| "-".into(), |value| format!("{:.2}", value * 1e3))
-        };
-        lines.push(format!(
-            "{name:<22} mean {:>9.2} ms   p50 {:>9}   p99 {:>9}   max {:>9.2}",
-            latency.mean * 1e3,
-            percentile(latency.p50),
-            percentile(latency.p99),
-            latency.max * 1e3
-        ));
-    }
-    lines.push(format!("verdict: {:?}", stage.verdict.status));
-    for reason in &stage.verdict.reasons {
-        lines.push(format!("  {}: {}", reason.reason, reason.message));
-    }
-    lines.join("\n")
 }
 
 fn write_log(path: &Path, stage: &StageReport, driven: &Driven) -> anyhow::Result<()> {

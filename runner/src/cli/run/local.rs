@@ -1,0 +1,146 @@
+//! The way through a run in one process: prompts, turns, report.
+
+use std::{path::PathBuf, sync::Arc};
+
+use bakeoff_crds::{
+    manifests::turns,
+    outcome::Outcome,
+    plan::Plan,
+    report::Report,
+    run::{
+        OnEngineFailure,
+        status::{EnginePhase, TurnStatus},
+    },
+    summary::{PreflightSummary, ReporterSummary, reason},
+};
+
+use super::turn::{Place, Turns};
+use crate::{
+    cli::{cancel_on_signal, live::Live},
+    clock,
+    measure::{Progress, RoundResult},
+    report::{self, Facts, Measured},
+    store::{Environment, Inputs, Store},
+    wire::tls,
+    workload::{self, frozen, tokens::TokenCounter},
+};
+
+/// Runs a plan to its report.
+pub(super) async fn run(
+    plan: &Plan,
+    places: &[Place],
+    base: PathBuf,
+    threads: usize,
+) -> anyhow::Result<(Report, ReporterSummary)> {
+    let start_time = clock::wall_now().to_string();
+    let environment = Environment::of_process();
+    let store = Store::open(&plan.spec.output, &plan.run.folder(), &environment)?
+        .with_upload_timeout(plan.spec.policy.timeouts.upload.get());
+    let inputs = Inputs {
+        base,
+        output: plan.spec.output.clone(),
+        environment: environment.clone(),
+    };
+    let sources = workload::sources::fetch(plan, &inputs).await?;
+    let prompts = workload::freeze(plan, &sources)?;
+    let prompts_sha256 = frozen::store(&store, &prompts, &sources).await?;
+    let tokenizer = match &sources.tokenizer {
+        Some(json) => Some(TokenCounter::new(Some(json)).map_err(anyhow::Error::msg)?),
+        None => None,
+    };
+    let preflight = PreflightSummary {
+        prompts: prompts.prompts.len() as u64,
+        prompts_sha256,
+        dataset_sha256: prompts.dataset_sha256.clone(),
+        tokenizer_sha256: prompts.tokenizer_sha256.clone(),
+        left_out: prompts.left_out,
+    };
+    let progress = Arc::new(Progress::default());
+    cancel_on_signal(Arc::clone(&progress));
+    let measuring = Turns {
+        plan,
+        places,
+        prompts: &prompts.prompts,
+        tokenizer: tokenizer.map(Arc::new),
+        tls: tls::client_config(tls::bundle_from_environment().as_deref())?,
+        store: &store,
+        environment: &environment,
+        threads,
+        progress: Arc::clone(&progress),
+    };
+    let live = Live::start(Arc::clone(&progress), plan);
+    let (turns, stages) = all_turns(&measuring, &live).await;
+    live.finish();
+    let facts = Facts {
+        preflight,
+        outcome: Outcome {
+            start_time,
+            turns,
+            ..Outcome::default()
+        },
+        end_time: clock::wall_now().to_string(),
+    };
+    let report = report::assemble(plan, &facts, stages);
+    let summary = report::write(&store, plan, report.clone()).await?;
+    Ok((report, summary))
+}
+
+/// Every turn, one after another, whatever becomes of each.
+async fn all_turns(measuring: &Turns<'_>, live: &Live) -> (Vec<TurnStatus>, Vec<Measured>) {
+    let plan = measuring.plan;
+    let (mut statuses, mut stages) = (Vec::new(), Vec::new());
+    let mut aborted = None;
+    for turn in turns(plan) {
+        let Some(engine) = plan.engines.get(turn.engine) else {
+            continue;
+        };
+        let mut status = TurnStatus {
+            engine: engine.name.clone(),
+            round: turn.round,
+            ..TurnStatus::default()
+        };
+        if measuring.progress.control().is_cancelled() {
+            aborted.get_or_insert("the run was told to stop");
+        }
+        if let Some(why) = aborted {
+            status.phase = EnginePhase::Skipped;
+            status.reason = Some(reason::ABORTED.into());
+            status.message = Some(format!("not begun: {why}"));
+            statuses.push(status);
+            continue;
+        }
+        live.say(&format!("{}, round {}", engine.name, turn.round));
+        let result = measuring.one(turn, &mut status).await;
+        note(&mut status, &result, plan);
+        if let Some(error) = &result.error {
+            live.say(&format!(
+                "{} failed: {}: {error}",
+                engine.name, error.reason
+            ));
+            if plan.spec.policy.on_engine_failure == OnEngineFailure::Abort {
+                aborted = Some("an engine failed, and policy.onEngineFailure is Abort");
+            }
+        }
+        stages.extend(result.stages.into_iter().map(|stage| Measured {
+            engine: engine.name.clone(),
+            stage,
+        }));
+        statuses.push(status);
+    }
+    (statuses, stages)
+}
+
+fn note(status: &mut TurnStatus, result: &RoundResult, plan: &Plan) {
+    status.end_time = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(
+        clock::wall_now(),
+    ));
+    status.summary = Some(result.summary(plan));
+    match &result.error {
+        None => status.phase = EnginePhase::Succeeded,
+        Some(error) => {
+            status.phase = EnginePhase::Failed;
+            status.reason = Some(error.reason.into());
+            status.message = Some(error.message.clone());
+        }
+    }
+}
