@@ -96,6 +96,7 @@ fn init_logs() {
     // Tests that run several commands in one process set it once.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .try_init();
 }
