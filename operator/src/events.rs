@@ -3,7 +3,7 @@
 use bakeoff_crds::run::status::{BenchmarkRunStatus, EnginePhase, TurnStatus, condition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use crate::status::conditions;
+use crate::{decide::APPLY_FAILED, status::conditions};
 
 /// Most bytes of an event's note, by the API.
 const MAX_NOTE: usize = 1000;
@@ -38,7 +38,21 @@ pub fn between(before: &BenchmarkRunStatus, after: &BenchmarkRunStatus) -> Vec<N
             .find(|then| then.engine == now.engine && then.round == now.round);
         of_turn(then, now)
     });
-    of_turns.chain(of_conditions).collect()
+    of_turns
+        .chain(refusal(before, after))
+        .chain(of_conditions)
+        .collect()
+}
+
+/// The API server refuses an object; told once, however often it is tried.
+fn refusal(before: &BenchmarkRunStatus, after: &BenchmarkRunStatus) -> Option<Notice> {
+    let refused = |status: &BenchmarkRunStatus| {
+        conditions::get(&status.conditions, condition::PROGRESSING)
+            .filter(|found| found.reason == APPLY_FAILED)
+            .cloned()
+    };
+    let now = refused(after).filter(|_| refused(before).is_none())?;
+    Some(notice(true, APPLY_FAILED, &now.message, "Apply"))
 }
 
 fn of_condition(now: &Condition) -> Option<Notice> {

@@ -1,6 +1,6 @@
 //! `bakeoff-operator`: see the library for the story.
 
-use std::process::ExitCode;
+use std::{io::IsTerminal, process::ExitCode};
 
 use bakeoff_operator::{
     args::{Args, LogFormat},
@@ -29,6 +29,6 @@ fn log_as(format: LogFormat) {
     let logs = tracing_subscriber::fmt().with_env_filter(filter);
     match format {
         LogFormat::Json => logs.json().init(),
-        LogFormat::Text => logs.init(),
+        LogFormat::Text => logs.with_ansi(std::io::stdout().is_terminal()).init(),
     }
 }

@@ -191,6 +191,7 @@ async fn a_refused_object_is_told_in_the_status_and_tried_again() {
             refusal,
         ),
         call("PATCH", &format!("{RUN}/status"), as_json(&world.run)),
+        call("POST", EVENTS, json!({})),
     ])
     .await;
     assert!(result.unwrap_err().contains(refusal));

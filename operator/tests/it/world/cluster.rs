@@ -1,0 +1,231 @@
+//! The scheduler's, the kubelet's and the Job controller's part, with the faults of the test.
+
+use bakeoff_crds::{
+    manifests::labels,
+    run::status::VerdictStatus,
+    summary::{Failure, Termination},
+};
+use bakeoff_operator::pod;
+use k8s_openapi::api::batch::v1::{JobCondition, JobStatus};
+
+use super::{
+    Fault, World, preflight_words, ready, reporter_words, runner_words, running, schedule,
+    set_condition, terminated, unschedulable, waiting,
+};
+
+impl World {
+    /// Scheduler, kubelet, Job controller and garbage collector each do what is next.
+    pub fn cluster_acts(&mut self) {
+        self.reap();
+        let names: Vec<String> = self
+            .observed
+            .pods
+            .iter()
+            .map(|found| pod::name(found).to_owned())
+            .collect();
+        for name in names {
+            let component = pod::label(self.observed.pod(&name).unwrap(), labels::COMPONENT)
+                .unwrap()
+                .to_owned();
+            match component.as_str() {
+                labels::COMPONENT_ENGINE => self.engine_acts(&name),
+                labels::COMPONENT_HOLDER => {}
+                _ => self.job_acts(&name, &component),
+            }
+        }
+    }
+
+    /// The runner's pod gets a node and runs.
+    pub fn cluster_acts_on_runner_start(&mut self) {
+        let now = self.now;
+        for found in &mut self.observed.pods {
+            if pod::label(found, labels::COMPONENT) == Some(labels::COMPONENT_RUNNER) {
+                schedule(found, "cpu-1", now);
+                running(found, now);
+            }
+        }
+    }
+
+    fn fault_of(&self, name: &str) -> Option<Fault> {
+        let found = self.observed.pod(name).unwrap();
+        let engine = pod::label(found, labels::ENGINE)?.to_owned();
+        let round = pod::label(found, labels::ROUND)?.parse().unwrap();
+        self.faults.get(&(engine, round)).copied()
+    }
+
+    fn engine_acts(&mut self, name: &str) {
+        let fault = self.fault_of(name);
+        let now = self.now;
+        let found = self.pod_mut(name);
+        if pod::scheduled_at(found).is_none() {
+            match fault {
+                Some(Fault::NeverScheduled) => unschedulable(
+                    found,
+                    "0/3 nodes are available: 3 Insufficient nvidia.com/gpu.",
+                ),
+                _ => schedule(found, "gpu-1", now),
+            }
+        } else if pod::ready_at(found).is_none() {
+            match fault {
+                Some(Fault::ImagePull) => waiting(
+                    found,
+                    "ImagePullBackOff",
+                    "Back-off pulling image \"x\": ErrImagePull: rpc error: code = NotFound desc = not found",
+                ),
+                Some(Fault::MissingSecret) => waiting(
+                    found,
+                    "CreateContainerConfigError",
+                    "couldn't find key token in Secret bench/hf",
+                ),
+                Some(Fault::CrashAtStart) => {
+                    terminated(found, 1, "Error", "ValueError: bad flag", now);
+                }
+                Some(Fault::CudaOutOfMemory) => terminated(
+                    found,
+                    1,
+                    "Error",
+                    "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB",
+                    now,
+                ),
+                Some(Fault::NeverReady) => running(found, now),
+                _ => {
+                    running(found, now);
+                    ready(found, now);
+                }
+            }
+        }
+    }
+
+    fn job_acts(&mut self, name: &str, component: &str) {
+        let now = self.now;
+        if pod::scheduled_at(self.pod_mut(name)).is_none() {
+            schedule(self.pod_mut(name), "cpu-1", now);
+            running(self.pod_mut(name), now);
+            return;
+        }
+        let job = pod::label(
+            self.observed.pod(name).unwrap(),
+            "batch.kubernetes.io/job-name",
+        )
+        .unwrap()
+        .to_owned();
+        if pod::has_ended(self.observed.pod(name).unwrap()) {
+            return;
+        }
+        match component {
+            labels::COMPONENT_PREFLIGHT => self.end_job(&job, Ok(preflight_words())),
+            labels::COMPONENT_REPORTER => {
+                let words = reporter_words(self.verdict);
+                self.end_job(&job, Ok(words));
+            }
+            labels::COMPONENT_RUNNER => self.runner_acts(name, &job),
+            other => panic!("{other}"),
+        }
+    }
+
+    fn runner_acts(&mut self, name: &str, job: &str) {
+        let fault = self.fault_of(name);
+        let now = self.now;
+        // Faults of engines only befall those with a pod.
+        let engine = self
+            .engines()
+            .first()
+            .map(|found| pod::name(found).to_owned());
+        let engine = engine.unwrap_or_default();
+        match fault {
+            Some(Fault::OomUnderLoad) => {
+                terminated(self.pod_mut(&engine), 137, "OOMKilled", "", now);
+            }
+            Some(Fault::RestartUnderLoad) => {
+                let status = self.pod_mut(&engine).status.as_mut().unwrap();
+                status.container_statuses.as_mut().unwrap()[0].restart_count = 1;
+            }
+            Some(Fault::ReplacedUnderLoad) => {
+                self.pod_mut(&engine).metadata.uid = Some("another".into());
+            }
+            Some(Fault::DeletedUnderLoad) => {
+                self.observed
+                    .pods
+                    .retain(|found| pod::name(found) != engine);
+            }
+            Some(Fault::NodeLostUnderLoad) => {
+                let found = self.pod_mut(&engine);
+                set_condition(
+                    found,
+                    "DisruptionTarget",
+                    "DeletionByTaintManager",
+                    "node is gone",
+                    now,
+                );
+            }
+            Some(Fault::RunnerCrash) => self.end_job(job, Err((137, "OOMKilled".into(), None))),
+            Some(Fault::RunnerReports) => {
+                let words = Termination {
+                    failure: Some(Failure {
+                        reason: "WrongModelServed".into(),
+                        message: "it serves other/model".into(),
+                    }),
+                    ..Termination::default()
+                };
+                self.end_job(job, Err((1, "Error".into(), Some(words))));
+            }
+            _ => {
+                let words = runner_words(VerdictStatus::Valid);
+                self.end_job(job, Ok(words));
+            }
+        }
+    }
+
+    /// Ends a Job: with its words, or with exit code, reason and perhaps words.
+    pub fn end_job(
+        &mut self,
+        job: &str,
+        end: Result<Termination, (i32, String, Option<Termination>)>,
+    ) {
+        let now = self.now;
+        let pod = self
+            .observed
+            .pods_of_job(job)
+            .find(|found| !pod::has_ended(found))
+            .map(|found| pod::name(found).to_owned())
+            .unwrap_or_else(|| panic!("no running pod of {job}"));
+        let is_success = end.is_ok();
+        match end {
+            Ok(words) => {
+                let words = serde_json::to_string(&words).unwrap();
+                terminated(self.pod_mut(&pod), 0, "Completed", &words, now);
+            }
+            Err((code, reason, words)) => {
+                let words = words.map(|words| serde_json::to_string(&words).unwrap());
+                terminated(
+                    self.pod_mut(&pod),
+                    code,
+                    &reason,
+                    &words.unwrap_or_default(),
+                    now,
+                );
+            }
+        }
+        let kind = if is_success { "Complete" } else { "Failed" };
+        self.set_job_condition(job, kind, "BackoffLimitExceeded");
+    }
+
+    pub fn set_job_condition(&mut self, job: &str, kind: &str, reason: &str) {
+        let job = self
+            .observed
+            .jobs
+            .iter_mut()
+            .find(|found| found.metadata.name.as_deref() == Some(job))
+            .unwrap();
+        job.status = Some(JobStatus {
+            conditions: Some(vec![JobCondition {
+                type_: kind.into(),
+                status: "True".into(),
+                reason: Some(reason.into()),
+                message: Some("as the Job controller says".into()),
+                ..JobCondition::default()
+            }]),
+            ..JobStatus::default()
+        });
+    }
+}

@@ -1,0 +1,267 @@
+//! A cluster in memory: takes decisions over as the API server would, and lets a scheduler, a
+//! kubelet and a Job controller do their parts, one at a time, well or badly.
+
+mod cluster;
+mod objects;
+mod pods;
+
+use std::collections::BTreeMap;
+
+use bakeoff_crds::{
+    manifests::{labels, names},
+    plan::{Place, Plan, PlanSettings},
+    profile::ProfileSet,
+    run::{
+        BenchmarkRun, BenchmarkRunStatus,
+        status::{VerdictStatus, condition},
+    },
+};
+use bakeoff_operator::{
+    decide::{Decision, decide, has_ended},
+    events::{self, Notice},
+    observed::{Observed, Progress, StoredPlan},
+    pod,
+    status::conditions,
+};
+use k8s_openapi::{
+    api::core::v1::Pod,
+    apimachinery::pkg::apis::meta::v1::Condition,
+    jiff::{SignedDuration, Timestamp},
+};
+
+pub use pods::*;
+
+/// Two simulated engines, two rounds.
+pub const TWO_BY_TWO: &str = r#"
+apiVersion: bakeoff.dev/v1alpha1
+kind: BenchmarkRun
+metadata: {name: duel, namespace: bench, uid: 0f1e2d3c-aaaa-bbbb-cccc-000000000001, generation: 1}
+spec:
+  model: {id: acme/tiny}
+  engines:
+  - {name: alpha, simulated: {protocol: OpenAiCompletions}}
+  - {name: beta, simulated: {protocol: Tgi}}
+  workload:
+    prompts: {inline: ["Hello"]}
+    sweep: {concurrency: [1, 2, 4]}
+    requestsPerStage: 10
+  output: {uri: "s3://results/here"}
+  policy: {rounds: 2}
+"#;
+
+/// What goes wrong with an engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    ImagePull,
+    MissingSecret,
+    CrashAtStart,
+    CudaOutOfMemory,
+    NeverScheduled,
+    NeverReady,
+    OomUnderLoad,
+    RestartUnderLoad,
+    ReplacedUnderLoad,
+    DeletedUnderLoad,
+    NodeLostUnderLoad,
+    RunnerCrash,
+    RunnerReports,
+}
+
+pub struct World {
+    pub run: BenchmarkRun,
+    pub observed: Observed,
+    pub now: Timestamp,
+    /// Faults by engine and round.
+    pub faults: BTreeMap<(String, u32), Fault>,
+    /// Verdict that the reporter gives.
+    pub verdict: VerdictStatus,
+    /// What happened, in order: `made Pod x`, `deleted Pod x`, `gone x`.
+    pub log: Vec<String>,
+    pub notices: Vec<Notice>,
+    settings: PlanSettings,
+    made: u32,
+}
+
+impl World {
+    pub fn new(yaml: &str) -> Self {
+        let run: BenchmarkRun = serde_saphyr::from_str(yaml).unwrap();
+        Self {
+            run,
+            observed: Observed {
+                profiles: Some(ProfileSet::builtin()),
+                ..Observed::default()
+            },
+            now: "2026-11-22T08:00:00Z".parse().unwrap(),
+            faults: BTreeMap::new(),
+            verdict: VerdictStatus::Valid,
+            log: Vec::new(),
+            notices: Vec::new(),
+            settings: PlanSettings {
+                runner_image: "registry.test/bakeoff:1".into(),
+                place: Place::Cluster,
+            },
+            made: 0,
+        }
+    }
+
+    pub fn two_by_two() -> Self {
+        Self::new(TWO_BY_TWO)
+    }
+
+    pub fn with_fault(mut self, engine: &str, round: u32, fault: Fault) -> Self {
+        self.faults.insert((engine.to_owned(), round), fault);
+        self
+    }
+
+    pub fn plan(&self) -> &Plan {
+        match &self.observed.plan {
+            StoredPlan::Stored(plan) => plan,
+            other => panic!("no plan: {other:?}"),
+        }
+    }
+
+    pub fn status(&self) -> &BenchmarkRunStatus {
+        self.run.status.as_ref().unwrap()
+    }
+
+    pub fn condition(&self, kind: &str) -> Option<&Condition> {
+        conditions::get(&self.status().conditions, kind)
+    }
+
+    /// The reason of a condition that is True.
+    pub fn reason(&self, kind: &str) -> &str {
+        let found = self.condition(kind).unwrap_or_else(|| panic!("no {kind}"));
+        assert_eq!(
+            found.status, "True",
+            "{kind}: {} {}",
+            found.reason, found.message
+        );
+        &found.reason
+    }
+
+    pub fn pass(&mut self, seconds: i64) {
+        self.now += SignedDuration::from_secs(seconds);
+    }
+
+    pub fn engines(&self) -> Vec<&Pod> {
+        self.observed.pods_of(labels::COMPONENT_ENGINE).collect()
+    }
+
+    pub fn engine(&self) -> &Pod {
+        match self.engines().as_slice() {
+            [engine] => engine,
+            other => panic!("{} engine pods", other.len()),
+        }
+    }
+
+    /// Decides once, and takes the decision over.
+    pub fn step(&mut self) -> Decision {
+        let decision = decide(&self.run, &self.observed, &self.settings, self.now);
+        for child in &decision.apply {
+            self.make(child);
+        }
+        for child in &decision.delete {
+            self.remove(child);
+        }
+        let before = self.run.status.clone().unwrap_or_default();
+        self.notices
+            .extend(events::between(&before, &decision.status));
+        self.run.status = Some(decision.status.clone());
+        self.check();
+        decision
+    }
+
+    /// Decides once, and makes only so many of its objects before the operator is killed: nothing is
+    /// deleted, no status is written.
+    pub fn cut_step(&mut self, survivors: usize) {
+        let decision = decide(&self.run, &self.observed, &self.settings, self.now);
+        for child in decision.apply.iter().take(survivors) {
+            self.make(child);
+        }
+    }
+
+    /// Steps until nothing more is to do without a change from outside.
+    pub fn settle(&mut self) {
+        for _ in 0..20 {
+            let before = self.run.status.clone();
+            let decision = self.step();
+            if decision.apply.is_empty()
+                && decision.delete.is_empty()
+                && before.as_ref() == Some(&decision.status)
+            {
+                return;
+            }
+        }
+        panic!("never settles: {:#?}", self.run.status);
+    }
+
+    /// Settles and lets the cluster do its part, until `until` holds.
+    pub fn play_until(&mut self, until: impl Fn(&Self) -> bool) {
+        for _ in 0..500 {
+            self.settle();
+            if until(self) {
+                return;
+            }
+            self.pass(1);
+            self.cluster_acts();
+        }
+        panic!(
+            "never came about; log: {:#?}\nstatus: {:#?}",
+            self.log, self.run.status
+        );
+    }
+
+    pub fn play(&mut self) {
+        self.play_until(|world| has_ended(world.status()));
+        // What is left to free after the end.
+        for _ in 0..5 {
+            self.cluster_acts();
+            self.settle();
+        }
+    }
+
+    /// What must hold at every moment.
+    fn check(&self) {
+        let engines = self.engines();
+        assert!(engines.len() <= 1, "engines overlap: {:?}", self.log);
+        let is = |kind| conditions::is_true(&self.status().conditions, kind);
+        assert!(!(is(condition::COMPLETE) && is(condition::FAILED)));
+        let generation = self.run.metadata.generation;
+        assert_eq!(self.status().observed_generation, generation);
+        for condition in &self.status().conditions {
+            assert_eq!(
+                condition.observed_generation, generation,
+                "{}",
+                condition.type_
+            );
+            assert!(!condition.reason.is_empty());
+        }
+    }
+
+    pub fn pod_mut(&mut self, name: &str) -> &mut Pod {
+        self.observed
+            .pods
+            .iter_mut()
+            .find(|found| pod::name(found) == name)
+            .unwrap_or_else(|| panic!("no pod {name}"))
+    }
+
+    /// Changes a mutable part of the spec, as an API server would count it.
+    pub fn edit(&mut self, change: impl FnOnce(&mut BenchmarkRun)) {
+        change(&mut self.run);
+        *self.run.metadata.generation.as_mut().unwrap() += 1;
+    }
+
+    pub fn preflight(&self) -> String {
+        names::preflight(&self.plan().run)
+    }
+
+    pub fn set_progress(&mut self, stages_done: u32, stage: &str) {
+        self.observed.progress = Some(Progress {
+            repetition: 1,
+            stage: stage.into(),
+            stages_done,
+            stages_planned: 3,
+        });
+    }
+}
