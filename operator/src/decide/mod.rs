@@ -12,13 +12,14 @@
 mod acceptance;
 mod draft;
 mod finished;
+mod placement;
 mod preflight;
 mod reporting;
 mod suspension;
 mod turn;
 mod turns;
 
-pub use turn::APPLY_FAILED;
+pub use placement::APPLY_FAILED;
 
 use std::time::Duration;
 

@@ -1,29 +1,25 @@
 //! One engine's turn: its pod made, ready, loaded, freed.
 
 use bakeoff_crds::{
-    manifests::{Turn, engine_objects, holder_pod, names, pod_monitoring, runner_job},
+    manifests::{Turn, names, runner_job},
     plan::{EngineSource, Plan},
     run::{
         CleanupEngines,
-        status::{EnginePhase, RunPhase, TurnStatus, VerdictStatus, condition},
+        status::{EnginePhase, RunPhase, TurnStatus, VerdictStatus},
     },
     summary::{PreflightSummary, Termination, reason},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{draft::Draft, turns};
+use super::{draft::Draft, placement, turns};
 use crate::{
     child::Child,
     classify::PodFailure,
     engine::{self, EngineState},
     job::JobState,
     pod,
-    status::{conditions, progress},
+    status::progress,
 };
-
-/// Reason of [`condition::PROGRESSING`] while objects cannot be made; its message is the API
-/// server's.
-pub const APPLY_FAILED: &str = "ApplyFailed";
 
 /// A turn, and where it stands among the others.
 #[derive(Clone, Copy, Debug)]
@@ -112,7 +108,8 @@ fn advance(
     {
         engine::record(&mut record, found);
     }
-    hold_node(draft, plan, place, &record);
+    let more_follow = !place.is_last && !place.is_out_of_time;
+    placement::hold_node(draft, plan, more_follow, &record);
     if record.phase == EnginePhase::Freeing {
         return free(draft, plan, place, record);
     }
@@ -151,10 +148,10 @@ fn advance(
             record.message = Some(failure.message);
             end(draft, plan, place, record, None, None)
         }
-        (_, EngineState::Absent) => match unmade(draft, plan, &record) {
+        (_, EngineState::Absent) => match placement::unmade(draft, plan, &record) {
             Some(failure) => end(draft, plan, place, record, Some(failure), None),
             None => {
-                make_engine(draft, plan, place.turn);
+                placement::make_engine(draft, plan, place.turn);
                 let message = format!("The pod of {name} is being made");
                 draft.progressing(RunPhase::Running, "Scheduling", &message);
                 record
@@ -181,61 +178,6 @@ fn advance(
         }
         (job, EngineState::Ready) => measure(draft, plan, place.turn, record, &job),
     }
-}
-
-/// Keeps the first engine's node for all that follow.
-fn hold_node(draft: &mut Draft<'_>, plan: &Plan, place: Place, record: &TurnStatus) {
-    if record.pod_name.is_none() || record.reason.as_deref() == Some(reason::NODE_LOST) {
-        return;
-    }
-    if draft.status.node_name.is_none() {
-        draft.status.node_name.clone_from(&record.node_name);
-    }
-    if let (Some(node), false, None) = (
-        &draft.status.node_name,
-        place.is_last || place.is_out_of_time,
-        draft.holder(plan),
-    ) {
-        let holder = holder_pod(plan, &draft.owner(), node);
-        draft.apply.push(Child::Pod(holder));
-    }
-}
-
-/// The engine's objects; its pod last, so that the pod's presence stands for them all.
-fn make_engine(draft: &mut Draft<'_>, plan: &Plan, turn: Turn) {
-    let owner = draft.owner();
-    let Some(objects) = engine_objects(plan, &owner, turn, draft.status.node_name.as_deref())
-    else {
-        return;
-    };
-    draft.apply.extend(objects.files.map(Child::ConfigMap));
-    draft.apply.push(Child::Service(objects.service));
-    for api in &draft.observed.monitoring {
-        let monitoring = pod_monitoring(plan, &owner, turn, *api);
-        draft
-            .apply
-            .extend(monitoring.map(|object| Child::Monitoring(*api, object)));
-    }
-    draft.apply.push(Child::Pod(objects.pod));
-}
-
-/// Why the pod could not be made for as long as it may wait for a node: a quota, or an admission
-/// policy.
-fn unmade(draft: &Draft<'_>, plan: &Plan, record: &TurnStatus) -> Option<PodFailure> {
-    let timeouts = &plan.spec.policy.timeouts;
-    let begun = record.start_time.as_ref()?.0;
-    if !engine::is_over(begun, timeouts.scheduling.get(), draft.now) {
-        return None;
-    }
-    let refusal = conditions::get(&draft.status.conditions, condition::PROGRESSING)
-        .filter(|progressing| progressing.reason == APPLY_FAILED)?;
-    Some(PodFailure::new(
-        reason::UNSCHEDULABLE,
-        format!(
-            "its pod could not be made within policy.timeouts.scheduling ({}): {}",
-            timeouts.scheduling, refusal.message
-        ),
-    ))
 }
 
 fn measure(

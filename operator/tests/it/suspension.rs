@@ -80,6 +80,25 @@ fn a_suspended_turn_is_freed_and_begins_again() {
 }
 
 #[test]
+fn a_resumed_turn_waits_for_its_own_earlier_pod_to_go() {
+    for phase in [EnginePhase::Starting, EnginePhase::Measuring] {
+        let mut world = World::two_by_two();
+        world.play_until(|world| {
+            let turns = &world.status().turns;
+            turns.first().is_some_and(|turn| turn.phase == phase)
+        });
+        suspend(&mut world, true);
+        world.settle();
+        suspend(&mut world, false);
+        world.settle();
+        assert!(pod::is_deleting(world.engine()), "{phase:?}");
+        assert_eq!(world.reason(condition::PROGRESSING), "Freeing", "{phase:?}");
+        world.play();
+        assert_eq!(world.reason(condition::COMPLETE), "Succeeded", "{phase:?}");
+    }
+}
+
+#[test]
 fn a_result_is_not_lost_when_suspended_while_freeing() {
     let mut world = World::two_by_two();
     world.play_until(|world| {

@@ -1,0 +1,74 @@
+//! An engine's objects, and the node that all engines share.
+
+use bakeoff_crds::{
+    manifests::{Turn, engine_objects, holder_pod, pod_monitoring},
+    plan::Plan,
+    run::status::{TurnStatus, condition},
+    summary::reason,
+};
+
+use super::draft::Draft;
+use crate::{child::Child, classify::PodFailure, engine, status::conditions};
+
+/// Reason of [`condition::PROGRESSING`] while objects cannot be made; its message is the API
+/// server's.
+pub const APPLY_FAILED: &str = "ApplyFailed";
+
+/// Keeps the first engine's node for all that follow.
+pub(super) fn hold_node(
+    draft: &mut Draft<'_>,
+    plan: &Plan,
+    more_follow: bool,
+    record: &TurnStatus,
+) {
+    if record.pod_name.is_none() || record.reason.as_deref() == Some(reason::NODE_LOST) {
+        return;
+    }
+    if draft.status.node_name.is_none() {
+        draft.status.node_name.clone_from(&record.node_name);
+    }
+    let (Some(node), None) = (&draft.status.node_name, draft.holder(plan)) else {
+        return;
+    };
+    if more_follow {
+        let holder = holder_pod(plan, &draft.owner(), node);
+        draft.apply.push(Child::Pod(holder));
+    }
+}
+
+/// The engine's objects; its pod last, so that the pod's presence stands for them all.
+pub(super) fn make_engine(draft: &mut Draft<'_>, plan: &Plan, turn: Turn) {
+    let owner = draft.owner();
+    let Some(objects) = engine_objects(plan, &owner, turn, draft.status.node_name.as_deref())
+    else {
+        return;
+    };
+    draft.apply.extend(objects.files.map(Child::ConfigMap));
+    draft.apply.push(Child::Service(objects.service));
+    for api in &draft.observed.monitoring {
+        let monitoring = pod_monitoring(plan, &owner, turn, *api);
+        draft
+            .apply
+            .extend(monitoring.map(|object| Child::Monitoring(*api, object)));
+    }
+    draft.apply.push(Child::Pod(objects.pod));
+}
+
+/// Why the pod could not be made for as long as it may wait for a node: a quota, or an admission
+/// policy.
+pub(super) fn unmade(draft: &Draft<'_>, plan: &Plan, record: &TurnStatus) -> Option<PodFailure> {
+    let timeouts = &plan.spec.policy.timeouts;
+    let begun = record.start_time.as_ref()?.0;
+    if !engine::is_over(begun, timeouts.scheduling.get(), draft.now) {
+        return None;
+    }
+    let refusal = conditions::get(&draft.status.conditions, condition::PROGRESSING)
+        .filter(|progressing| progressing.reason == APPLY_FAILED)?;
+    Some(PodFailure::new(
+        reason::UNSCHEDULABLE,
+        format!(
+            "its pod could not be made within policy.timeouts.scheduling ({}): {}",
+            timeouts.scheduling, refusal.message
+        ),
+    ))
+}
