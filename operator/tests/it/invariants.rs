@@ -93,6 +93,8 @@ proptest! {
         prop_assert!(world.engines().is_empty());
         let complete = conditions::is_true(&world.status().conditions, condition::COMPLETE);
         prop_assert_eq!(complete, world.status().report_uri.is_some());
-        prop_assert_eq!(world.status().turns.len(), 4);
+        // A preflight that no node takes in time ends the run before its first turn.
+        let turns = world.status().turns.len();
+        prop_assert!(turns == 4 || (!complete && turns == 0), "{} turns", turns);
     }
 }
