@@ -1,4 +1,7 @@
-//! What the Jobs of a cluster start: preflight, load, report and hold.
+//! What the Jobs of a cluster start: preflight, load and report.
 
 pub mod hold;
+pub mod last_words;
 pub mod load;
+pub mod preflight;
+pub mod report;

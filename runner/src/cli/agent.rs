@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use crate::agent::{hold, load};
+use crate::agent::{hold, load, preflight, report};
 
 /// Arguments of `bakeoff agent`.
 #[derive(Debug, clap::Args)]
@@ -15,10 +15,14 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Agent {
+    /// Check bucket and inputs, and freeze the prompts
+    Preflight(preflight::Arguments),
     /// Hold a node until told to end
     Hold,
     /// Load one engine for one round
     Load(load::Arguments),
+    /// Write the report of what was measured
+    Report(report::Arguments),
 }
 
 /// Runs the command.
@@ -28,7 +32,9 @@ enum Agent {
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let runtime = super::runtime()?;
     match arguments.agent {
+        Agent::Preflight(arguments) => runtime.block_on(preflight::run(arguments)),
         Agent::Hold => runtime.block_on(hold::run()),
         Agent::Load(arguments) => runtime.block_on(load::run(arguments)),
+        Agent::Report(arguments) => runtime.block_on(report::run(arguments)),
     }
 }

@@ -179,7 +179,7 @@ fn throughput_clause(first: Entry<'_>, second: Entry<'_>, measure: &Measure) -> 
             },
         ),
         None => format!(
-            "there is no clear difference in {} between {} ({} at {}) and {} ({} at {})",
+            "There is no clear difference in {} between {} ({} at {}) and {} ({} at {})",
             measure.title,
             first.engine,
             value(first),
@@ -299,7 +299,7 @@ mod tests {
             assert_eq!(best.runner_up.as_deref(), Some("b"));
             let unclear = comparison
                 .sentence
-                .starts_with("there is no clear difference in output throughput");
+                .starts_with("There is no clear difference in output throughput");
             assert_eq!(unclear, !clear, "{}", comparison.sentence);
         }
     }

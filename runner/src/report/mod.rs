@@ -1,17 +1,20 @@
 //! Report assembly, pages and pictures.
 //!
-//! In reading order: [`assemble`] makes the `Report` of stages and outcome; [`compare`] says which
+//! In reading order: [`collect`] reads what the runners stored; [`assemble`] makes the `Report` of stages and outcome; [`compare`] says which
 //! engine is best at what, over the figures that [`measure`] reads; [`csv`], [`table`], [`chart`]
 //! and [`html`] show it; [`write()`] stores all of it. Everything but [`mod@write`] is a pure function.
 
 pub mod assemble;
 pub mod chart;
+pub mod collect;
 pub mod compare;
 pub mod csv;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod format;
 pub mod html;
+pub mod join;
+pub mod log;
 pub mod measure;
 pub mod table;
 pub mod verdict;

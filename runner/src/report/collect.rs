@@ -1,0 +1,110 @@
+//! Reads what a run left in its folder: stages and the preflight's facts.
+
+use bakeoff_crds::{plan::Plan, report::StageReport, summary::PreflightSummary};
+
+use super::Measured;
+use crate::{
+    measure::STAGE,
+    store::{Store, StoreError},
+};
+
+/// Name of the preflight's facts in a run's folder.
+pub const PREFLIGHT: &str = "preflight.json";
+
+/// Why a run's folder cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum CollectError {
+    /// The bucket refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A file is malformed.
+    #[error("{uri} cannot be read: {cause}; it was written by another version or changed since")]
+    Malformed {
+        /// The file.
+        uri: String,
+        /// What is wrong with it.
+        cause: serde_json::Error,
+    },
+}
+
+/// Every stage of every engine of the plan.
+///
+/// # Errors
+/// Where the store gives no answer or a file is malformed.
+pub async fn stages(store: &Store, plan: &Plan) -> Result<Vec<Measured>, CollectError> {
+    let mut stages = Vec::new();
+    for engine in &plan.engines {
+        let ending = format!("/{STAGE}");
+        let entries = store.list(&format!("engines/{}", engine.name)).await?;
+        for entry in entries.iter().filter(|entry| entry.path.ends_with(&ending)) {
+            let stage: StageReport = read(store, &entry.path).await?;
+            stages.push(Measured {
+                engine: engine.name.clone(),
+                stage,
+            });
+        }
+    }
+    Ok(stages)
+}
+
+/// The preflight's facts; empty where there was no preflight.
+///
+/// # Errors
+/// Where the store gives no answer or the file is malformed.
+pub async fn preflight(store: &Store) -> Result<PreflightSummary, CollectError> {
+    match read(store, PREFLIGHT).await {
+        Err(CollectError::Store(StoreError::NotFound { .. })) => Ok(PreflightSummary::default()),
+        found => found,
+    }
+}
+
+async fn read<T: serde::de::DeserializeOwned>(
+    store: &Store,
+    path: &str,
+) -> Result<T, CollectError> {
+    let bytes = store.get(path).await?;
+    serde_json::from_slice(&bytes).map_err(|cause| CollectError::Malformed {
+        uri: store.uri(path),
+        cause,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{measure::attempt_folder, report::fixture};
+
+    #[tokio::test]
+    async fn finds_every_stage_of_every_engine() {
+        let store = Store::in_memory();
+        for measured in fixture::measured() {
+            let stage = &measured.stage;
+            let folder = attempt_folder(&measured.engine, 1, 1, &stage.name, 1);
+            let json = serde_json::to_vec(stage).unwrap();
+            store
+                .put_new(&format!("{folder}/{STAGE}"), json)
+                .await
+                .unwrap();
+            store
+                .put_new(&format!("{folder}/requests.jsonl.zst"), "x")
+                .await
+                .unwrap();
+        }
+        let mut found = stages(&store, &fixture::plan()).await.unwrap();
+        let mut expected = fixture::measured();
+        let key = |measured: &Measured| (measured.engine.clone(), measured.stage.name.clone());
+        found.sort_by_key(key);
+        expected.sort_by_key(key);
+        assert_eq!(found, expected);
+        assert_eq!(
+            preflight(&store).await.unwrap(),
+            PreflightSummary::default()
+        );
+        store
+            .put_new("engines/tgi/round-1/rep-1/x/attempt-1/stage.json", "{")
+            .await
+            .unwrap();
+        let error = stages(&store, &fixture::plan()).await.unwrap_err();
+        assert!(error.to_string().contains("tgi/round-1/rep-1/x"), "{error}");
+    }
+}
