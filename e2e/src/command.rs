@@ -47,6 +47,20 @@ pub fn run_in_view(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Cargo as a person would call it.
+///
+/// `cargo run` tells its program of the package that it is from, and build scripts that are told of
+/// another package than last time run again, with all that depends on them.
+pub fn outside_cargo(command: &mut Command) -> &mut Command {
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&*name);
+        }
+    }
+    command
+}
+
 /// Whether a program of this name is on the PATH.
 #[must_use]
 pub fn exists(program: &str) -> bool {

@@ -73,7 +73,7 @@ pub(crate) fn python_packages(layout: &Layout) -> Result<PathBuf> {
     );
     let folder = layout.cache.join(name);
     let _lock = lock(layout)?;
-    build_once(&folder.join("gguf/__init__.py"), |unfinished| {
+    build_once(&folder.join("installed"), |unfinished| {
         install(&requirements, unfinished)
     })?;
     Ok(folder)
@@ -94,7 +94,8 @@ fn install(requirements: &Path, folder: &Path) -> Result<()> {
         .arg(requirements)
         .arg("--target")
         .arg(folder))
-    .context("installing Python packages")
+    .context("installing Python packages")?;
+    Ok(fs::write(folder.join("installed"), "")?)
 }
 
 /// Packages with native code are made for one version.

@@ -4,7 +4,7 @@ use std::env;
 use std::process::Command;
 
 use anyhow::{Result, bail};
-use bakeoff_e2e::command::run_in_view;
+use bakeoff_e2e::command::{outside_cargo, run_in_view};
 use bakeoff_e2e::harness::SWITCH;
 use bakeoff_e2e::settings::Layout;
 use clap::Args;
@@ -64,6 +64,6 @@ fn tests(options: &Options, layout: &Layout) -> Result<()> {
 
 fn cargo(layout: &Layout) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(&layout.repository);
+    outside_cargo(&mut command).current_dir(&layout.repository);
     command
 }

@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use anyhow::{Context, Result};
 
 use super::{Build, buildah_environment, load};
-use crate::command::run_in_view;
+use crate::command::{outside_cargo, run_in_view};
 use crate::settings::Layout;
 
 /// Where our images seem to come from.
@@ -41,7 +41,7 @@ pub fn import_ours(layout: &Layout) -> Result<()> {
         // `dist` costs minutes more and changes nothing that these tests see.
         .args(["--profile", "release"])
         .envs(buildah_environment(layout)?);
-    run_in_view(&mut script).context("building our images")?;
+    run_in_view(outside_cargo(&mut script)).context("building our images")?;
     for image in ["bakeoff-operator", "bakeoff-runner"] {
         load(layout, &name(image))?;
     }
