@@ -55,3 +55,49 @@ impl ProgressReader {
             .ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::{Json, Router, http::StatusCode, routing::get};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    async fn answering(status: StatusCode, answer: Value) -> ProgressReader {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let route = get(move || async move { (status, Json(answer)) });
+        let server = axum::serve(listener, Router::new().route("/progress", route));
+        tokio::spawn(async move { server.await });
+        ProgressReader::at_port(port).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_runner_tells_how_far_it_is() {
+        let answer =
+            json!({ "repetition": 2, "stage": "rate-0.5", "stagesDone": 7, "stagesPlanned": 12 });
+        let reader = answering(StatusCode::OK, answer).await;
+        let expected = Progress {
+            repetition: 2,
+            stage: "rate-0.5".into(),
+            stages_done: 7,
+            stages_planned: 12,
+        };
+        assert_eq!(reader.read("127.0.0.1").await, Some(expected));
+    }
+
+    #[tokio::test]
+    async fn a_runner_that_says_nothing_useful_counts_as_silent() {
+        for (status, answer) in [
+            (StatusCode::SERVICE_UNAVAILABLE, json!({})),
+            (StatusCode::OK, json!("not an object")),
+        ] {
+            let reader = answering(status, answer.clone()).await;
+            assert_eq!(reader.read("127.0.0.1").await, None, "{status} {answer}");
+        }
+        // Nobody listens on the discard port of loopback.
+        let reader = ProgressReader::at_port(9).unwrap();
+        assert_eq!(reader.read("127.0.0.1").await, None);
+    }
+}
