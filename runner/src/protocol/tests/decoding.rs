@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 
 /// The captures, and the protocol that reads each.
-const CAPTURES: [(&str, Protocol); 23] = [
+const CAPTURES: [(&str, Protocol); 25] = [
     ("vllm-completions", Protocol::OpenAiCompletions),
     ("vllm-chat", Protocol::OpenAiChat),
     ("vllm-chat-two-tokens-in-a-frame", Protocol::OpenAiChat),
@@ -15,6 +15,8 @@ const CAPTURES: [(&str, Protocol); 23] = [
     ("vllm-chat-whole", Protocol::OpenAiChat),
     ("llama-cpp-completions", Protocol::OpenAiCompletions),
     ("llama-cpp-chat", Protocol::OpenAiChat),
+    ("llama-cpp-completions-whole", Protocol::OpenAiCompletions),
+    ("llama-cpp-chat-whole", Protocol::OpenAiChat),
     ("transformers-completions", Protocol::OpenAiCompletions),
     ("transformers-chat", Protocol::OpenAiChat),
     ("fastchat-completions", Protocol::OpenAiCompletions),
@@ -35,6 +37,9 @@ const CAPTURES: [(&str, Protocol); 23] = [
     ("llama-cpp-completion", Protocol::LlamaCpp),
     ("llama-cpp-completion-whole", Protocol::LlamaCpp),
 ];
+
+/// An answer of llama.cpp that an error ended amid the stream.
+const ERROR_CAPTURE: &str = "llama-cpp-completion-error";
 
 fn capture(name: &str) -> Vec<u8> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -84,6 +89,7 @@ fn every_capture_is_read() {
         .collect();
     found.sort();
     let mut read = CAPTURES.map(|(name, _)| name.to_owned()).to_vec();
+    read.push(ERROR_CAPTURE.to_owned());
     read.sort();
     assert_eq!(found, read);
 }
@@ -184,6 +190,15 @@ fn errors_under_http_200_are_failures() {
         let (_, error) = decode(Protocol::OpenAiChat, [format!("{body}\n\n").as_bytes()]);
         assert_eq!(error, Some(DecodeError::StreamError("boom".to_owned())));
     }
+}
+
+#[test]
+fn a_real_servers_error_amid_the_stream_is_a_failure() {
+    let body = capture(ERROR_CAPTURE);
+    let (events, error) = decode(Protocol::LlamaCpp, [body.as_slice()]);
+    assert_eq!(events.len(), 6, "{events:?}");
+    let message = "The model produced output that does not match the expected Content-only format";
+    assert_eq!(error, Some(DecodeError::StreamError(message.to_owned())));
 }
 
 #[test]

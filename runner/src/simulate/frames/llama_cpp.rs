@@ -105,15 +105,21 @@ pub fn completions_whole(answer: &Answer) -> String {
     )
 }
 
+/// The settings as the server writes them for a greedy request; only the length is the request's.
+fn generation_settings(tokens: u32) -> String {
+    format!(
+        r#"{{"seed":4294967295,"temperature":0.0,"dynatemp_range":0.0,"dynatemp_exponent":1.0,"top_k":40,"top_p":0.949999988079071,"min_p":0.05000000074505806,"top_n_sigma":-1.0,"xtc_probability":0.0,"xtc_threshold":0.10000000149011612,"typical_p":1.0,"repeat_last_n":64,"repeat_penalty":1.0,"presence_penalty":0.0,"frequency_penalty":0.0,"dry_multiplier":0.0,"dry_base":1.75,"dry_allowed_length":2,"dry_penalty_last_n":64,"dry_sequence_breakers":["\n",":","\"","*"],"mirostat":0,"mirostat_tau":5.0,"mirostat_eta":0.10000000149011612,"adaptive_target":-1.0,"adaptive_decay":0.8999999761581421,"stop":[],"max_tokens":{tokens},"n_predict":{tokens},"n_keep":0,"n_discard":0,"ignore_eos":false,"stream":true,"logit_bias":[],"n_probs":0,"min_keep":0,"grammar":"","grammar_lazy":false,"grammar_triggers":[],"preserved_tokens":[],"chat_format":"Content-only","reasoning_format":"deepseek","reasoning_in_content":false,"generation_prompt":"","samplers":["penalties","dry","top_n_sigma","top_k","typ_p","top_p","min_p","xtc","temperature"],"speculative.types":"none","timings_per_token":false,"post_sampling_probs":false,"backend_sampling":false,"lora":[]}}"#
+    )
+}
+
 fn stop_frame(answer: &Answer, content: &str) -> String {
     let stop_type = if answer.at_limit { "limit" } else { "eos" };
+    let (input, output) = (answer.input_tokens, answer.output_tokens);
     format!(
-        r#"{{"index":0,"content":"{content}","tokens":[],"id_slot":0,"stop":true,"model":{},"tokens_predicted":{},"tokens_evaluated":{},"generation_settings":{{"seed":4294967295,"temperature":0.0,"top_k":40,"top_p":1.0,"min_p":0.0,"n_predict":{},"ignore_eos":false,"stream":true}},"prompt":"","has_new_line":false,"truncated":false,"stop_type":"{stop_type}","stopping_word":"","tokens_cached":{},{}}}"#,
+        r#"{{"index":0,"content":"{content}","tokens":[],"id_slot":0,"stop":true,"model":{},"tokens_predicted":{output},"tokens_evaluated":{input},"generation_settings":{},"prompt":"","has_new_line":false,"truncated":false,"stop_type":"{stop_type}","stopping_word":"","tokens_cached":{},{}}}"#,
         answer.model,
-        answer.output_tokens,
-        answer.input_tokens,
-        answer.output_tokens,
-        answer.input_tokens + answer.output_tokens - 1,
+        generation_settings(output),
+        input + output - 1,
         timings(answer)
     )
 }

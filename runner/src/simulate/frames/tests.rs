@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::*;
 
 /// Captures that the simulator plays, and what it plays them as.
-const PLAYED: [(&str, Engine, Interface); 12] = [
+const PLAYED: [(&str, Engine, Interface); 14] = [
     ("vllm-chat", Engine::Vllm, Interface::Chat),
     ("vllm-chat-continuous-usage", Engine::Vllm, Interface::Chat),
     ("vllm-completions", Engine::Vllm, Interface::Completions),
@@ -16,6 +16,12 @@ const PLAYED: [(&str, Engine, Interface); 12] = [
     ("llama-cpp-chat", Engine::LlamaCpp, Interface::Chat),
     (
         "llama-cpp-completions",
+        Engine::LlamaCpp,
+        Interface::Completions,
+    ),
+    ("llama-cpp-chat-whole", Engine::LlamaCpp, Interface::Chat),
+    (
+        "llama-cpp-completions-whole",
         Engine::LlamaCpp,
         Interface::Completions,
     ),
