@@ -7,6 +7,7 @@ mod cleanup;
 mod deadlines;
 mod driver;
 mod failure;
+mod fields;
 mod invariants;
 mod lifecycle;
 mod suspension;
