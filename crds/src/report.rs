@@ -422,6 +422,10 @@ pub struct ClientReport {
     pub throttled_seconds: Option<f64>,
     /// Bound on open files.
     pub open_files_limit: u64,
+    /// Requests that were written again on a fresh connection, because the server had closed the
+    /// one that they met before it read anything. Their latencies hold the time that was lost.
+    #[serde(default)]
+    pub reconnects: u64,
 }
 
 /// One of the engine's own metrics over the window.

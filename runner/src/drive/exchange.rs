@@ -104,6 +104,18 @@ impl Exchange {
         }
     }
 
+    /// Whether nothing of an answer has come.
+    pub(super) fn is_unanswered(&self) -> bool {
+        !self.response.has_begun()
+    }
+
+    /// The whole request is to be written again, on another connection. When it was first sent
+    /// stays as it is: the lost time is part of the wait.
+    pub(super) fn begin_again(&mut self) {
+        self.written = 0;
+        self.response = ResponseReader::new();
+    }
+
     /// The connection has ended.
     pub(super) fn disconnected(
         &mut self,

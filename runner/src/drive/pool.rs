@@ -16,6 +16,8 @@ pub(super) struct Connection {
     /// Tells this connection from an earlier one in the same slot.
     pub(super) generation: u64,
     pub(super) exchange: Option<Box<Exchange>>,
+    /// Whether an answer came over it before: then its server may have closed it meanwhile.
+    pub(super) is_used: bool,
 }
 
 /// The connections of one event loop.
@@ -38,6 +40,7 @@ impl Pool {
             stream,
             generation: self.generations,
             exchange: None,
+            is_used: false,
         };
         if let Some(slot) = self.free.pop()
             && let Some(place) = self.slots.get_mut(slot)

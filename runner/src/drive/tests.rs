@@ -480,3 +480,50 @@ fn a_long_prompt_goes_out_whole_over_plain_and_tls() {
         );
     }
 }
+
+/// A server that answers once on each connection and closes it without a word beforehand.
+fn closing_server() -> String {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            std::thread::spawn(move || {
+                let mut stream = stream.unwrap();
+                let mut request = Vec::new();
+                let mut buffer = [0; 4096];
+                // A spare connection that is closed unused sends nothing.
+                while !request.ends_with(b"}") {
+                    match stream.read(&mut buffer) {
+                        Ok(0) | Err(_) => return,
+                        Ok(bytes) => request.extend_from_slice(&buffer[..bytes]),
+                    }
+                }
+                let frames = concat!(
+                    "data: {\"choices\":[{\"index\":0,\"text\":\"a\",\"finish_reason\":\"stop\"}]}\n\n",
+                    "data: [DONE]\n\n"
+                );
+                let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nKeep-Alive: timeout=5\r\n";
+                let answer = format!("{head}Content-Length: {}\r\n\r\n{frames}", frames.len());
+                stream.write_all(answer.as_bytes()).unwrap();
+            });
+        }
+    });
+    url
+}
+
+#[test]
+fn a_request_that_meets_the_closing_of_a_used_connection_is_sent_on_a_fresh_one() {
+    let url = closing_server();
+    let driven = drive(
+        &stage(&url, closed(2), StageEnd::Requests(40)),
+        &Control::default(),
+    )
+    .unwrap();
+    assert_eq!(driven.records.len(), 40);
+    for record in &driven.records {
+        assert_eq!(failure_of(record), None, "{record:?}");
+        assert!(record.sent.is_some_and(|sent| sent >= record.started));
+    }
+    assert!(driven.vitals.reconnects > 0, "the closing was never met");
+}

@@ -31,6 +31,8 @@ pub struct StageVitals {
     pub open_files_needed: u64,
     /// Connections that could not be opened for want of descriptors.
     pub descriptors_refused: u64,
+    /// Requests that were written again because their server had closed the connection.
+    pub reconnects: u64,
 }
 
 impl StageVitals {
@@ -40,6 +42,7 @@ impl StageVitals {
         self.chunks += other.chunks;
         self.longest_stall = self.longest_stall.max(other.longest_stall);
         self.descriptors_refused += other.descriptors_refused;
+        self.reconnects += other.reconnects;
     }
 }
 

@@ -95,6 +95,7 @@ pub fn stage(concurrency: u32, tokens_per_second: f64, first_token: f64) -> Stag
             longest_stall_seconds: 0.000_4,
             throttled_seconds: Some(0.0),
             open_files_limit: 1_048_576,
+            reconnects: 0,
         },
         engine_metrics: BTreeMap::from([
             (

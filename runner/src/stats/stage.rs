@@ -260,6 +260,7 @@ fn client(driven: &Driven) -> ClientReport {
         longest_stall_seconds: clock::seconds(vitals.longest_stall),
         throttled_seconds: vitals.throttled_seconds,
         open_files_limit: vitals.open_files_limit,
+        reconnects: vitals.reconnects,
     }
 }
 

@@ -7,8 +7,8 @@ use mio::{Events, Interest, Token, event::Event};
 use super::{ARENA, READ, Reactor, TIMER};
 use crate::{
     clock::{self, Nanos},
-    drive::exchange::Step,
-    record::Outcome,
+    drive::exchange::{Step, failure},
+    record::{FailureKind, Outcome},
     wire::stream::Stream,
 };
 
@@ -250,6 +250,9 @@ impl Reactor<'_> {
         };
         let was_ready = connection.stream.is_ready();
         match connection.exchange.as_mut() {
+            Some(exchange) if connection.is_used && exchange.is_unanswered() => {
+                self.begin_again(slot, cause, stamp);
+            }
             Some(exchange) => {
                 let step = exchange.disconnected(cause, stamp, &mut self.part.gaps);
                 if let Step::Ended { outcome, .. } = step {
@@ -265,6 +268,43 @@ impl Reactor<'_> {
         }
     }
 
+    /// Moves a request from a connection that its server had closed to a fresh one.
+    ///
+    /// Servers may close a connection after any answer, and say so too late (llama.cpp does after
+    /// each stream). The request met the closing and was never read, so this is the same arrival's
+    /// one attempt; a fresh connection that ends likewise is a failure.
+    fn begin_again(&mut self, slot: usize, cause: Option<&io::Error>, stamp: Nanos) {
+        let fresh = self.open();
+        let Some(mut exchange) = self
+            .pool
+            .get(slot)
+            .and_then(|connection| connection.exchange.take())
+        else {
+            return;
+        };
+        self.pool.remove(slot);
+        exchange.begin_again();
+        match fresh {
+            Ok(fresh) => {
+                self.part.vitals.reconnects += 1;
+                let at = exchange
+                    .record
+                    .started
+                    .saturating_add(self.stage.request_timeout);
+                self.deadlines.push_back((at, fresh, exchange.record.index));
+                if let Some(connection) = self.pool.get(fresh) {
+                    connection.exchange = Some(exchange);
+                }
+            }
+            Err(error) => {
+                let lost = cause.map_or_else(String::new, |cause| format!(" after {cause}"));
+                let message = format!("no connection{lost}: {error}");
+                let outcome = failure(FailureKind::Connect, &message);
+                self.complete(*exchange, outcome, stamp);
+            }
+        }
+    }
+
     /// The request of a slot is over.
     pub(super) fn end(&mut self, slot: usize, outcome: Outcome, reusable: bool, stamp: Nanos) {
         let Some(connection) = self.pool.get(slot) else {
@@ -275,6 +315,7 @@ impl Reactor<'_> {
         };
         // An answer that came before the whole request was written leaves the connection unclear.
         if reusable && exchange.unwritten().is_empty() {
+            connection.is_used = true;
             self.pool.set_idle(slot, stamp);
         } else {
             self.pool.remove(slot);
