@@ -211,3 +211,6 @@ async fn metrics(State(progress): State<Arc<Progress>>) -> String {
         now.stages_planned,
     )
 }
+
+#[cfg(test)]
+mod tests;
