@@ -55,28 +55,44 @@ def write_model(path: Path, tokenizer: Tokenizer) -> None:
     add_vocabulary(writer, tokenizer)
     random = numpy.random.default_rng(20)
 
-    def tensor(name: str, *shape: int) -> None:
+    def tensor(name: str, *shape: int, mute: bool = False) -> numpy.ndarray:
         weights = random.normal(0.0, 0.05, shape).astype(numpy.float32)
+        if mute:
+            weights[0] = 0.0
         writer.add_tensor(name, weights)
+        return weights
 
     def ones(name: str) -> None:
         writer.add_tensor(name, numpy.ones(WIDTH, dtype=numpy.float32))
 
-    tensor("token_embd.weight", VOCABULARY, WIDTH)
+    # One channel is the same positive number for every token, and no layer writes to it. Through it
+    # the last layer refuses tokens that are no plain text: half a character makes the real server
+    # answer with an error, and an end of text would make answers of different lengths.
+    tensor("token_embd.weight", VOCABULARY, WIDTH)[:, 0] = 0.3
     ones("output_norm.weight")
-    tensor("output.weight", VOCABULARY, WIDTH)
+    tensor("output.weight", VOCABULARY, WIDTH)[:, 0] = refusals(tokenizer)
     for layer in range(LAYERS):
         ones(f"blk.{layer}.attn_norm.weight")
         ones(f"blk.{layer}.ffn_norm.weight")
         for part in ("q", "k", "v", "output"):
-            tensor(f"blk.{layer}.attn_{part}.weight", WIDTH, WIDTH)
+            tensor(f"blk.{layer}.attn_{part}.weight", WIDTH, WIDTH, mute=part == "output")
         tensor(f"blk.{layer}.ffn_gate.weight", INNER, WIDTH)
         tensor(f"blk.{layer}.ffn_up.weight", INNER, WIDTH)
-        tensor(f"blk.{layer}.ffn_down.weight", WIDTH, INNER)
+        tensor(f"blk.{layer}.ffn_down.weight", WIDTH, INNER, mute=True)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def refusals(tokenizer: Tokenizer) -> numpy.ndarray:
+    """A weight for each token: hugely negative where it must never be said."""
+    weights = numpy.zeros(VOCABULARY, dtype=numpy.float32)
+    for number in range(VOCABULARY):
+        text = tokenizer.decode([number], skip_special_tokens=True)
+        if not text or not text.isascii() or not (text.isprintable() or text.isspace()):
+            weights[number] = -100.0
+    return weights
 
 
 def add_vocabulary(writer: gguf.GGUFWriter, tokenizer: Tokenizer) -> None:
