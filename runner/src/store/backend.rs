@@ -4,9 +4,9 @@ use std::{path::Path, str::FromStr, sync::Arc, time::Duration};
 
 use bakeoff_crds::run::Output;
 use object_store::{
-    Certificate, ClientOptions, ObjectStore, RetryConfig,
+    Certificate, ClientOptions, ObjectStore, RetryConfig, StaticCredentialProvider,
     aws::{AmazonS3Builder, AmazonS3ConfigKey},
-    gcp::GoogleCloudStorageBuilder,
+    gcp::{GcpCredential, GoogleCloudStorageBuilder},
     local::LocalFileSystem,
 };
 
@@ -97,10 +97,16 @@ fn google(
         builder = builder.with_service_account_key(key);
     }
     if let Some(endpoint) = &output.endpoint {
-        // An emulator knows no accounts: without a key of its own, requests go unsigned.
-        builder = builder
-            .with_base_url(endpoint.trim_end_matches('/'))
-            .with_skip_signature(key.is_none());
+        builder = builder.with_base_url(endpoint.trim_end_matches('/'));
+        if key.is_none() {
+            // A server of one's own knows no Google accounts, so requests go unsigned. The empty
+            // credential is needed beside `skip_signature`: object_store 0.14 does not look at that
+            // for puts, and would ask the machine's metadata server for a token.
+            let bearer = String::new();
+            builder = builder.with_skip_signature(true).with_credentials(Arc::new(
+                StaticCredentialProvider::new(GcpCredential { bearer }),
+            ));
+        }
     }
     let built = builder.build();
     built.map(|store| Arc::new(store) as _).map_err(|error| {

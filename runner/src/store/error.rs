@@ -57,7 +57,7 @@ pub enum StoreError {
         transient: bool,
     },
     /// The time for an upload passed.
-    #[error("{uri} could not be stored within {seconds} s (spec.policy.timeouts.upload): {last}")]
+    #[error("{uri} could not be stored within {seconds} s: {last}")]
     Deadline {
         /// The address.
         uri: String,
@@ -128,6 +128,7 @@ fn is_transient(cause: &object_store::Error) -> bool {
 }
 
 /// An error with its causes, each said once: libraries differ in whether a message holds its cause.
+/// Of an S3 or GCS server's XML only code and message are kept; the rest is pages of key material.
 fn whole_story(error: &object_store::Error) -> String {
     let mut story = error.to_string();
     let mut next = error.source();
@@ -139,5 +140,37 @@ fn whole_story(error: &object_store::Error) -> String {
         }
         next = cause.source();
     }
-    story
+    without_xml(&story)
+}
+
+fn without_xml(story: &str) -> String {
+    let Some((before, xml)) = story
+        .split_once("<?xml")
+        .or_else(|| story.split_once("<Error>"))
+    else {
+        return story.to_owned();
+    };
+    let element = |name: &str| {
+        let (_, rest) = xml.split_once(&format!("<{name}>"))?;
+        Some(rest.split_once(&format!("</{name}>"))?.0.trim())
+    };
+    let said: Vec<_> = ["Code", "Message"]
+        .into_iter()
+        .filter_map(element)
+        .collect();
+    format!("{before}{}", said.join(": "))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_servers_xml_is_cut_down_to_what_it_says() {
+        let xml = "403 Forbidden: <?xml version=\"1.0\"?><Error><Code>SignatureDoesNotMatch</Code>\
+                   <Message>The signature does not match.</Message><StringToSign>secret</StringToSign></Error>";
+        assert_eq!(
+            super::without_xml(xml),
+            "403 Forbidden: SignatureDoesNotMatch: The signature does not match."
+        );
+        assert_eq!(super::without_xml("plain"), "plain");
+    }
 }

@@ -148,3 +148,41 @@ async fn inputs_are_read_and_their_hash_is_checked() {
         assert!(words.iter().all(|word| message.contains(word)), "{message}");
     }
 }
+
+#[tokio::test]
+async fn a_gcs_server_of_ones_own_gets_unsigned_requests() {
+    use axum::{Router, http::HeaderMap, http::Method, http::StatusCode, response::IntoResponse};
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let log = Arc::clone(&seen);
+    let app = Router::new().fallback(move |method: Method, headers: HeaderMap| async move {
+        let authorization = headers.get("authorization").cloned();
+        log.lock().unwrap().push((method.clone(), authorization));
+        match method {
+            Method::PUT => ([("etag", "\"1\"")], "").into_response(),
+            _ => StatusCode::NOT_FOUND.into_response(),
+        }
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move { axum::serve(listener, app).await });
+    let output = Output {
+        endpoint: Some(endpoint),
+        ..backend::output_of("gs://bucket/prefix", &Environment::default())
+    };
+    let store = Store::open(&output, "", &Environment::default()).unwrap();
+    store.put_new("report.json", "{}").await.unwrap();
+    let seen = seen.lock().unwrap().clone();
+    assert_eq!(
+        seen.iter()
+            .map(|(method, _)| method.as_str())
+            .collect::<Vec<_>>(),
+        ["HEAD", "PUT"]
+    );
+    let token = |value: &Option<axum::http::HeaderValue>| {
+        value
+            .as_ref()
+            .is_some_and(|value| value.as_bytes().len() > "Bearer ".len())
+    };
+    assert!(seen.iter().all(|(_, authorization)| !token(authorization)));
+    server.abort();
+}
