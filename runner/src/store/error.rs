@@ -91,12 +91,19 @@ impl StoreError {
         if action == "read" && matches!(cause, object_store::Error::NotFound { .. }) {
             return Self::NotFound { uri };
         }
+        // A write finds nothing only where the bucket itself is missing.
+        let remedy = match cause {
+            object_store::Error::NotFound { .. } => {
+                "make the bucket, or correct spec.output.uri".to_owned()
+            }
+            _ => store.location.remedy(),
+        };
         Self::Refused {
             uri,
             action,
             transient: is_transient(&cause),
             cause: whole_story(&cause),
-            remedy: store.location.remedy(),
+            remedy,
         }
     }
 

@@ -8,14 +8,14 @@ use crate::report::format;
 pub type Row = (String, String);
 
 /// The conditions of a run. Reads the spec as JSON, so that reports of other versions show as much
-/// as they hold.
-pub fn conditions(spec: &Value, prompts: u64) -> Vec<Row> {
+/// as they hold. Hardware is said of runs that deployed an engine on it; others took none.
+pub fn conditions(spec: &Value, prompts: u64, deployed: bool) -> Vec<Row> {
     let rows = [
         ("Model", model(spec)),
         ("Number format", format_of_weights(spec)),
         ("Engine settings", settings(spec)),
-        ("Accelerator", accelerator(spec)),
-        ("Nodes", nodes(spec)),
+        ("Accelerator", accelerator(spec).filter(|_| deployed)),
+        ("Nodes", nodes(spec).filter(|_| deployed)),
         ("Prompts", prompts_in_words(spec, prompts)),
         ("Length caps", caps(spec)),
         ("Sampling", sampling(spec)),

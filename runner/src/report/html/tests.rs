@@ -119,6 +119,16 @@ fn hostile_words_stay_words() {
 }
 
 #[test]
+fn hardware_is_told_only_of_runs_that_took_some() {
+    let mut report = fixture::report();
+    assert!(page_of(&report).contains("1 × nvidia.com/gpu"));
+    for engine in &mut report.engines {
+        engine.provenance.image = None;
+    }
+    assert!(!page_of(&report).contains("nvidia.com/gpu"));
+}
+
+#[test]
 fn a_report_without_results_is_a_page_too() {
     let mut report = fixture::report();
     for engine in &mut report.engines {

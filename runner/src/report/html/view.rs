@@ -107,6 +107,10 @@ impl Page {
         let run = &report.run;
         let measures = measures(report);
         let stages = stage_names(report);
+        let deployed = report
+            .engines
+            .iter()
+            .any(|engine| engine.provenance.image.is_some());
         Self {
             name: run.identity.name.clone(),
             namespace: run.identity.namespace.clone(),
@@ -123,7 +127,7 @@ impl Page {
                 .iter()
                 .map(|(_, heading)| (*heading).to_owned())
                 .collect(),
-            conditions: conditions(&run.spec, run.prompts),
+            conditions: conditions(&run.spec, run.prompts, deployed),
             warnings: run.warnings.clone(),
             features: features(&report.engines),
             engines: report
@@ -238,10 +242,7 @@ fn group(report: &Report, stage: &str, measures: &[(Measure, &'static str)]) -> 
                     best: false,
                 };
             };
-            let show = |value| match measure.better {
-                Better::Higher => format::number(value),
-                Better::Lower => format::seconds(value),
-            };
+            let show = |value| show(measure, value);
             Cell {
                 text: show(spread.mean),
                 range: if spread.samples > 1 {
@@ -274,7 +275,14 @@ fn group(report: &Report, stage: &str, measures: &[(Measure, &'static str)]) -> 
     }
 }
 
-/// The best mean of a stage, where one engine alone has it.
+fn show(measure: &Measure, value: f64) -> String {
+    match measure.better {
+        Better::Higher => format::number(value),
+        Better::Lower => format::seconds(value),
+    }
+}
+
+/// The best mean of a stage, where one engine alone has it as far as the page's digits show.
 fn best(report: &Report, stage: &str, measure: &Measure) -> Option<f64> {
     let engines = report.engines.iter();
     let mut means: Vec<_> = engines
@@ -285,7 +293,7 @@ fn best(report: &Report, stage: &str, measure: &Measure) -> Option<f64> {
         means.reverse();
     }
     match means.as_slice() {
-        [first, second, ..] if first != second => Some(*first),
+        [first, second, ..] if show(measure, *first) != show(measure, *second) => Some(*first),
         _ => None,
     }
 }
