@@ -2,27 +2,23 @@
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
-use anyhow::Context;
 use axum::{Json, Router, extract::State, routing::get};
 use bakeoff_crds::{
     manifests::{RUNNER_PORT, Turn, names},
     plan::{EngineSource, Plan},
-    summary::{Failure, Termination, reason},
+    summary::{Termination, reason},
 };
 
+use super::last_words::{TERMINATION_LOG, read_plan, say};
 use crate::{
-    cli::{cancel_on_signal, exit},
-    measure::{
-        Client, EngineRound, MeasureError, Progress, RoundResult, Snapshot, fit, measure_engine,
-    },
+    cli::cancel_on_signal,
+    measure::{Client, EngineRound, MeasureError, Progress, RoundResult, Snapshot, measure_engine},
     scrape::Target,
     store::{Environment, Store},
     wire::tls,
     workload::frozen::{self, FrozenError},
 };
 
-/// Where Kubernetes reads a container's last words.
-const TERMINATION_LOG: &str = "/dev/termination-log";
 /// Environment variable with the key of a paid endpoint.
 const API_KEY: &str = "BAKEOFF_API_KEY";
 /// How long an engine that is said to be ready may take to answer: a Service's address needs a
@@ -65,32 +61,15 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let progress = Arc::new(Progress::default());
     cancel_on_signal(Arc::clone(&progress));
-    let (termination, code) = match load(&arguments, &progress).await {
-        Ok((result, plan)) => {
-            let failure = result.error.as_ref().map(MeasureError::failure);
-            let code = if failure.is_some() { exit::FAILED } else { 0 };
-            let termination = Termination {
-                failure,
-                runner: Some(result.summary(&plan)),
-                ..Termination::default()
-            };
-            (termination, code)
-        }
-        Err(error) => {
-            let termination = Termination {
-                failure: Some(error.failure()),
-                ..Termination::default()
-            };
-            (termination, exit::FAILED)
-        }
+    let result = match load(&arguments, &progress).await {
+        Ok((result, plan)) => Ok(Termination {
+            failure: result.error.as_ref().map(MeasureError::failure),
+            runner: Some(result.summary(&plan)),
+            ..Termination::default()
+        }),
+        Err(error) => Err(error.failure()),
     };
-    if let Some(Failure { reason, message }) = &termination.failure {
-        tracing::error!(%reason, %message, "failed");
-    }
-    let path = &arguments.termination_log;
-    std::fs::write(path, fit(termination))
-        .with_context(|| format!("writing {}", path.display()))?;
-    Ok(ExitCode::from(code))
+    say(result, &arguments.termination_log)
 }
 
 async fn load(
@@ -98,7 +77,7 @@ async fn load(
     progress: &Arc<Progress>,
 ) -> Result<(RoundResult, Plan), MeasureError> {
     let invalid = |message: String| MeasureError::new(reason::INVALID_SPEC, message);
-    let plan = read_plan(&arguments.plan).map_err(|error| invalid(format!("{error:#}")))?;
+    let plan = read_plan(&arguments.plan).map_err(|failure| invalid(failure.message))?;
     serve(arguments.listen, Arc::clone(progress)).await;
     let position = plan
         .engines
@@ -140,12 +119,6 @@ async fn load(
     };
     let result = measure_engine(&round).await;
     Ok((result, plan))
-}
-
-fn read_plan(path: &std::path::Path) -> anyhow::Result<Plan> {
-    let told = || format!("reading the plan {}", path.display());
-    let json = std::fs::read(path).with_context(told)?;
-    serde_json::from_slice(&json).with_context(told)
 }
 
 fn prompts_error(error: &FrozenError) -> MeasureError {

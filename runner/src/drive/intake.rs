@@ -134,6 +134,11 @@ impl Intake<'_> {
         }
     }
 
+    /// Whether arrivals come by the clock.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.arrivals, Arrivals::Open { .. })
+    }
+
     /// Whether spare connections are made up for during the stage.
     pub(super) fn keeps_spares(&self) -> bool {
         matches!(self.arrivals, Arrivals::Open { burst: false, .. })

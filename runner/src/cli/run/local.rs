@@ -11,18 +11,19 @@ use bakeoff_crds::{
         OnEngineFailure,
         status::{EnginePhase, TurnStatus},
     },
-    summary::{PreflightSummary, ReporterSummary, reason},
+    summary::{ReporterSummary, reason},
 };
 
 use super::turn::{Place, Turns};
 use crate::{
+    agent::preflight::prepare,
     cli::{cancel_on_signal, live::Live},
     clock,
     measure::{Progress, RoundResult},
     report::{self, Facts, Measured},
     store::{Environment, Inputs, Store},
     wire::tls,
-    workload::{self, frozen, tokens::TokenCounter},
+    workload::frozen,
 };
 
 /// Runs a plan to its report.
@@ -41,26 +42,16 @@ pub(super) async fn run(
         output: plan.spec.output.clone(),
         environment: environment.clone(),
     };
-    let sources = workload::sources::fetch(plan, &inputs).await?;
-    let prompts = workload::freeze(plan, &sources)?;
-    let prompts_sha256 = frozen::store(&store, &prompts, &sources).await?;
-    let tokenizer = match &sources.tokenizer {
-        Some(json) => Some(TokenCounter::new(Some(json)).map_err(anyhow::Error::msg)?),
-        None => None,
-    };
-    let preflight = PreflightSummary {
-        prompts: prompts.prompts.len() as u64,
-        prompts_sha256,
-        dataset_sha256: prompts.dataset_sha256.clone(),
-        tokenizer_sha256: prompts.tokenizer_sha256.clone(),
-        left_out: prompts.left_out,
-    };
+    let preflight = prepare(plan, &store, &inputs, "local")
+        .await
+        .map_err(|failure| anyhow::anyhow!("{}: {}", failure.reason, failure.message))?;
+    let (prompts, tokenizer) = frozen::load(&store, Some(&preflight.prompts_sha256)).await?;
     let progress = Arc::new(Progress::default());
     cancel_on_signal(Arc::clone(&progress));
     let measuring = Turns {
         plan,
         places,
-        prompts: &prompts.prompts,
+        prompts: &prompts,
         tokenizer: tokenizer.map(Arc::new),
         tls: tls::client_config(tls::bundle_from_environment().as_deref())?,
         store: &store,

@@ -81,10 +81,11 @@ impl Reactor<'_> {
 
     /// Reads and stamps everything that is there, then looks at it.
     pub(super) fn handle(&mut self, events: &Events) {
-        for event in events {
+        for (number, event) in events.iter().enumerate() {
             if event.token() != TIMER {
                 self.collect(event);
             }
+            self.begin_between(number);
         }
         self.digest();
     }
@@ -187,7 +188,8 @@ impl Reactor<'_> {
     fn digest(&mut self) {
         let arena = std::mem::take(&mut self.arena);
         let mut readings = std::mem::take(&mut self.readings);
-        for reading in readings.drain(..) {
+        for (number, reading) in readings.drain(..).enumerate() {
+            self.begin_between(number);
             if !self.pool.is_same(reading.slot, reading.generation) {
                 continue;
             }
