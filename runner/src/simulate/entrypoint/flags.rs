@@ -59,6 +59,15 @@ pub struct Arguments {
     pub positional: Vec<String>,
 }
 
+/// How a program takes the values of its flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// As the next word or after `=`.
+    SpaceOrEquals,
+    /// As the next word only: `--flag=value` is an unknown flag.
+    Space,
+}
+
 /// Why a command line is not taken.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Fault<'a> {
@@ -72,7 +81,7 @@ pub enum Fault<'a> {
 
 impl Arguments {
     /// Reads a command line. A repeated flag holds its last value.
-    pub fn read<'a>(flags: &[Flag], words: &'a [String]) -> Result<Self, Fault<'a>> {
+    pub fn read<'a>(flags: &[Flag], style: Style, words: &'a [String]) -> Result<Self, Fault<'a>> {
         let mut arguments = Self::default();
         let mut words = words.iter().peekable();
         while let Some(word) = words.next() {
@@ -81,8 +90,10 @@ impl Arguments {
                 continue;
             }
             let (name, attached) = match word.split_once('=') {
-                Some((name, value)) => (name, Some(value.to_owned())),
-                None => (word.as_str(), None),
+                Some((name, value)) if style == Style::SpaceOrEquals => {
+                    (name, Some(value.to_owned()))
+                }
+                _ => (word.as_str(), None),
             };
             let flag = flags
                 .iter()

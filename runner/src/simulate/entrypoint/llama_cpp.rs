@@ -2,7 +2,7 @@
 
 use super::{
     Engine, Launch, Misuse, World, address, config,
-    flags::{Arguments, Fault, Flag, optional, switch, value},
+    flags::{Arguments, Fault, Flag, Style, optional, switch, value},
 };
 
 const FLAGS: &[Flag] = &[
@@ -62,7 +62,7 @@ const FLAGS: &[Flag] = &[
 /// Reads what follows the program's name. As in the real one, `LLAMA_ARG_MODEL`,
 /// `LLAMA_ARG_HF_REPO`, `LLAMA_ARG_HOST` and `LLAMA_ARG_PORT` stand for flags that are not there.
 pub fn plan(words: &[String], world: &World<'_>) -> Result<Launch, Misuse> {
-    let arguments = Arguments::read(FLAGS, words).map_err(|fault| {
+    let arguments = Arguments::read(FLAGS, Style::Space, words).map_err(|fault| {
         Misuse(match fault {
             Fault::Unknown(word) | Fault::Surplus(word) => {
                 format!("error: invalid argument: {word}")

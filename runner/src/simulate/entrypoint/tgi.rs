@@ -2,7 +2,7 @@
 
 use super::{
     Engine, Launch, Misuse, World, address, config,
-    flags::{Arguments, Fault, Flag, optional, switch, value},
+    flags::{Arguments, Fault, Flag, Style, optional, switch, value},
 };
 
 const FLAGS: &[Flag] = &[
@@ -64,7 +64,7 @@ pub fn plan(words: &[String], world: &World<'_>) -> Result<Launch, Misuse> {
             "error: {message}\n\nUsage: text-generation-launcher [OPTIONS]\n\nFor more information, try '--help'."
         ))
     };
-    let arguments = Arguments::read(FLAGS, words).map_err(|fault| {
+    let arguments = Arguments::read(FLAGS, Style::SpaceOrEquals, words).map_err(|fault| {
         refuse(match fault {
             Fault::Unknown(word) | Fault::Surplus(word) => {
                 format!("unexpected argument '{word}' found")

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Engine, Launch, Misuse, World, address, config,
-    flags::{Arguments, Fault, Flag, optional, switch, value},
+    flags::{Arguments, Fault, Flag, Style, optional, switch, value},
 };
 
 const FLAGS: &[Flag] = &[
@@ -129,7 +129,7 @@ const TENSORRT_LLM_KEYS: &[&str] = &[
 /// Reads what follows the program's name, and the repository.
 pub fn plan(words: &[String], world: &World<'_>) -> Result<Launch, Misuse> {
     let refuse = |message: String| Misuse(format!("{message}\nUsage: tritonserver [options]"));
-    let arguments = Arguments::read(FLAGS, words).map_err(|fault| {
+    let arguments = Arguments::read(FLAGS, Style::SpaceOrEquals, words).map_err(|fault| {
         refuse(match fault {
             Fault::Unknown(word) => format!("tritonserver: unrecognized option '{word}'"),
             Fault::NoValue(word) => format!("tritonserver: option '{word}' requires an argument"),

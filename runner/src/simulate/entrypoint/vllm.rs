@@ -2,7 +2,7 @@
 
 use super::{
     Engine, Launch, Misuse, address, config,
-    flags::{Arguments, Fault, Flag, optional, switch, value},
+    flags::{Arguments, Fault, Flag, Style, optional, switch, value},
 };
 
 const FLAGS: &[Flag] = &[
@@ -67,7 +67,7 @@ pub fn plan(words: &[String]) -> Result<Launch, Misuse> {
             "usage: vllm serve [model_tag] [options]\nvllm serve: error: {message}"
         ))
     };
-    let arguments = Arguments::read(FLAGS, words).map_err(|fault| {
+    let arguments = Arguments::read(FLAGS, Style::SpaceOrEquals, words).map_err(|fault| {
         refuse(match fault {
             Fault::Unknown(word) => format!("unrecognized arguments: {word}"),
             Fault::NoValue(word) => format!("argument {word}: expected one argument"),
