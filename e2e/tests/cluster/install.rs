@@ -48,7 +48,13 @@ fn install(namespace: &Namespace) -> Result<()> {
         .kubectl
         .helm(&arguments)
         .context("installing the chart")?;
-    Ok(())
+    // On a cluster that was up before, the image of the same tag may be another.
+    let rollout = |words: &[&str]| {
+        let all = [&["--namespace", SYSTEM, "rollout"], words, &["deployment"]].concat();
+        namespace.kubectl.run(&all)
+    };
+    rollout(&["restart"])?;
+    rollout(&["status", "--timeout=3m"])
 }
 
 /// Kills the operator's process; its Deployment starts another.
