@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use resolve::{Place, PlanSettings, Problem, Problems, resolve};
+pub use crate::validate::{Place, Problem, Problems};
+pub use resolve::{PlanSettings, resolve};
 
 pub use crate::profile::{Capabilities, CommonMetric, PodSecurity, Series, SeriesKind};
 use crate::{

@@ -12,6 +12,7 @@ use crate::{
         Api, BenchmarkRun, BenchmarkRunSpec, EngineSpec, ExternalEngine, Protocol, SimulatedEngine,
         Tuning,
     },
+    validate::{Place, Problem, Problems},
 };
 
 /// Port of a simulated engine's pod.
@@ -25,40 +26,6 @@ pub struct PlanSettings {
     /// Where the run will run.
     pub place: Place,
 }
-
-/// Where a run runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// In a cluster, by the operator.
-    Cluster,
-    /// In one process, by `bakeoff run`.
-    Local,
-}
-
-/// One thing that is wrong with a run.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: {message}")]
-pub struct Problem {
-    /// Path of the field, such as `spec.engines[1].profile`.
-    pub field: String,
-    /// Value, what is wrong with it, and the remedy.
-    pub message: String,
-}
-
-impl Problem {
-    /// A problem of one field.
-    pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            field: field.into(),
-            message: message.into(),
-        }
-    }
-}
-
-/// Everything that is wrong with a run; never empty.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-pub struct Problems(pub Vec<Problem>);
 
 /// Makes the plan of a run.
 ///

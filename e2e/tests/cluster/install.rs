@@ -1,8 +1,11 @@
 //! The operator, installed once by its chart.
 
-use anyhow::{Context, Result};
-use bakeoff_e2e::harness::Namespace;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use bakeoff_e2e::harness::{Namespace, has_cluster};
 use bakeoff_e2e::images;
+use bakeoff_e2e::settings::Layout;
 use tokio::sync::OnceCell;
 
 const SYSTEM: &str = "bakeoff-system";
@@ -68,4 +71,23 @@ pub(crate) fn kill_operator(namespace: &Namespace) -> Result<()> {
         "--force",
         "--grace-period=0",
     ])
+}
+
+#[test]
+fn the_rendered_manifests_are_what_the_chart_gives() -> Result<()> {
+    if !has_cluster() {
+        return Ok(());
+    }
+    let layout = Layout::from_env()?;
+    let script = layout.repository.join("deploy/render.sh");
+    let checked = Command::new(script)
+        .arg("--check")
+        .env("HELM", layout.bin().join("helm"))
+        .output()?;
+    ensure!(
+        checked.status.success(),
+        "{}",
+        String::from_utf8_lossy(&checked.stderr)
+    );
+    Ok(())
 }
