@@ -481,7 +481,7 @@ fn a_long_prompt_goes_out_whole_over_plain_and_tls() {
     }
 }
 
-/// A server that answers once on each connection and closes it without a word beforehand.
+/// A server that answers once on each connection, and closes it when the next request comes.
 fn closing_server() -> String {
     use std::io::{Read, Write};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -506,6 +506,7 @@ fn closing_server() -> String {
                 let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nKeep-Alive: timeout=5\r\n";
                 let answer = format!("{head}Content-Length: {}\r\n\r\n{frames}", frames.len());
                 stream.write_all(answer.as_bytes()).unwrap();
+                let _ = stream.read(&mut buffer);
             });
         }
     });
