@@ -1,7 +1,5 @@
 //! The main job: four engines, one of them real, two repetitions, two rounds, a report in a bucket.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
 use bakeoff_crds::report::Report;
 use bakeoff_crds::run::status::{EnginePhase, TurnStatus};
@@ -138,34 +136,24 @@ fn all_on_the_first_node(turns: &[TurnStatus]) -> Result<()> {
     Ok(())
 }
 
-/// No pod of the run holds an accelerator, or anything, soon after its end.
+/// No pod of the run holds an accelerator, or anything, at its end.
 pub(super) async fn nothing_left(namespace: &Namespace) -> Result<()> {
-    let pods = namespace.api::<Pod>();
-    let gone = async {
-        loop {
-            let alive: Vec<_> = pods
-                .list(&ListParams::default())
-                .await?
-                .iter()
-                .filter(|pod| {
-                    let phase = pod
-                        .status
-                        .as_ref()
-                        .and_then(|status| status.phase.as_deref());
-                    !matches!(phase, Some("Succeeded" | "Failed"))
-                })
-                .map(|pod| pod.name_any())
-                .collect();
-            if alive.is_empty() {
-                return anyhow::Ok(());
-            }
-            tracing::debug!(?alive, "still there");
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), gone)
-        .await
-        .context("a minute after the end, pods are still there")?
+    let alive = alive(namespace).await?;
+    ensure!(alive.is_empty(), "still there: {alive:?}");
+    Ok(())
+}
+
+/// Names of the pods that have not ended.
+pub(super) async fn alive(namespace: &Namespace) -> Result<Vec<String>> {
+    let pods = namespace.api::<Pod>().list(&ListParams::default()).await?;
+    let alive = pods.iter().filter(|pod| {
+        let phase = pod
+            .status
+            .as_ref()
+            .and_then(|status| status.phase.as_deref());
+        !matches!(phase, Some("Succeeded" | "Failed"))
+    });
+    Ok(alive.map(|pod| pod.name_any()).collect())
 }
 
 fn every_stage_is_there(report: &Report) -> Result<()> {

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use bakeoff_crds::run::status::condition;
+use bakeoff_crds::run::{BenchmarkRunStatus, status::condition};
 use bakeoff_crds::summary::reason;
 use bakeoff_e2e::harness::{Namespace, has_cluster, with_namespace};
 
-use super::bakeoff::nothing_left;
+use super::bakeoff::{alive, nothing_left};
 use super::inputs::{Bucket, fill, prepare};
 use super::{ended, is_true};
 use crate::install;
@@ -15,18 +15,11 @@ use crate::install;
 const SIMULATED: &str = include_str!("simulated.yaml");
 const LIMIT: Duration = Duration::from_secs(400);
 
-/// A run of [`SIMULATED`] with some text replaced.
-fn changed(namespace: &Namespace, replace: &[(&str, &str)]) -> Result<String> {
-    let mut yaml = fill(SIMULATED, namespace, Bucket::S3)?;
-    for (from, to) in replace {
-        ensure!(yaml.contains(from), "the run has no {from}");
-        yaml = yaml.replace(from, to);
-    }
-    Ok(yaml)
-}
-
-/// Runs it and expects that it ends Failed with this reason and words.
-async fn fails(replace: &[(&str, &str)], expected: &str, words: &[&str]) -> Result<()> {
+/// Runs [`SIMULATED`] with some text replaced, and checks how it ended.
+async fn run(
+    replace: &[(&str, &str)],
+    check: impl AsyncFnOnce(&Namespace, BenchmarkRunStatus) -> Result<()>,
+) -> Result<()> {
     if !has_cluster() {
         return Ok(());
     }
@@ -34,8 +27,28 @@ async fn fails(replace: &[(&str, &str)], expected: &str, words: &[&str]) -> Resu
     with_namespace(async |namespace| {
         install::operator(&namespace).await?;
         prepare(&namespace, Bucket::S3).await?;
-        namespace.apply(&changed(&namespace, replace)?)?;
+        let mut yaml = fill(SIMULATED, &namespace, Bucket::S3)?;
+        for (from, to) in replace {
+            ensure!(yaml.contains(from), "the run has no {from}");
+            yaml = yaml.replace(from, to);
+        }
+        namespace.apply(&yaml)?;
         let status = ended(&namespace, "simulated", LIMIT).await?;
+        check(&namespace, status).await
+    })
+    .await
+}
+
+fn says(message: &str, words: &[&str]) -> Result<()> {
+    for word in words {
+        ensure!(message.contains(word), "{message:?} does not say {word:?}");
+    }
+    Ok(())
+}
+
+/// Expects that a run ends Failed with this reason and words.
+async fn fails(replace: &[(&str, &str)], expected: &str, words: &[&str]) -> Result<()> {
+    run(replace, async |namespace, status| {
         ensure!(
             is_true(&status, condition::FAILED),
             "{:#?}",
@@ -43,35 +56,36 @@ async fn fails(replace: &[(&str, &str)], expected: &str, words: &[&str]) -> Resu
         );
         let (reason, message) = super::reason(&status, condition::FAILED)?;
         ensure!(reason == expected, "{reason}: {message}");
-        for word in words {
-            ensure!(message.contains(word), "{message:?} does not say {word:?}");
-        }
-        nothing_left(&namespace).await
+        says(message, words)?;
+        // A preflight that could not start holds nothing; the operator removes it after the end.
+        let gone = async {
+            while !alive(namespace).await?.is_empty() {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            anyhow::Ok(())
+        };
+        tokio::time::timeout(Duration::from_secs(60), gone)
+            .await
+            .context("a minute after the end, pods are still there")?
     })
     .await
 }
 
-/// Runs it and expects that its first engine fails with this reason and words, and that the run
-/// goes on to a report.
+/// Expects that the first engine of a run fails with this reason and words, and that the run goes
+/// on to a report.
 async fn engine_fails(replace: &[(&str, &str)], expected: &str, words: &[&str]) -> Result<()> {
-    if !has_cluster() {
-        return Ok(());
-    }
-    let _beside = crate::turns::beside().await;
-    with_namespace(async |namespace| {
-        install::operator(&namespace).await?;
-        prepare(&namespace, Bucket::S3).await?;
-        namespace.apply(&changed(&namespace, replace)?)?;
-        let status = super::complete(&namespace, "simulated").await?;
+    run(replace, async |namespace, status| {
+        ensure!(
+            is_true(&status, condition::COMPLETE),
+            "{:#?}",
+            status.conditions
+        );
         let (reason, _) = super::reason(&status, condition::COMPLETE)?;
         ensure!(reason == "PartialFailure", "{reason}");
         let engine = status.engines.first().context("no engine in the status")?;
         ensure!(engine.reason.as_deref() == Some(expected), "{engine:?}");
-        let message = engine.message.as_deref().unwrap_or_default();
-        for word in words {
-            ensure!(message.contains(word), "{message:?} does not say {word:?}");
-        }
-        nothing_left(&namespace).await
+        says(engine.message.as_deref().unwrap_or_default(), words)?;
+        nothing_left(namespace).await
     })
     .await
 }
@@ -153,21 +167,13 @@ async fn a_node_that_does_not_exist() -> Result<()> {
         ("scheduling: 2m", "scheduling: 5s"),
         ("    - {name: slow", "    # {name: slow"),
     ];
-    if !has_cluster() {
-        return Ok(());
-    }
-    let _beside = crate::turns::beside().await;
-    with_namespace(async |namespace| {
-        install::operator(&namespace).await?;
-        prepare(&namespace, Bucket::S3).await?;
-        namespace.apply(&changed(&namespace, &replace)?)?;
-        let status = ended(&namespace, "simulated", LIMIT).await?;
+    run(&replace, async |namespace, status| {
         let engine = status.engines.first().context("no engine in the status")?;
         ensure!(
             engine.reason.as_deref() == Some(reason::UNSCHEDULABLE),
             "{engine:?}"
         );
-        nothing_left(&namespace).await
+        nothing_left(namespace).await
     })
     .await
 }
