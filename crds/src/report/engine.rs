@@ -1,0 +1,105 @@
+//! One engine's part of the report.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{StageReport, Verdict};
+use crate::plan::Capabilities;
+
+/// One engine's part of the report.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct EngineReport {
+    /// Name in the spec.
+    pub name: String,
+    /// Profile, or `external`, or `simulated`.
+    pub profile: String,
+    /// Its name as its makers write it.
+    #[serde(default)]
+    pub display_name: String,
+    /// What exactly ran.
+    pub provenance: Provenance,
+    /// How long it took to be ready, one entry per round.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cold_start: Vec<ColdStart>,
+    /// What the engine can do, by its profile.
+    pub capabilities: Capabilities,
+    /// In what it differs from the settings that hold for all.
+    #[serde(default)]
+    pub deviations: Vec<String>,
+    /// Things that a reader should know of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cautions: Vec<String>,
+    /// Why it failed, one entry per failed turn.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<EngineFailure>,
+    /// Verdict on the engine's figures.
+    pub verdict: Verdict,
+    /// Every stage that was driven, attempts that were cut among them.
+    pub stages: Vec<StageReport>,
+    /// Price of a million output tokens, for a paid endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_per_million_tokens: Option<f64>,
+}
+
+/// What exactly ran.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Provenance {
+    /// Image as it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Image with digest, as it was resolved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_id: Option<String>,
+    /// Command and arguments as they were rendered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command_line: Vec<String>,
+    /// Version that the engine tells of itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine_version: Option<String>,
+    /// Model id and revision as the engine was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Wire protocol of the load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
+    /// Address of an engine that was not deployed by the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Nodes that it ran on, one per round.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<String>,
+}
+
+/// Time line of a start, in seconds since the pod was made.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ColdStart {
+    /// Round, from 1.
+    pub round: u32,
+    /// Until it had a node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduled_seconds: Option<f64>,
+    /// Until its container started: image pulled, volumes mounted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container_started_seconds: Option<f64>,
+    /// Until it was ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_seconds: Option<f64>,
+}
+
+/// One failed turn.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct EngineFailure {
+    /// Round, from 1.
+    pub round: u32,
+    /// One word.
+    pub reason: String,
+    /// What happened and what to do.
+    pub message: String,
+    /// Exit code of the container, where it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+}

@@ -1,0 +1,131 @@
+//! One measured window.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{ClientReport, Distribution, EngineMetric, Goodput, TokenDistribution, Verdict};
+use crate::plan::Load;
+
+/// One measured window at one load level.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct StageReport {
+    /// Name of the stage, such as `concurrency-8` or `rate-2`.
+    pub name: String,
+    /// Round, from 1.
+    pub round: u32,
+    /// Repetition within the round, from 1.
+    pub repetition: u32,
+    /// Attempt, from 1; more than one after a runner was lost.
+    pub attempt: u32,
+    /// The load.
+    pub load: Load,
+    /// When it was measured.
+    pub window: Window,
+    /// What became of the arrivals.
+    pub requests: Requests,
+    /// First content of the answer, from sending. Absent where answers do not stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_to_first_token: Option<Distribution>,
+    /// First content of the answer, from the time at which the request was due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_to_first_token_scheduled: Option<Distribution>,
+    /// Per token after the first: the gap of a frame of k tokens counts as k gaps of a k-th each.
+    /// Only where the tokens of each frame are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inter_token_latency: Option<Distribution>,
+    /// Gaps between frames with content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inter_chunk_latency: Option<Distribution>,
+    /// Per request: (last content - first content) / (output tokens - 1), for two tokens or more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_per_output_token: Option<Distribution>,
+    /// Last content of the answer, from sending.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_latency: Option<Distribution>,
+    /// Last content of the answer, from the time at which the request was due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_latency_scheduled: Option<Distribution>,
+    /// Sending after the time at which the request was due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule_delay: Option<Distribution>,
+    /// Tokens of the prompts of succeeded requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_tokens: Option<TokenDistribution>,
+    /// Tokens of the answers of succeeded requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_tokens: Option<TokenDistribution>,
+    /// Who counted the output tokens.
+    pub token_count_source: TokenCountSource,
+    /// Requests for which the engine's count and the tokenizer's differ.
+    #[serde(default)]
+    pub token_count_mismatches: u64,
+    /// Rates over the window.
+    pub throughput: Throughput,
+    /// Share and rate of requests that met every objective; absent where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goodput: Option<Goodput>,
+    /// The client's own figures.
+    pub client: ClientReport,
+    /// The engine's own metrics over the window, by common name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub engine_metrics: BTreeMap<String, EngineMetric>,
+    /// Whether the figures can be trusted.
+    pub verdict: Verdict,
+}
+
+/// A measured window.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Window {
+    /// Its beginning, RFC 3339 with fractions of a second.
+    pub start: String,
+    /// Its length: from the first sending to the last end of an answer.
+    pub duration_seconds: f64,
+}
+
+/// What became of the arrivals: `intended = succeeded + failed + dropped`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Requests {
+    /// Arrivals that the schedule held.
+    pub intended: u64,
+    /// Requests that were sent: succeeded or failed.
+    pub sent: u64,
+    /// Answered whole.
+    pub succeeded: u64,
+    /// Failed, by any kind.
+    pub failed: u64,
+    /// Never sent.
+    pub dropped: u64,
+    /// Failed ones by kind: connect, timeout, http4xx, http5xx, streamError, truncated, empty,
+    /// protocol, cancelled.
+    #[serde(default)]
+    pub failures: BTreeMap<String, u64>,
+}
+
+/// Who counted the output tokens.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+pub enum TokenCountSource {
+    /// The engine, in its usage figures.
+    Server,
+    /// The model's tokenizer, on the whole text.
+    Tokenizer,
+    /// Nobody; there are no token figures.
+    #[default]
+    None,
+}
+
+/// Rates over the window.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Throughput {
+    /// Succeeded requests a second.
+    pub requests_per_second: f64,
+    /// Prompt tokens of succeeded requests a second.
+    pub input_tokens_per_second: f64,
+    /// Output tokens of succeeded requests a second.
+    pub output_tokens_per_second: f64,
+}
