@@ -4,38 +4,23 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::{
-        batch::v1::{Job, JobSpec},
-        core::v1::{
-            Affinity, ConfigMap, Container, ContainerPort, EnvVar,
-            PersistentVolumeClaimVolumeSource, PodAffinityTerm, PodAntiAffinity, PodSpec,
-            PodTemplateSpec, ResourceRequirements, Volume, VolumeMount, WeightedPodAffinityTerm,
-        },
+        batch::v1::Job,
+        core::v1::{ConfigMap, EnvVar},
     },
-    apimachinery::pkg::{
-        api::resource::Quantity,
-        apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference},
-    },
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
 
 use super::{
-    OUTCOME_PATH, PLAN_PATH, RUNNER_PORT, Turn,
-    container::{
-        config_map_volume, empty_volume, env, field_env, optional_config_map_volume, pull_secrets,
-        read_only, restricted_container, restricted_pod, secret_env, token_env, writable,
-    },
+    OUTCOME_PATH, Turn,
+    agent::Agent,
+    container::{config_map_volume, read_only, secret_env, token_env},
     labels, names,
 };
 use crate::{
-    common::{ConfigMapKeyRef, FileSource, SecretKeyRef},
     outcome::Outcome,
     plan::{EngineSource, Plan},
     summary::PreflightSummary,
 };
-
-/// Where a claim of `output.uri` is mounted.
-const OUTPUT: &str = "/var/lib/bakeoff/output";
-/// Where the certificates of `output.caBundleRef` are mounted.
-const CA_BUNDLE: &str = "/etc/bakeoff-ca";
 
 /// The plan, as every pod of the run reads it. It cannot be changed.
 pub fn plan_config_map(plan: &Plan, owner: &OwnerReference) -> ConfigMap {
@@ -182,222 +167,4 @@ fn secrets_of_engines(plan: &Plan) -> Vec<EnvVar> {
             secret_env(&format!("BAKEOFF_CHECKED_SECRET_{index}"), &secret, false)
         })
         .collect()
-}
-
-/// One of our own pods in the making.
-struct Agent<'a> {
-    plan: &'a Plan,
-    args: Vec<String>,
-    environment: Vec<EnvVar>,
-    volumes: Vec<Volume>,
-    mounts: Vec<VolumeMount>,
-}
-
-impl<'a> Agent<'a> {
-    fn new(plan: &'a Plan, words: &[&str]) -> Self {
-        let args = ["agent", words[0], "--plan", PLAN_PATH]
-            .iter()
-            .chain(&words[1..])
-            .map(|word| (*word).to_owned())
-            .collect();
-        let mut agent = Self {
-            plan,
-            args,
-            environment: vec![
-                field_env("POD_NAME", "metadata.name"),
-                field_env("NODE_NAME", "spec.nodeName"),
-            ],
-            volumes: vec![
-                config_map_volume("plan", &names::plan(&plan.run)),
-                empty_volume("temporary", None),
-            ],
-            mounts: vec![
-                read_only("plan", "/etc/bakeoff", None),
-                writable("temporary", "/tmp", None),
-            ],
-        };
-        agent.output();
-        agent
-    }
-
-    /// Rights, certificates and volume of the output.
-    fn output(&mut self) {
-        let output = &self.plan.spec.output;
-        if let Some(secret) = &output.credentials_secret_ref {
-            let key = |key: &str| SecretKeyRef {
-                name: secret.name.clone(),
-                key: key.to_owned(),
-            };
-            if output.uri.starts_with("gs://") {
-                let name = "GOOGLE_SERVICE_ACCOUNT_KEY";
-                self.environment.push(secret_env(name, &key(name), false));
-            } else {
-                for (name, optional) in [
-                    ("AWS_ACCESS_KEY_ID", false),
-                    ("AWS_SECRET_ACCESS_KEY", false),
-                    ("AWS_SESSION_TOKEN", true),
-                ] {
-                    self.environment
-                        .push(secret_env(name, &key(name), optional));
-                }
-            }
-        }
-        if let Some(bundle) = &output.ca_bundle_ref {
-            self.environment.push(env("BAKEOFF_CA_BUNDLE", CA_BUNDLE));
-            self.volumes.push(config_map_volume("ca", &bundle.name));
-            self.mounts
-                .push(read_only("ca", CA_BUNDLE, Some(bundle.key.clone())));
-        }
-        if let Some(claim) = output.uri.strip_prefix("pvc://") {
-            let (claim, path) = claim.split_once('/').unwrap_or((claim, ""));
-            let path = path.trim_matches('/');
-            let folder = if path.is_empty() {
-                OUTPUT.to_owned()
-            } else {
-                format!("{OUTPUT}/{path}")
-            };
-            self.environment.push(env("BAKEOFF_OUTPUT_DIR", folder));
-            self.volumes.push(Volume {
-                name: "output".into(),
-                persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
-                    claim_name: claim.to_owned(),
-                    read_only: None,
-                }),
-                ..Volume::default()
-            });
-            self.mounts.push(writable("output", OUTPUT, None));
-        }
-    }
-
-    /// A file from a ConfigMap, whose path the program finds in `variable`.
-    fn file(&mut self, name: &str, variable: &str, source: Option<&FileSource>) {
-        let Some(ConfigMapKeyRef {
-            name: config_map,
-            key,
-        }) = source.and_then(|source| source.config_map_ref.as_ref())
-        else {
-            return;
-        };
-        let folder = format!("/etc/bakeoff-files/{name}");
-        self.environment
-            .push(env(variable, format!("{folder}/{key}")));
-        self.volumes
-            .push(optional_config_map_volume(name, config_map));
-        self.mounts.push(read_only(name, &folder, None));
-    }
-
-    fn job(self, owner: &OwnerReference, name: String, component: &str, turn: Option<Turn>) -> Job {
-        let plan = self.plan;
-        let runner = &plan.spec.runner;
-        let labels = names::labels(plan, component, turn);
-        let loads = component == labels::COMPONENT_RUNNER;
-        let container = Container {
-            name: "bakeoff".into(),
-            image: Some(plan.runner_image.clone()),
-            args: Some(self.args),
-            env: Some(self.environment),
-            ports: loads.then(|| {
-                vec![ContainerPort {
-                    name: Some("http".into()),
-                    container_port: RUNNER_PORT,
-                    ..ContainerPort::default()
-                }]
-            }),
-            resources: Some(runner.resources.clone().unwrap_or_else(default_resources)),
-            volume_mounts: Some(self.mounts),
-            security_context: Some(restricted_container()),
-            termination_message_policy: Some("FallbackToLogsOnError".into()),
-            ..Container::default()
-        };
-        let pod = PodSpec {
-            containers: vec![container],
-            volumes: Some(self.volumes),
-            restart_policy: Some("Never".into()),
-            enable_service_links: Some(false),
-            // Rights at the bucket come through the service account, none at the API server.
-            automount_service_account_token: Some(false),
-            service_account_name: runner.service_account_name.clone(),
-            image_pull_secrets: pull_secrets(&runner.image_pull_secrets),
-            node_selector: (!runner.node_selector.is_empty()).then(|| runner.node_selector.clone()),
-            tolerations: (!runner.tolerations.is_empty()).then(|| runner.tolerations.clone()),
-            affinity: runner
-                .affinity
-                .clone()
-                .or_else(|| loads.then(|| away_from_engines(plan))),
-            security_context: Some(restricted_pod()),
-            termination_grace_period_seconds: Some(30),
-            ..PodSpec::default()
-        };
-        Job {
-            metadata: names::metadata(plan, owner, name, component, turn),
-            spec: Some(JobSpec {
-                backoff_limit: Some(if loads { 2 } else { 1 }),
-                completion_mode: loads.then(|| "Indexed".into()),
-                completions: Some(1),
-                parallelism: Some(1),
-                active_deadline_seconds: deadline(plan, component),
-                template: PodTemplateSpec {
-                    metadata: Some(ObjectMeta {
-                        labels: Some(labels),
-                        ..ObjectMeta::default()
-                    }),
-                    spec: Some(pod),
-                },
-                ..JobSpec::default()
-            }),
-            status: None,
-        }
-    }
-}
-
-/// The client shares no core with the engine where another node has room.
-fn away_from_engines(plan: &Plan) -> Affinity {
-    let mut engines = names::labels(plan, labels::COMPONENT_ENGINE, None);
-    engines.remove(labels::RUN);
-    Affinity {
-        pod_anti_affinity: Some(PodAntiAffinity {
-            preferred_during_scheduling_ignored_during_execution: Some(vec![
-                WeightedPodAffinityTerm {
-                    weight: 100,
-                    pod_affinity_term: PodAffinityTerm {
-                        label_selector: Some(LabelSelector {
-                            match_labels: Some(engines),
-                            match_expressions: None,
-                        }),
-                        topology_key: "kubernetes.io/hostname".into(),
-                        ..PodAffinityTerm::default()
-                    },
-                },
-            ]),
-            required_during_scheduling_ignored_during_execution: None,
-        }),
-        ..Affinity::default()
-    }
-}
-
-/// Requests equal limits, so that the kernel never throttles what others left over.
-fn default_resources() -> ResourceRequirements {
-    let amounts = BTreeMap::from([
-        ("cpu".to_owned(), Quantity("2".into())),
-        ("memory".to_owned(), Quantity("1Gi".into())),
-    ]);
-    ResourceRequirements {
-        requests: Some(amounts.clone()),
-        limits: Some(amounts),
-        ..ResourceRequirements::default()
-    }
-}
-
-fn deadline(plan: &Plan, component: &str) -> Option<i64> {
-    let spec = &plan.spec;
-    let timeouts = &spec.policy.timeouts;
-    let upload = timeouts.upload.get().as_secs();
-    let scheduling = timeouts.scheduling.get().as_secs();
-    let seconds = if component == labels::COMPONENT_RUNNER {
-        let stages = plan.stages.len() as u64 * u64::from(spec.workload.repetitions);
-        scheduling + stages.saturating_mul(timeouts.stage.get().as_secs() + upload)
-    } else {
-        scheduling + upload
-    };
-    i64::try_from(seconds).ok()
 }

@@ -1,6 +1,7 @@
 //! The Kubernetes objects of a plan, as pure functions: what the operator applies and what
 //! `bakeoff plan` prints.
 
+mod agent;
 mod container;
 mod engine;
 mod holder;
