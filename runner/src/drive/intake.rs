@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bakeoff_crds::plan::{LoadMode, StageEnd};
 
-use super::{DriveError, StageInput};
+use super::{DriveError, Share, StageInput};
 use crate::{
     clock::{self, Nanos},
     workload::arrival,
@@ -14,8 +14,14 @@ use crate::{
 /// for one.
 const SPARE_CONNECTIONS: usize = 16;
 
-/// The arrivals of a stage.
-pub(super) enum Arrivals {
+/// The arrivals of a stage: those of the whole, and which of them come to this process.
+pub(super) struct Arrivals {
+    pub(super) kind: Kind,
+    pub(super) share: Share,
+}
+
+/// How arrivals come.
+pub(super) enum Kind {
     /// So many requests are kept in flight.
     Closed {
         concurrency: usize,
@@ -30,7 +36,8 @@ pub(super) enum Arrivals {
 /// One event loop's share of the arrivals.
 pub(super) struct Intake<'a> {
     arrivals: &'a Arrivals,
-    /// Place of the next arrival of an open loop; steps by the number of threads.
+    /// Number, among this process's arrivals, of the next one of an open loop; steps by the number
+    /// of threads.
     next: usize,
     step: usize,
     /// Workers of a closed loop.
@@ -53,7 +60,7 @@ pub(super) enum Next {
 impl Arrivals {
     pub(super) fn of(stage: &StageInput) -> Result<Self, DriveError> {
         let load = &stage.load;
-        match load.mode {
+        let kind = match load.mode {
             LoadMode::Closed => {
                 let concurrency = load
                     .concurrency
@@ -63,49 +70,61 @@ impl Arrivals {
                     StageEnd::Requests(requests) => (Some(requests), None),
                     StageEnd::Seconds(seconds) => (None, Some(clock::nanos(seconds))),
                 };
-                Ok(Self::Closed {
+                Kind::Closed {
                     concurrency: concurrency as usize,
                     requests,
                     until,
-                })
+                }
             }
             LoadMode::Open => {
                 let due = arrival::due_times(load, stage.end, stage.seed)
                     .map_err(|error| DriveError::Load(error.to_string()))?;
-                Ok(Self::Open {
+                Kind::Open {
                     due,
                     burst: load.rate.is_none(),
-                })
+                }
             }
+        };
+        let share = stage.share;
+        Ok(Self { kind, share })
+    }
+
+    /// Arrivals that the schedule holds for this process, where it says.
+    pub(super) fn intended(&self) -> Option<u64> {
+        match &self.kind {
+            Kind::Closed {
+                concurrency,
+                requests,
+                ..
+            } => {
+                let whole = (*requests)?;
+                Some(self.share.closed_requests(*concurrency as u64, whole))
+            }
+            Kind::Open { due, .. } => Some(self.share.dealt(due.len() as u64)),
         }
     }
 
-    /// Arrivals that the schedule holds, where it says.
-    pub(super) fn intended(&self) -> Option<u64> {
-        match self {
-            Self::Closed { requests, .. } => *requests,
-            Self::Open { due, .. } => Some(due.len() as u64),
+    /// Requests that this process keeps in flight in a closed loop.
+    fn workers(&self) -> usize {
+        match &self.kind {
+            Kind::Closed { concurrency, .. } => self.share.dealt(*concurrency as u64) as usize,
+            Kind::Open { .. } => 0,
         }
     }
 
     /// Most connections that can be known to be needed.
     pub(super) fn most_connections(&self) -> u64 {
-        let connections = match self {
-            Self::Closed { concurrency, .. } => *concurrency,
-            Self::Open { due, burst: true } => due.len(),
-            Self::Open { .. } => SPARE_CONNECTIONS,
-        };
-        connections as u64
+        match &self.kind {
+            Kind::Closed { .. } => self.workers() as u64,
+            Kind::Open { due, burst: true } => self.share.dealt(due.len() as u64),
+            Kind::Open { .. } => SPARE_CONNECTIONS as u64,
+        }
     }
 
     /// The share of one of several event loops.
     pub(super) fn share(&self, thread: usize, threads: usize) -> Intake<'_> {
-        let workers = match self {
-            Self::Closed { concurrency, .. } => {
-                concurrency / threads + usize::from(thread < concurrency % threads)
-            }
-            Self::Open { .. } => 0,
-        };
+        let all = self.workers();
+        let workers = all / threads + usize::from(thread < all % threads);
         Intake {
             arrivals: self,
             next: thread,
@@ -118,13 +137,13 @@ impl Arrivals {
 impl Intake<'_> {
     /// Connections to have ready, beside those in use.
     pub(super) fn spare_connections(&self) -> usize {
-        match self.arrivals {
-            Arrivals::Closed { requests, .. } => {
-                let most = requests.and_then(|requests| usize::try_from(requests).ok());
-                self.workers.min(most.unwrap_or(usize::MAX))
-            }
-            Arrivals::Open { due, burst } => {
-                let share = due.len().div_ceil(self.step);
+        let intended = self.arrivals.intended();
+        let intended = intended.and_then(|intended| usize::try_from(intended).ok());
+        let intended = intended.unwrap_or(usize::MAX);
+        match &self.arrivals.kind {
+            Kind::Closed { .. } => self.workers.min(intended),
+            Kind::Open { burst, .. } => {
+                let share = intended.div_ceil(self.step);
                 if *burst {
                     share
                 } else {
@@ -136,12 +155,12 @@ impl Intake<'_> {
 
     /// Whether arrivals come by the clock.
     pub(super) fn is_open(&self) -> bool {
-        matches!(self.arrivals, Arrivals::Open { .. })
+        matches!(self.arrivals.kind, Kind::Open { .. })
     }
 
     /// Whether spare connections are made up for during the stage.
     pub(super) fn keeps_spares(&self) -> bool {
-        matches!(self.arrivals, Arrivals::Open { burst: false, .. })
+        matches!(self.arrivals.kind, Kind::Open { burst: false, .. })
     }
 
     /// The next arrival. `issued` counts the arrivals of a closed loop over all threads; `idle`
@@ -153,34 +172,43 @@ impl Intake<'_> {
         idle: bool,
         issued: &AtomicU64,
     ) -> Next {
-        match self.arrivals {
-            Arrivals::Closed {
-                requests, until, ..
+        let share = self.arrivals.share;
+        match &self.arrivals.kind {
+            Kind::Closed {
+                concurrency, until, ..
             } => {
+                let intended = self.arrivals.intended();
                 if until.is_some_and(|until| now >= start + until)
-                    || requests.is_some_and(|requests| issued.load(Ordering::Relaxed) >= requests)
+                    || intended.is_some_and(|intended| issued.load(Ordering::Relaxed) >= intended)
+                    || self.arrivals.workers() == 0
                 {
                     return Next::Never;
+                }
+                // Where processes begin together, the time was set a little ahead.
+                if now < start {
+                    return Next::At(start);
                 }
                 if !idle {
                     return Next::WhenFree;
                 }
-                let index = issued.fetch_add(1, Ordering::Relaxed);
+                let number = issued.fetch_add(1, Ordering::Relaxed);
                 // Another thread may have taken the last one meanwhile.
-                if requests.is_some_and(|requests| index >= requests) {
+                if intended.is_some_and(|intended| number >= intended) {
                     return Next::Never;
                 }
+                let index = share.closed(*concurrency as u64, number);
                 Next::Now { index, due: None }
             }
-            Arrivals::Open { due, .. } => {
-                let Some(&offset) = due.get(self.next) else {
+            Kind::Open { due, .. } => {
+                let index = share.open(self.next as u64);
+                let offset = usize::try_from(index).ok().and_then(|at| due.get(at));
+                let Some(&offset) = offset else {
                     return Next::Never;
                 };
                 let at = start + offset;
                 if at > now {
                     return Next::At(at);
                 }
-                let index = self.next as u64;
                 self.next += self.step;
                 Next::Now {
                     index,
@@ -193,22 +221,47 @@ impl Intake<'_> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    #[test]
-    fn threads_share_every_arrival_once() {
-        let arrivals = Arrivals::Open {
-            due: vec![0, 10, 20, 30, 40],
-            burst: false,
+    fn open(due: Vec<Nanos>, share: Share) -> Arrivals {
+        let kind = Kind::Open { due, burst: false };
+        Arrivals { kind, share }
+    }
+
+    fn closed(
+        concurrency: usize,
+        requests: Option<u64>,
+        until: Option<Nanos>,
+        share: Share,
+    ) -> Arrivals {
+        let kind = Kind::Closed {
+            concurrency,
+            requests,
+            until,
         };
+        Arrivals { kind, share }
+    }
+
+    /// Everything that the threads of one process take up, each of whose workers is never idle.
+    fn taken(arrivals: &Arrivals, threads: usize) -> Vec<(u64, Option<Nanos>)> {
         let issued = AtomicU64::new(0);
         let mut seen = Vec::new();
-        for thread in 0..2 {
-            let mut intake = arrivals.share(thread, 2);
-            while let Next::Now { index, due } = intake.next(100, 1000, false, &issued) {
+        for thread in 0..threads {
+            let mut intake = arrivals.share(thread, threads);
+            while let Next::Now { index, due } =
+                intake.next(100, 1_000_000, intake.workers > 0, &issued)
+            {
                 seen.push((index, due));
             }
         }
+        seen
+    }
+
+    #[test]
+    fn threads_share_every_arrival_once() {
+        let mut seen = taken(&open(vec![0, 10, 20, 30, 40], Share::WHOLE), 2);
         seen.sort_unstable();
         let expected: Vec<_> = (0..5)
             .map(|index| (index, Some(100 + 10 * index)))
@@ -216,12 +269,39 @@ mod tests {
         assert_eq!(seen, expected);
     }
 
+    proptest! {
+        /// The union over processes and threads is the sequence of one process with one thread:
+        /// the same places, hence the same prompts, at the same due times.
+        #[test]
+        fn processes_share_every_arrival_once(
+            of in 1_u32..9,
+            threads in 1_usize..4,
+            concurrency in 1_usize..20,
+            requests in 0_u64..100,
+            is_open: bool,
+        ) {
+            let arrivals = |share| match is_open {
+                true => open((0..requests).map(|number| number * 7).collect(), share),
+                false => closed(concurrency, Some(requests), None, share),
+            };
+            let mut union = Vec::new();
+            let mut intended = 0;
+            for index in 0..of {
+                let own = arrivals(Share { index, of });
+                let seen = taken(&own, threads);
+                prop_assert_eq!(Some(seen.len() as u64), own.intended());
+                intended += seen.len() as u64;
+                union.extend(seen);
+            }
+            union.sort_unstable();
+            prop_assert_eq!(intended, requests);
+            prop_assert_eq!(union, taken(&arrivals(Share::WHOLE), 1));
+        }
+    }
+
     #[test]
     fn an_arrival_is_never_early() {
-        let arrivals = Arrivals::Open {
-            due: vec![50],
-            burst: false,
-        };
+        let arrivals = open(vec![50], Share::WHOLE);
         let mut intake = arrivals.share(0, 1);
         let issued = AtomicU64::new(0);
         assert_eq!(intake.next(100, 149, true, &issued), Next::At(150));
@@ -233,16 +313,17 @@ mod tests {
             }
         );
         assert_eq!(intake.next(100, 151, true, &issued), Next::Never);
+        let arrivals = closed(1, None, Some(50), Share::WHOLE);
+        assert_eq!(
+            arrivals.share(0, 1).next(100, 99, true, &issued),
+            Next::At(100)
+        );
     }
 
     #[test]
     fn a_closed_loop_ends_by_requests_or_by_time() {
         let issued = AtomicU64::new(0);
-        let by_count = Arrivals::Closed {
-            concurrency: 3,
-            requests: Some(2),
-            until: None,
-        };
+        let by_count = closed(3, Some(2), None, Share::WHOLE);
         let workers: Vec<_> = (0..2)
             .map(|thread| by_count.share(thread, 2).workers)
             .collect();
@@ -266,11 +347,7 @@ mod tests {
         assert_eq!(intake.next(0, 0, true, &issued), Next::Never);
 
         let issued = AtomicU64::new(0);
-        let by_time = Arrivals::Closed {
-            concurrency: 1,
-            requests: None,
-            until: Some(50),
-        };
+        let by_time = closed(1, None, Some(50), Share::WHOLE);
         let mut intake = by_time.share(0, 1);
         assert_eq!(
             intake.next(100, 149, true, &issued),
@@ -280,5 +357,12 @@ mod tests {
             }
         );
         assert_eq!(intake.next(100, 150, true, &issued), Next::Never);
+    }
+
+    #[test]
+    fn a_process_without_a_worker_has_nothing_to_do() {
+        let issued = AtomicU64::new(0);
+        let idle = closed(2, None, Some(50), Share { index: 2, of: 3 });
+        assert_eq!(idle.share(0, 1).next(0, 1, true, &issued), Next::Never);
     }
 }

@@ -9,6 +9,7 @@ mod exchange;
 mod intake;
 mod pool;
 mod reactor;
+mod share;
 mod timer;
 pub mod vitals;
 
@@ -22,6 +23,7 @@ use rustls::ClientConfig;
 
 pub use control::{Control, Cut};
 pub use exchange::SpooledText;
+pub use share::Share;
 
 use crate::{
     clock::{self, Nanos},
@@ -30,6 +32,11 @@ use crate::{
     stats::Gaps,
     wire::target::Target,
 };
+
+/// Says when a stage begins that other processes drive too, by this process's clock; `None` where
+/// it will not begin. It is asked once, on a thread of the load path, when this process is ready, and
+/// may take its time.
+pub type Gate = Arc<dyn Fn() -> Option<Nanos> + Send + Sync>;
 
 /// One stage, ready to be driven.
 pub struct StageInput {
@@ -55,6 +62,10 @@ pub struct StageInput {
     pub deadline: Option<Nanos>,
     /// Event loops.
     pub threads: usize,
+    /// The part of the load that this process takes.
+    pub share: Share,
+    /// Where others drive the stage too: when it begins.
+    pub gate: Option<Gate>,
     /// Whether the answers' text is kept on disk, for the tokenizer.
     pub keep_text: bool,
 }
@@ -94,6 +105,9 @@ pub enum DriveError {
     /// The system gave no poll, timer or temporary file.
     #[error("cannot set up the event loop: {0}")]
     System(#[from] std::io::Error),
+    /// The processes that drive the stage together never began.
+    #[error("the stage did not begin: the others were not ready")]
+    NotBegun,
     /// An event loop panicked.
     #[error("an event loop of the load path panicked; please report this")]
     Panicked,
@@ -109,7 +123,7 @@ pub fn drive(stage: &StageInput, control: &Control) -> Result<Driven, DriveError
     }
     let threads = stage.threads.max(1);
     let plan = intake::Arrivals::of(stage)?;
-    let shared = reactor::Shared::new(Barrier::new(threads));
+    let shared = reactor::Shared::new(Barrier::new(threads), stage.gate.clone());
     let throttled_before = vitals::throttled();
     let spools = (0..threads)
         .map(|_| stage.keep_text.then(tempfile::tempfile).transpose())
@@ -134,7 +148,7 @@ pub fn drive(stage: &StageInput, control: &Control) -> Result<Driven, DriveError
             .collect::<Result<Vec<_>, DriveError>>()
     })?;
     let mut driven = Driven {
-        start: shared.start(),
+        start: shared.start().ok_or(DriveError::NotBegun)?,
         intended: 0,
         dropped: 0,
         records: Vec::new(),

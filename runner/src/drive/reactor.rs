@@ -17,7 +17,7 @@ use mio::{Events, Poll, Token};
 use rustls::pki_types::ServerName;
 
 use super::{
-    Control, Cut, DriveError, SpooledText, StageInput,
+    Control, Cut, DriveError, Gate, SpooledText, StageInput,
     exchange::{Exchange, failure},
     intake::{Intake, Next},
     pool::Pool,
@@ -54,22 +54,27 @@ const REST_AFTER_REFUSAL: Nanos = 100 * MILLISECOND;
 /// What the event loops of a stage have in common.
 pub(super) struct Shared {
     ready: Barrier,
-    start: OnceLock<Nanos>,
+    gate: Option<Gate>,
+    start: OnceLock<Option<Nanos>>,
     issued: AtomicU64,
 }
 
 impl Shared {
-    pub(super) fn new(ready: Barrier) -> Self {
+    pub(super) fn new(ready: Barrier, gate: Option<Gate>) -> Self {
         Self {
             ready,
+            gate,
             start: OnceLock::new(),
             issued: AtomicU64::new(0),
         }
     }
 
-    /// When the schedule began; the same for all loops.
-    pub(super) fn start(&self) -> Nanos {
-        *self.start.get_or_init(clock::now)
+    /// When the schedule begins; the same for all loops. `None` where it does not.
+    pub(super) fn start(&self) -> Option<Nanos> {
+        *self.start.get_or_init(|| match &self.gate {
+            Some(gate) => gate(),
+            None => Some(clock::now()),
+        })
     }
 }
 
@@ -193,8 +198,9 @@ impl<'a> Reactor<'a> {
     }
 
     fn drive(mut self) -> Result<Part, DriveError> {
-        let start = self.shared.start();
+        let start = self.shared.start().ok_or(DriveError::NotBegun)?;
         self.start = Some(start);
+        self.part.vitals.late_start = clock::now().saturating_sub(start);
         let cpu_before = vitals::thread_cpu();
         let mut events = Events::with_capacity(EVENTS);
         let mut tick = clock::now() + TICK;

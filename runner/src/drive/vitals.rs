@@ -21,6 +21,8 @@ pub struct StageVitals {
     pub chunks: u64,
     /// Longest time for which an event loop did not come round.
     pub longest_stall: Nanos,
+    /// How long after the time that was set for it the schedule began.
+    pub late_start: Nanos,
     /// Greatest resident set of the process so far, in bytes.
     pub peak_rss_bytes: u64,
     /// Time for which the cgroup was throttled; absent where the kernel does not tell.
@@ -41,6 +43,7 @@ impl StageVitals {
         self.cpu += other.cpu;
         self.chunks += other.chunks;
         self.longest_stall = self.longest_stall.max(other.longest_stall);
+        self.late_start = self.late_start.max(other.late_start);
         self.descriptors_refused += other.descriptors_refused;
         self.reconnects += other.reconnects;
     }

@@ -23,7 +23,7 @@ pub use summary::{fit, summarize};
 
 use crate::{
     clock,
-    drive::{self, DriveError, StageInput, vitals},
+    drive::{self, DriveError, Share, StageInput, vitals},
     prompt::Prompt,
     protocol::{Codec, RequestOptions},
     scrape::{Prometheus, Scraper, Target as ScrapeTarget, metrics_url},
@@ -319,6 +319,8 @@ impl Load {
             request_timeout: clock::span(spec.workload.request_timeout.get()),
             deadline: Some(clock::span(spec.policy.timeouts.stage.get())),
             threads: client.threads,
+            share: Share::WHOLE,
+            gate: None,
             keep_text: false,
         }
     }
