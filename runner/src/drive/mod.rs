@@ -10,6 +10,7 @@ mod intake;
 mod pool;
 mod reactor;
 mod share;
+mod spool;
 mod timer;
 pub mod vitals;
 
@@ -22,8 +23,8 @@ use bakeoff_crds::plan::{Load, StageEnd};
 use rustls::ClientConfig;
 
 pub use control::{Control, Cut};
-pub use exchange::SpooledText;
 pub use share::Share;
+pub use spool::SpooledText;
 
 use crate::{
     clock::{self, Nanos},

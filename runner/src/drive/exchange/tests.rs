@@ -1,0 +1,109 @@
+use bakeoff_crds::{plan::Endpoint, run::Protocol};
+
+use super::*;
+use crate::protocol::{Codec, RequestOptions};
+
+fn exchange() -> Exchange {
+    let endpoint = Endpoint {
+        protocol: Protocol::OpenAiCompletions,
+        port: 0,
+        path: "/v1/completions".into(),
+        model: "m".into(),
+    };
+    let codec = Codec::new(
+        &endpoint,
+        RequestOptions {
+            streaming: true,
+            ..RequestOptions::default()
+        },
+    );
+    let mut record = Record::new(0, 0, None, 5);
+    record.sent = Some(10);
+    Exchange::new(record, Arc::from(*b"request"), codec.decoder(), true)
+}
+
+const HEAD: &str = "HTTP/1.1 200 OK\r\nconnection: keep-alive\r\n";
+
+fn answer(body: &str) -> String {
+    format!("{HEAD}content-length: {}\r\n\r\n{body}", body.len())
+}
+
+const TOKEN: &str = "data: {\"choices\":[{\"index\":0,\"text\":\"a\",\"finish_reason\":null}]}\n\n";
+const LAST: &str =
+    "data: {\"choices\":[{\"index\":0,\"text\":\"b\",\"finish_reason\":\"length\"}]}\n\n";
+const USAGE: &str = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":4,\"total_tokens\":6,\"completion_tokens\":2}}\n\ndata: [DONE]\n\n";
+
+#[test]
+fn stamps_are_those_of_the_reads() {
+    let mut exchange = exchange();
+    let mut gaps = Gaps::new();
+    let whole = answer(&format!("{TOKEN}{LAST}{USAGE}"));
+    let cut = whole.find(LAST).unwrap();
+    assert_eq!(
+        exchange.receive(&whole.as_bytes()[..cut], 100, &mut gaps),
+        Step::Continue
+    );
+    let step = exchange.receive(&whole.as_bytes()[cut..], 130, &mut gaps);
+    assert_eq!(step, ended(Outcome::Succeeded, true));
+    let record = exchange.record;
+    assert_eq!(
+        (record.first_content, record.last_content),
+        (Some(100), Some(130))
+    );
+    assert_eq!(
+        (record.input_tokens, record.output_tokens, record.chunks),
+        (Some(4), Some(2), 2)
+    );
+    assert_eq!(record.finish, Some("length"));
+    assert_eq!(exchange.text.as_deref(), Some("ab"));
+    assert_eq!(gaps.chunk.count(), 1);
+}
+
+#[test]
+fn each_bad_answer_is_one_kind_of_failure() {
+    let error = "data: {\"error\":{\"message\":\"out of blocks\",\"code\":500}}\n\n";
+    for (answer, kind) in [
+        (
+            "HTTP/1.1 429 No\r\ncontent-length: 4\r\n\r\nslow".into(),
+            FailureKind::Http4xx,
+        ),
+        (
+            "HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n".into(),
+            FailureKind::Http5xx,
+        ),
+        (
+            "HTTP/1.1 302 There\r\ncontent-length: 0\r\n\r\n".into(),
+            FailureKind::Protocol,
+        ),
+        ("SSH-2.0\r\n\r\n".into(), FailureKind::Protocol),
+        (answer(&format!("{TOKEN}{error}")), FailureKind::StreamError),
+        (answer(TOKEN), FailureKind::Truncated),
+        (answer(USAGE), FailureKind::Empty),
+        (answer("data: {\n\n"), FailureKind::Protocol),
+    ] {
+        let mut exchange = exchange();
+        match exchange.receive(answer.as_bytes(), 100, &mut Gaps::new()) {
+            Step::Ended {
+                outcome: Outcome::Failed(found, _),
+                ..
+            } => assert_eq!(found, kind, "{answer}"),
+            other => panic!("{answer}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_lost_connection_is_told_by_where_it_was_lost() {
+    for (before, kind) in [("", FailureKind::Connect), (HEAD, FailureKind::Truncated)] {
+        let mut exchange = exchange();
+        let mut gaps = Gaps::new();
+        exchange.receive(before.as_bytes(), 100, &mut gaps);
+        match exchange.disconnected(None, 110, &mut gaps) {
+            Step::Ended {
+                outcome: Outcome::Failed(found, _),
+                ..
+            } => assert_eq!(found, kind, "{before}"),
+            other => panic!("{before}: {other:?}"),
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The requests of an event loop: begun when they are due, and ended.
+
+use std::sync::Arc;
+
+use super::{BEGIN_AT_ONCE, LOOK_EVERY, REST_AFTER_REFUSAL, Reactor};
+use crate::{
+    clock::{self, Nanos},
+    drive::{
+        exchange::{Exchange, failure},
+        intake::Next,
+    },
+    record::{FailureKind, Outcome, Record},
+};
+
+impl Reactor<'_> {
+    /// Begins what is due, and returns when the next arrival is.
+    pub(super) fn begin_due(&mut self, start: Nanos) -> Option<Nanos> {
+        for _ in 0..BEGIN_AT_ONCE {
+            let now = clock::now();
+            while self.resting.front().is_some_and(|&until| until <= now) {
+                self.resting.pop_front();
+                self.free_workers += 1;
+            }
+            let idle = self.free_workers > 0;
+            match self.intake.next(start, now, idle, &self.shared.issued) {
+                Next::Now { index, due } => self.begin(index, due, now),
+                Next::At(at) => return Some(at),
+                Next::WhenFree => return None,
+                Next::Never => {
+                    self.exhausted = true;
+                    return None;
+                }
+            }
+        }
+        // There may be more; a look at the sockets comes first.
+        Some(0)
+    }
+
+    /// Begins what has fallen due while sockets were looked at: with hundreds of answers under way a
+    /// round takes longer than an arrival may wait.
+    pub(super) fn begin_between(&mut self, looked_at: usize) {
+        if looked_at.is_multiple_of(LOOK_EVERY)
+            && self.intake.is_open()
+            && !self.exhausted
+            && let Some(start) = self.start
+        {
+            self.begin_due(start);
+        }
+    }
+
+    fn begin(&mut self, index: u64, due: Option<Nanos>, now: Nanos) {
+        let stage = self.stage;
+        let prompt = (stage.first_request + index) % stage.requests.len() as u64;
+        let Some(request) = usize::try_from(prompt)
+            .ok()
+            .and_then(|at| stage.requests.get(at))
+        else {
+            return;
+        };
+        self.free_workers = self.free_workers.saturating_sub(1);
+        self.in_flight += 1;
+        let mut exchange = Box::new(Exchange::new(
+            Record::new(index, prompt, due, now),
+            Arc::clone(request),
+            stage.codec.decoder(),
+            stage.keep_text,
+        ));
+        let slot = match self.pool.take_idle() {
+            Some(slot) => slot,
+            None => match self.open() {
+                Ok(slot) => slot,
+                Err(error) => {
+                    exchange.record.end = now;
+                    let outcome = failure(FailureKind::Connect, &format!("no connection: {error}"));
+                    self.complete(*exchange, outcome, now);
+                    return;
+                }
+            },
+        };
+        self.deadlines
+            .push_back((now.saturating_add(stage.request_timeout), slot, index));
+        let Some(connection) = self.pool.get(slot) else {
+            return;
+        };
+        connection.exchange = Some(exchange);
+        if connection.stream.is_ready() {
+            self.send(slot);
+        }
+        if self.intake.keeps_spares()
+            && self.pool.idle() + self.pool.opening < self.intake.spare_connections()
+        {
+            // A failure shows with the first request that finds no connection.
+            let _ = self.open_spare();
+        }
+    }
+
+    pub(super) fn complete(&mut self, exchange: Exchange, outcome: Outcome, stamp: Nanos) {
+        let Exchange {
+            mut record, text, ..
+        } = exchange;
+        record.end = stamp.max(record.started);
+        record.outcome = outcome;
+        self.in_flight -= 1;
+        self.part.vitals.chunks += u64::from(record.chunks);
+        self.control.request_done(record.chunks);
+        if matches!(record.outcome, Outcome::Failed(FailureKind::Connect, _)) {
+            self.resting.push_back(stamp + REST_AFTER_REFUSAL);
+        } else {
+            self.free_workers += 1;
+        }
+        if let (Some(spool), Some(text), true) = (&mut self.part.text, text, record.succeeded())
+            && let Err(error) = spool.push(record.index, &text)
+        {
+            tracing::warn!(%error, "no room for the answers' text; tokens are not counted by tokenizer");
+            self.part.text = None;
+        }
+        self.part.records.push(record);
+    }
+
+    /// Gives up connections that have been idle for too long, and replaces them where spares are
+    /// kept.
+    pub(super) fn close_old(&mut self) {
+        for slot in self.pool.expire_idle(clock::now()) {
+            self.pool.remove(slot);
+        }
+        if self.intake.keeps_spares() && !self.exhausted {
+            while self.pool.idle() + self.pool.opening < self.intake.spare_connections() {
+                if self.open_spare().is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What each kind of load sends, and when.
+
+use super::*;
+
+#[test]
+fn a_closed_loop_keeps_its_concurrency_and_agrees_with_the_server() {
+    let server = simulate::start(&simulated(Fault::None), MODEL).unwrap();
+    for threads in [1, 2] {
+        let before = server.log.records().len();
+        let mut stage = stage(&server.url, closed(4), StageEnd::Requests(40));
+        stage.threads = threads;
+        let driven = drive(&stage, &Control::default()).unwrap();
+        assert_eq!((driven.intended, driven.dropped, driven.cut), (40, 0, None));
+        assert_eq!(driven.records.len(), 40);
+        for (index, record) in driven.records.iter().enumerate() {
+            assert_eq!(record.outcome, Outcome::Succeeded);
+            assert_eq!(record.index, index as u64);
+            assert_eq!((record.chunks, record.output_tokens), (5, Some(5)));
+            assert_eq!(record.due, None);
+        }
+        assert_eq!(most_in_flight(&driven.records), 4);
+        assert_eq!(driven.gaps.chunk.count(), 40 * 4);
+        assert_eq!(driven.vitals.chunks, 200);
+        assert!(driven.vitals.cpu > 0);
+
+        let truth = server.log.records();
+        let truth = &truth[before..];
+        assert_eq!(truth.len(), 40);
+        let true_mean = truth
+            .iter()
+            .map(|record| (record.first_token_at.unwrap() - record.received_at) as f64 / 1e9)
+            .sum::<f64>()
+            / 40.0;
+        let said_mean = driven
+            .records
+            .iter()
+            .map(|record| clock::seconds(record.first_content.unwrap() - record.sent.unwrap()))
+            .sum::<f64>()
+            / 40.0;
+        // The client sees a first token after it was written, and on a busy machine a little later.
+        assert!(said_mean >= true_mean, "{said_mean} {true_mean}");
+        assert!(said_mean - true_mean < 0.010, "{said_mean} {true_mean}");
+    }
+}
+
+#[test]
+fn an_open_loop_sends_at_its_due_times_whatever_the_answers_do() {
+    let server = simulate::start(&simulated(Fault::None), MODEL).unwrap();
+    let stage = stage(&server.url, open(Some(100.0)), StageEnd::Seconds(0.5));
+    let due = crate::workload::arrival::due_times(&stage.load, stage.end, stage.seed).unwrap();
+    let driven = drive(&stage, &Control::default()).unwrap();
+    assert_eq!(driven.intended, due.len() as u64);
+    assert_eq!(driven.records.len(), due.len());
+    for (record, due) in driven.records.iter().zip(&due) {
+        assert_eq!(record.due, Some(driven.start + due));
+        assert!(record.sent.unwrap() >= record.due.unwrap());
+        assert!(record.succeeded(), "{record:?}");
+    }
+}
+
+#[test]
+fn a_burst_is_under_way_all_at_once() {
+    let server = simulate::start(&simulated(Fault::None), MODEL).unwrap();
+    let stage = stage(&server.url, open(None), StageEnd::Requests(50));
+    let driven = drive(&stage, &Control::default()).unwrap();
+    assert!(driven.records.iter().all(Record::succeeded));
+    assert!(
+        driven
+            .records
+            .iter()
+            .all(|record| record.due == Some(driven.start))
+    );
+    assert_eq!(most_in_flight(&driven.records), 50);
+}
+
+#[test]
+fn a_stage_of_a_duration_begins_nothing_after_it_and_waits_for_what_it_began() {
+    let server = simulate::start(&simulated(Fault::None), MODEL).unwrap();
+    let stage = stage(&server.url, closed(3), StageEnd::Seconds(0.2));
+    let driven = drive(&stage, &Control::default()).unwrap();
+    let end = driven.start + 200 * MILLISECOND;
+    assert!(driven.records.len() >= 3);
+    assert_eq!(
+        (driven.intended, driven.dropped),
+        (driven.records.len() as u64, 0)
+    );
+    assert!(
+        driven
+            .records
+            .iter()
+            .all(|record| record.started < end && record.succeeded())
+    );
+}
+
+#[test]
+fn texts_are_kept_for_the_tokenizer_where_asked() {
+    let server = simulate::start(&simulated(Fault::None), MODEL).unwrap();
+    let mut stage = stage(&server.url, closed(2), StageEnd::Requests(6));
+    stage.keep_text = true;
+    let driven = drive(&stage, &Control::default()).unwrap();
+    let mut seen = Vec::new();
+    for texts in driven.texts {
+        texts
+            .for_each(|index, text| seen.push((index, text.is_empty())))
+            .unwrap();
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, (0..6).map(|index| (index, false)).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_load_that_says_too_little_is_refused() {
+    let url = "http://127.0.0.1:9";
+    for load in [closed(0), Load::default()] {
+        let refused = drive(
+            &stage(url, load, StageEnd::Requests(1)),
+            &Control::default(),
+        );
+        assert!(matches!(refused, Err(DriveError::Load(_))));
+    }
+    let endless = drive(
+        &stage(url, open(None), StageEnd::Seconds(1.0)),
+        &Control::default(),
+    );
+    assert!(matches!(endless, Err(DriveError::Load(_))));
+    let mut empty = stage(url, closed(1), StageEnd::Requests(1));
+    empty.requests = Arc::from([]);
+    assert!(matches!(
+        drive(&empty, &Control::default()),
+        Err(DriveError::NoPrompts)
+    ));
+}
