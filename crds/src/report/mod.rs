@@ -7,8 +7,10 @@ mod comparison;
 mod distribution;
 mod engine;
 mod goodput;
+mod interval;
 mod metrics;
 mod stage;
+mod steady;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -22,8 +24,10 @@ pub use self::{
     distribution::{Distribution, TokenDistribution},
     engine::{ColdStart, EngineFailure, EngineReport, Provenance},
     goodput::{Goodput, ObjectiveResult},
+    interval::{Interval, IntervalMethod},
     metrics::{EngineMetric, MetricValue},
     stage::{Requests, StageReport, Throughput, TokenCountSource, Window},
+    steady::{NoSteadyReason, NoSteadyState, SteadyRule, SteadyState},
     verdict::{Verdict, VerdictReason},
 };
 use crate::plan::RunIdentity;

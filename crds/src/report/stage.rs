@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ClientReport, Distribution, EngineMetric, Goodput, TokenDistribution, Verdict};
+use super::{
+    ClientReport, Distribution, EngineMetric, Goodput, Interval, NoSteadyState, SteadyState,
+    TokenDistribution, Verdict,
+};
 use crate::plan::Load;
 
 /// One measured window at one load level.
@@ -67,6 +70,16 @@ pub struct StageReport {
     /// Share and rate of requests that met every objective; absent where there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub goodput: Option<Goodput>,
+    /// How sure the percentiles are by this one measurement alone, by their names in
+    /// `comparison.best`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub intervals: BTreeMap<String, Interval>,
+    /// The figures between ramp and tail, where the load was steady.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steady_state: Option<SteadyState>,
+    /// Why there is no steady state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_steady_state: Option<NoSteadyState>,
     /// The client's own figures.
     pub client: ClientReport,
     /// The engine's own metrics over the window, by common name.

@@ -1,8 +1,13 @@
-//! What is kept of one request. Its size does not depend on the number of tokens.
+//! What is kept of one request. Its size does not depend on the number of tokens: [`BYTES`] at most,
+//! and of a failure a message of 300 bytes at most.
 
 pub mod log;
 
 use crate::clock::Nanos;
+
+/// Most bytes that a record takes, beside a failure's message.
+pub const BYTES: usize = 256;
+const _: () = assert!(size_of::<Record>() <= BYTES);
 
 /// What became of one arrival.
 #[derive(Clone, Debug)]

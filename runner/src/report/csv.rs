@@ -50,6 +50,20 @@ const FIRST_COLUMNS: [&str; 23] = [
     "goodput_requests_per_second",
 ];
 
+/// Columns of the steady part of a stage; empty where there is none, but for the reason.
+const STEADY_COLUMNS: [&str; 10] = [
+    "steady_start_seconds",
+    "steady_duration_seconds",
+    "steady_requests",
+    "steady_requests_per_second",
+    "steady_output_tokens_per_second",
+    "steady_time_to_first_token_p50_seconds",
+    "steady_time_to_first_token_p99_seconds",
+    "steady_request_latency_p50_seconds",
+    "steady_request_latency_p99_seconds",
+    "no_steady_state",
+];
+
 /// The lines of a report, with a heading.
 ///
 /// # Errors
@@ -59,7 +73,12 @@ pub fn summary(report: &Report) -> Result<Vec<u8>, csv::Error> {
     let latencies = LATENCIES
         .iter()
         .flat_map(|(name, _)| FIGURES.map(|figure| format!("{name}_{figure}_seconds")));
-    writer.write_record(FIRST_COLUMNS.map(String::from).into_iter().chain(latencies))?;
+    let first = FIRST_COLUMNS.map(String::from).into_iter();
+    writer.write_record(
+        first
+            .chain(latencies)
+            .chain(STEADY_COLUMNS.map(String::from)),
+    )?;
     for engine in &report.engines {
         for stage in &engine.stages {
             writer.write_record(record(report, engine, stage))?;
@@ -121,7 +140,33 @@ fn record(report: &Report, engine: &EngineReport, stage: &StageReport) -> Vec<St
             optional(found.and_then(|latency| latency.p99)),
         ]
     });
-    first.into_iter().chain(latencies).collect()
+    first
+        .into_iter()
+        .chain(latencies)
+        .chain(steady(stage))
+        .collect()
+}
+
+fn steady(stage: &StageReport) -> [String; STEADY_COLUMNS.len()] {
+    let found = stage.steady_state.as_ref();
+    let first = found.and_then(|steady| steady.time_to_first_token.as_ref());
+    let latency = found.and_then(|steady| steady.request_latency.as_ref());
+    [
+        optional(found.map(|steady| steady.start_seconds)),
+        optional(found.map(|steady| steady.duration_seconds)),
+        optional(found.map(|steady| steady.requests)),
+        optional(found.map(|steady| steady.throughput.requests_per_second)),
+        optional(found.map(|steady| steady.throughput.output_tokens_per_second)),
+        optional(first.and_then(|distribution| distribution.p50)),
+        optional(first.and_then(|distribution| distribution.p99)),
+        optional(latency.and_then(|distribution| distribution.p50)),
+        optional(latency.and_then(|distribution| distribution.p99)),
+        stage
+            .no_steady_state
+            .as_ref()
+            .map(|none| format!("{:?}", none.reason))
+            .unwrap_or_default(),
+    ]
 }
 
 fn optional<T: ToString>(value: Option<T>) -> String {

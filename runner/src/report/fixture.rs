@@ -7,8 +7,9 @@ use bakeoff_crds::{
     plan::{Load, LoadMode, Place, Plan, PlanSettings, resolve},
     profile::ProfileSet,
     report::{
-        ClientReport, Distribution, EngineMetric, EngineReport, MetricValue, Report, Requests,
-        StageReport, Throughput, TokenCountSource, TokenDistribution, Verdict, VerdictReason,
+        ClientReport, Distribution, EngineMetric, EngineReport, Interval, IntervalMethod,
+        MetricValue, NoSteadyReason, NoSteadyState, Report, Requests, StageReport, SteadyRule,
+        SteadyState, Throughput, TokenCountSource, TokenDistribution, Verdict, VerdictReason,
         Window,
     },
     run::{
@@ -117,8 +118,52 @@ pub fn stage(concurrency: u32, tokens_per_second: f64, first_token: f64) -> Stag
                 },
             ),
         ]),
+        intervals: intervals(first_token, IntervalMethod::OrderStatistics),
+        steady_state: Some(steady(tokens_per_second, first_token, latency, count)),
         ..StageReport::default()
     }
+}
+
+/// Steady throughput is 5 % over that of the whole stage, which has a ramp and a tail.
+fn steady(tokens_per_second: f64, first_token: f64, latency: f64, count: u64) -> SteadyState {
+    let tokens_per_second = tokens_per_second * 1.05;
+    let kept = count * 9 / 10;
+    let mut intervals = intervals(first_token, IntervalMethod::OrderStatistics);
+    intervals.insert(
+        "outputTokensPerSecond".to_owned(),
+        Interval {
+            low: tokens_per_second * 0.98,
+            high: tokens_per_second * 1.02,
+            method: IntervalMethod::BatchMeans,
+        },
+    );
+    SteadyState {
+        rule: SteadyRule::InFlightAtTarget,
+        start_seconds: latency * 1.5,
+        duration_seconds: kept as f64 * 128.0 / tokens_per_second,
+        requests: kept,
+        failed: 0,
+        time_to_first_token: Some(distribution(first_token, kept)),
+        time_to_first_token_scheduled: None,
+        time_per_output_token: Some(distribution(0.012, kept)),
+        request_latency: Some(distribution(latency, kept)),
+        request_latency_scheduled: None,
+        throughput: Throughput {
+            requests_per_second: tokens_per_second / 128.0,
+            input_tokens_per_second: tokens_per_second * 220.0 / 128.0,
+            output_tokens_per_second: tokens_per_second,
+        },
+        intervals,
+    }
+}
+
+fn intervals(first_token: f64, method: IntervalMethod) -> BTreeMap<String, Interval> {
+    let interval = Interval {
+        low: first_token * 0.97,
+        high: first_token * 1.03,
+        method,
+    };
+    BTreeMap::from([("timeToFirstTokenP50".to_owned(), interval)])
 }
 
 /// The same load as an open loop at a rate.
@@ -132,6 +177,11 @@ pub fn rate_stage(rate: f64, tokens_per_second: f64, latency: f64) -> StageRepor
         arrival: Some(bakeoff_crds::run::Arrival::Poisson),
     };
     stage.request_latency = Some(distribution(latency, 400));
+    stage.steady_state = None;
+    stage.no_steady_state = Some(NoSteadyState {
+        reason: NoSteadyReason::TooShort,
+        message: "12 requests lie between ramp and tail".into(),
+    });
     stage
 }
 

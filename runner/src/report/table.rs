@@ -224,6 +224,7 @@ pub fn stage(stage: &StageReport) -> String {
         ));
     }
     text.push('\n');
+    text.push_str(&steady(stage));
     text.push_str(&table.render());
     if stage.verdict.status != VerdictStatus::Valid {
         text.push_str(&format!("Verdict: {:?}\n", stage.verdict.status));
@@ -236,6 +237,40 @@ pub fn stage(stage: &StageReport) -> String {
         }
     }
     text
+}
+
+/// The steady part of a stage in a line, or why there is none.
+fn steady(stage: &StageReport) -> String {
+    if let Some(none) = &stage.no_steady_state {
+        return format!(
+            "no steady state ({:?}): {}\n",
+            none.reason,
+            printable(&none.message)
+        );
+    }
+    let Some(steady) = &stage.steady_state else {
+        return String::new();
+    };
+    let mut line = format!(
+        "steady for {}, from {} on: {} requests/s",
+        format::seconds(steady.duration_seconds),
+        format::seconds(steady.start_seconds),
+        format::number(steady.throughput.requests_per_second),
+    );
+    if stage.token_count_source != TokenCountSource::None {
+        let tokens = format::number(steady.throughput.output_tokens_per_second);
+        line.push_str(&format!(", {tokens} output tokens/s"));
+    }
+    for (title, found) in [
+        ("time to first token", &steady.time_to_first_token),
+        ("request latency", &steady.request_latency),
+    ] {
+        if let Some(median) = found.as_ref().and_then(|found| found.p50) {
+            line.push_str(&format!(", median {title} {}", format::seconds(median)));
+        }
+    }
+    line.push('\n');
+    line
 }
 
 fn indent(text: &str) -> String {

@@ -179,6 +179,24 @@ mod tests {
         assert_eq!(gaps.token(), None);
     }
 
+    #[test]
+    fn memory_does_not_grow_with_the_number_of_gaps() {
+        let counters =
+            |latencies: &Latencies| latencies.histogram.as_ref().unwrap().distinct_values();
+        let mut latencies = Latencies::new();
+        let empty = counters(&latencies);
+        for place in 0..100_000_u64 {
+            latencies.record(
+                place.wrapping_mul(0x9e37_79b9_7f4a_7c15) % (2 * GREATEST),
+                1000,
+            );
+        }
+        assert_eq!(latencies.count(), 100_000_000);
+        assert_eq!(counters(&latencies), empty);
+        // Eight bytes each.
+        assert!(empty * 8 < 1 << 20, "{empty}");
+    }
+
     proptest! {
         #[test]
         fn a_histogram_agrees_with_the_values(values in prop::collection::vec(1_u64..10_000_000_000, 1..500), cut in 0_usize..500) {

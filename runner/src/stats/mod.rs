@@ -6,8 +6,13 @@
 mod distribution;
 mod gaps;
 pub mod goodput;
+pub mod interval;
+mod mser;
+mod settle;
 pub mod stage;
+pub mod steady;
 pub mod verdict;
+mod work;
 
 pub use distribution::{distribution, quantile, token_distribution};
 pub use gaps::{Gaps, Latencies};

@@ -12,7 +12,9 @@ use bakeoff_crds::{
 };
 
 use super::{
-    distribution, goodput, quantile, token_distribution,
+    distribution, goodput, quantile,
+    steady::{SteadyContext, percentile_intervals, steady_state},
+    token_distribution,
     verdict::{self, Evidence},
 };
 use crate::{
@@ -71,8 +73,26 @@ pub fn report(context: &StageContext<'_>, driven: &Driven) -> StageReport {
         cut: driven.cut,
         tokens: counted_twice(records),
     };
-    let input = input_tokens(records, context.prompt_tokens);
+    let prompt_length = |record: &Record| input_tokens(record, context.prompt_tokens);
+    let input: Vec<u32> = whole(records).filter_map(prompt_length).collect();
     let output: Vec<u32> = whole(records).filter_map(Record::answer_tokens).collect();
+    let steady = steady_state(
+        records,
+        &SteadyContext {
+            load: context.load,
+            streaming: context.streaming,
+            window_start,
+            input_tokens: &prompt_length,
+        },
+    );
+    let (steady_state, no_steady_state) = match steady {
+        Ok(steady) => (Some(steady), None),
+        Err(reason) => (None, Some(reason)),
+    };
+    let values = |latency: fn(&Record) -> Option<f64>| match context.streaming {
+        true => succeeded(records, latency),
+        false => Vec::new(),
+    };
     StageReport {
         name: context.name.into(),
         round: context.round,
@@ -85,7 +105,7 @@ pub fn report(context: &StageContext<'_>, driven: &Driven) -> StageReport {
         },
         throughput: throughput(requests.succeeded, &input, &output, window_seconds),
         time_to_first_token: time_to_first,
-        time_to_first_token_scheduled: streamed(|record| since(record.due?, record.first_content?)),
+        time_to_first_token_scheduled: streamed(time_to_first_token_scheduled),
         inter_token_latency: context.streaming.then(|| driven.gaps.token()).flatten(),
         inter_chunk_latency: context
             .streaming
@@ -93,9 +113,7 @@ pub fn report(context: &StageContext<'_>, driven: &Driven) -> StageReport {
             .flatten(),
         time_per_output_token: streamed(time_per_output_token),
         request_latency: latency,
-        request_latency_scheduled: distribution(succeeded(records, |record| {
-            since(record.due?, record.last_content?)
-        })),
+        request_latency_scheduled: distribution(succeeded(records, request_latency_scheduled)),
         schedule_delay: distribution(
             records
                 .iter()
@@ -112,6 +130,13 @@ pub fn report(context: &StageContext<'_>, driven: &Driven) -> StageReport {
             window_seconds,
             context.objectives,
         ),
+        intervals: percentile_intervals(
+            values(time_to_first_token),
+            succeeded(records, request_latency),
+            values(time_per_output_token),
+        ),
+        steady_state,
+        no_steady_state,
         client: client(driven),
         engine_metrics: BTreeMap::new(),
         verdict: verdict::verdict(&evidence),
@@ -134,6 +159,16 @@ fn since(from: Nanos, to: Nanos) -> Option<f64> {
 /// First content, from sending.
 pub(super) fn time_to_first_token(record: &Record) -> Option<f64> {
     since(record.sent?, record.first_content?)
+}
+
+/// First content, from when the request was due.
+pub(super) fn time_to_first_token_scheduled(record: &Record) -> Option<f64> {
+    since(record.due?, record.first_content?)
+}
+
+/// Last content, from when the request was due.
+pub(super) fn request_latency_scheduled(record: &Record) -> Option<f64> {
+    since(record.due?, record.last_content?)
 }
 
 /// Last content, from sending.
@@ -194,16 +229,13 @@ fn own_delay_p99(records: &[Record]) -> Option<f64> {
     quantile(&delays, 0.99)
 }
 
-fn input_tokens(records: &[Record], prompt_tokens: &[Option<u32>]) -> Vec<u32> {
-    whole(records)
-        .filter_map(|record| {
-            let by_tokenizer = || {
-                let at = usize::try_from(record.prompt).ok()?;
-                *prompt_tokens.get(at)?
-            };
-            record.input_tokens.or_else(by_tokenizer)
-        })
-        .collect()
+/// Length of a prompt: the engine's figure first, the tokenizer's second.
+fn input_tokens(record: &Record, prompt_tokens: &[Option<u32>]) -> Option<u32> {
+    let by_tokenizer = || {
+        let at = usize::try_from(record.prompt).ok()?;
+        *prompt_tokens.get(at)?
+    };
+    record.input_tokens.or_else(by_tokenizer)
 }
 
 fn throughput(succeeded: u64, input: &[u32], output: &[u32], window_seconds: f64) -> Throughput {

@@ -31,6 +31,8 @@ fn answer(body: &str) -> String {
 const TOKEN: &str = "data: {\"choices\":[{\"index\":0,\"text\":\"a\",\"finish_reason\":null}]}\n\n";
 const LAST: &str =
     "data: {\"choices\":[{\"index\":0,\"text\":\"b\",\"finish_reason\":\"length\"}]}\n\n";
+const USAGE_FRAME: &str =
+    "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":4,\"completion_tokens\":0}}\n\n";
 const USAGE: &str = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":4,\"total_tokens\":6,\"completion_tokens\":2}}\n\ndata: [DONE]\n\n";
 
 #[test]
@@ -57,6 +59,36 @@ fn stamps_are_those_of_the_reads() {
     assert_eq!(record.finish, Some("length"));
     assert_eq!(exchange.text.as_deref(), Some("ab"));
     assert_eq!(gaps.chunk.count(), 1);
+}
+
+#[test]
+fn only_content_is_a_first_token() {
+    let mut exchange = exchange();
+    let mut gaps = Gaps::new();
+    let empty = TOKEN.replace("\"a\"", "\"\"");
+    let frames = [
+        ": ping\n\n",
+        &empty,
+        USAGE_FRAME,
+        TOKEN,
+        &empty,
+        LAST,
+        USAGE,
+    ];
+    let body = frames.concat();
+    let head = format!("{HEAD}content-length: {}\r\n\r\n", body.len());
+    exchange.receive(head.as_bytes(), 50, &mut gaps);
+    for (place, frame) in (0..).zip(frames) {
+        exchange.receive(frame.as_bytes(), 100 + 10 * place, &mut gaps);
+    }
+    let record = exchange.record;
+    assert_eq!(
+        (record.first_content, record.last_content, record.chunks),
+        (Some(130), Some(150), 2)
+    );
+    // From content to content, whatever stands between.
+    let gap = gaps.chunk.distribution().unwrap();
+    assert_eq!((gap.count, gap.min), (1, 20e-9));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::{
     conditions::Row,
     metrics::{MetricRow, absent, metrics},
+    steady::{self, SteadyRow},
     view::{VerdictView, status},
 };
 use crate::report::{chart::panel, format, measure::LatencyOf};
@@ -22,6 +23,7 @@ pub struct EngineView {
     failures: Vec<FailureView>,
     latencies: Vec<LatencyTable>,
     stages: Vec<StageView>,
+    steady: Vec<SteadyRow>,
     cold_start: Vec<[String; 4]>,
     metrics: Vec<MetricRow>,
     metric_stages: Vec<String>,
@@ -113,6 +115,7 @@ impl EngineView {
                 .iter()
                 .map(|(label, stage)| StageView::of(label, stage))
                 .collect(),
+            steady: steady::rows(&measured),
             cold_start: cold_start(engine),
             metrics: metrics(engine),
             metric_stages: measured.iter().map(|(label, _)| label.clone()).collect(),

@@ -7,6 +7,7 @@
 mod conditions;
 mod engine_view;
 mod metrics;
+mod steady;
 mod view;
 
 use bakeoff_crds::report::Report;

@@ -38,6 +38,17 @@ fn the_page_shows_every_part() {
 }
 
 #[test]
+fn the_steady_part_of_each_stage_is_shown_or_why_there_is_none() {
+    let html = page_of(&fixture::report());
+    // 1,900 tokens a second over the whole stage, 1,995 in the steady part.
+    for part in ["in flight at target", "1,995", "1,900"] {
+        assert!(html.contains(part), "{part} is missing");
+    }
+    let html = page_of(&fixture::rates());
+    assert!(html.contains("TooShort: 12 requests lie between ramp and tail"));
+}
+
+#[test]
 fn the_page_asks_for_nothing_and_runs_nothing() {
     let html = page_of(&fixture::report());
     assert!(html.contains("default-src 'none'"));
@@ -105,6 +116,10 @@ fn hostile_words_stay_words() {
             stage.name = HOSTILE.into();
             stage.verdict.reasons = invalid(HOSTILE).reasons;
             stage.requests.failures.insert(HOSTILE.into(), 1);
+            stage.no_steady_state = Some(bakeoff_crds::report::NoSteadyState {
+                reason: bakeoff_crds::report::NoSteadyReason::TooShort,
+                message: HOSTILE.into(),
+            });
             let metric = stage.engine_metrics.values().next().unwrap().clone();
             stage.engine_metrics.insert(HOSTILE.into(), metric);
         }
