@@ -38,8 +38,8 @@ pub fn import_ours(layout: &Layout) -> Result<()> {
     let mut script = std::process::Command::new(layout.repository.join("deploy/images/build.sh"));
     script
         .args(["--registry", REGISTRY, "--tag", TAG, "--tool", "buildah"])
-        // `dist` costs minutes more and changes nothing that these tests see.
-        .args(["--profile", "release"])
+        // `dist` costs many minutes more and changes nothing that these tests see.
+        .args(["--profile", "e2e"])
         .envs(buildah_environment(layout)?);
     run_in_view(outside_cargo(&mut script)).context("building our images")?;
     for image in ["bakeoff-operator", "bakeoff-runner"] {
