@@ -34,6 +34,21 @@ pub struct Failure {
     pub reason: String,
     /// What happened and what to do.
     pub message: String,
+    /// Whether a further try may go through: a bucket that is away, a pod that was told to stop.
+    /// Decides the [exit code](exit_code), and with it whether the Job tries again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub may_pass: bool,
+}
+
+/// Exit codes of Bakeoff's own pods, by which their Jobs tell what to try again. Any other code
+/// but 0 (a crash, a kill) counts as a failure that may pass.
+pub mod exit_code {
+    /// The command line was refused, as clap has it: another try would get the same one.
+    pub const USAGE: i32 = 2;
+    /// A further try would fail in the same way.
+    pub const FINAL: i32 = 4;
+    /// A further try may go through. `EX_TEMPFAIL` of sysexits.h.
+    pub const MAY_PASS: i32 = 75;
 }
 
 /// Reasons of failures, each used for one thing.
@@ -60,6 +75,8 @@ pub mod reason {
     pub const RUNNER_CRASHED: &str = "RunnerCrashed";
     /// Preflight, runner or reporter ran out of memory.
     pub const RUNNER_OOM_KILLED: &str = "RunnerOOMKilled";
+    /// The pod of preflight, runner or reporter was taken off its node.
+    pub const RUNNER_EVICTED: &str = "RunnerEvicted";
     /// No node took a pod within `policy.timeouts.scheduling`.
     pub const UNSCHEDULABLE: &str = "Unschedulable";
     /// The image cannot be pulled.

@@ -51,7 +51,7 @@ pub enum Role {
 
 /// Why the pod cannot do its work; `None` while it still may.
 pub fn pod_failure(pod: &Pod, role: Role, now: Timestamp) -> Option<PodFailure> {
-    disrupted(pod)
+    disrupted(pod, role)
         .or_else(|| refused_by_kubelet(pod))
         .or_else(|| {
             pod::container_statuses(pod)
@@ -61,7 +61,7 @@ pub fn pod_failure(pod: &Pod, role: Role, now: Timestamp) -> Option<PodFailure> 
 }
 
 /// Eviction, preemption, a lost node: the cluster took the pod away.
-fn disrupted(pod: &Pod) -> Option<PodFailure> {
+fn disrupted(pod: &Pod, role: Role) -> Option<PodFailure> {
     let status = pod.status.as_ref()?;
     let status_reason = status.reason.as_deref().unwrap_or_default();
     let taken_away = matches!(
@@ -81,7 +81,10 @@ fn disrupted(pod: &Pod) -> Option<PodFailure> {
         .or(status.message.as_deref())
         .unwrap_or("no detail given");
     Some(PodFailure::new(
-        reason::NODE_LOST,
+        match role {
+            Role::Engine => reason::NODE_LOST,
+            Role::Runner => reason::RUNNER_EVICTED,
+        },
         mask(&format!(
             "pod {} was taken off node {}: {cause}: {detail}. Use a node that is not preempted, or run again",
             pod::name(pod),

@@ -93,6 +93,7 @@ fn failed_state(
             message: format!(
                 "Job {name} ran past its deadline; raise policy.timeouts or ask for less"
             ),
+            ..Failure::default()
         };
         return JobState::Failed(failure, words);
     }
@@ -105,6 +106,7 @@ fn failed_state(
                     "Job {name} failed: {}",
                     failed.message.as_deref().unwrap_or("no detail given")
                 ),
+                ..Failure::default()
             },
             |found| from_pod(found, name),
         );
@@ -117,7 +119,7 @@ fn stuck(found: &Pod, scheduling: u64, now: Timestamp) -> Option<Failure> {
         // What ends a container is the Job's to count and to retry; what keeps it from starting
         // would be retried for ever.
         let keeps_from_starting =
-            failure.exit_code.is_none() && failure.reason != reason::NODE_LOST;
+            failure.exit_code.is_none() && failure.reason != reason::RUNNER_EVICTED;
         return keeps_from_starting.then(|| from_pod(failure, job));
     }
     let waited = now.as_second() - pod::created_at(found)?.as_second();
@@ -129,6 +131,7 @@ fn stuck(found: &Pod, scheduling: u64, now: Timestamp) -> Option<Failure> {
             "no node took the pod of Job {job} within policy.timeouts.scheduling: {}",
             pod::unscheduled_message(found).unwrap_or("the scheduler gave no reason")
         ),
+        ..Failure::default()
     })
 }
 
@@ -136,6 +139,7 @@ fn from_pod(failure: PodFailure, job: &str) -> Failure {
     Failure {
         reason: failure.reason.into(),
         message: format!("Job {job}: {}", failure.message),
+        ..Failure::default()
     }
 }
 

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::{
-        batch::v1::{Job, JobSpec},
+        batch::v1::{
+            Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,
+            PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
+        },
         core::v1::{
             Affinity, Container, ContainerPort, EnvVar, PersistentVolumeClaimVolumeSource,
             PodAffinityTerm, PodAntiAffinity, PodSpec, PodTemplateSpec, ResourceRequirements,
@@ -28,8 +31,11 @@ use super::{
 use crate::{
     common::{ConfigMapKeyRef, FileSource, SecretKeyRef},
     plan::Plan,
+    summary::exit_code,
 };
 
+/// The one container of our own pods.
+const CONTAINER: &str = "bakeoff";
 /// Where a claim of `output.uri` is mounted.
 const OUTPUT: &str = "/var/lib/bakeoff/output";
 /// Where the certificates of `output.caBundleRef` are mounted.
@@ -95,10 +101,11 @@ impl<'a> Agent<'a> {
             }
         }
         if let Some(bundle) = &output.ca_bundle_ref {
-            self.environment.push(env("BAKEOFF_CA_BUNDLE", CA_BUNDLE));
-            self.volumes.push(config_map_volume("ca", &bundle.name));
-            self.mounts
-                .push(read_only("ca", CA_BUNDLE, Some(bundle.key.clone())));
+            let file = format!("{CA_BUNDLE}/{}", bundle.key);
+            self.environment.push(env("BAKEOFF_CA_BUNDLE", file));
+            self.volumes
+                .push(optional_config_map_volume("ca", &bundle.name));
+            self.mounts.push(read_only("ca", CA_BUNDLE, None));
         }
         if let Some(claim) = output.uri.strip_prefix("pvc://") {
             let (claim, path) = claim.split_once('/').unwrap_or((claim, ""));
@@ -151,7 +158,7 @@ impl<'a> Agent<'a> {
         let labels = names::labels(plan, component, turn);
         let loads = component == labels::COMPONENT_RUNNER;
         let container = Container {
-            name: "bakeoff".into(),
+            name: CONTAINER.into(),
             image: Some(plan.runner_image.clone()),
             args: Some(self.args),
             env: Some(self.environment),
@@ -191,6 +198,7 @@ impl<'a> Agent<'a> {
             metadata: names::metadata(plan, owner, name, component, turn),
             spec: Some(JobSpec {
                 backoff_limit: Some(if loads { 2 } else { 1 }),
+                pod_failure_policy: Some(failure_policy()),
                 completion_mode: loads.then(|| "Indexed".into()),
                 completions: Some(1),
                 parallelism: Some(1),
@@ -206,6 +214,34 @@ impl<'a> Agent<'a> {
             }),
             status: None,
         }
+    }
+}
+
+/// What a pod's end means for its Job: one that the cluster took away is made anew and counts for
+/// nothing, a failure that would only come again ends the Job, any other counts against
+/// `backoffLimit`. The first rule that matches decides. A pod that is made anew waits until the
+/// one before it has ended, which Kubernetes sees to wherever there is such a policy.
+fn failure_policy() -> PodFailurePolicy {
+    PodFailurePolicy {
+        rules: vec![
+            PodFailurePolicyRule {
+                action: "Ignore".into(),
+                on_pod_conditions: Some(vec![PodFailurePolicyOnPodConditionsPattern {
+                    type_: "DisruptionTarget".into(),
+                    status: "True".into(),
+                }]),
+                on_exit_codes: None,
+            },
+            PodFailurePolicyRule {
+                action: "FailJob".into(),
+                on_exit_codes: Some(PodFailurePolicyOnExitCodesRequirement {
+                    container_name: Some(CONTAINER.into()),
+                    operator: "In".into(),
+                    values: vec![exit_code::USAGE, exit_code::FINAL],
+                }),
+                on_pod_conditions: None,
+            },
+        ],
     }
 }
 

@@ -215,6 +215,11 @@ fn our_own_pods_are_named_as_such() {
             ended(101, "Error", "thread 'main' panicked"),
             "RunnerCrashed",
         ),
+        // The node that a runner loses is not the engines'.
+        (
+            json!({ "phase": "Failed", "reason": "Evicted", "message": "low on memory" }),
+            "RunnerEvicted",
+        ),
         // Words of an engine in a runner's log are not the runner's trouble.
         (ended(1, "Error", "CUDA out of memory"), "RunnerCrashed"),
     ] {

@@ -28,7 +28,9 @@ pub(super) fn decide(draft: &mut Draft<'_>, plan: &Plan) {
             "Checking secrets, bucket, data set and tokenizer, and freezing the prompts",
         ),
         JobState::Stuck(failure) | JobState::Failed(failure, _) => {
-            let Failure { reason, message } = failure;
+            let Failure {
+                reason, message, ..
+            } = failure;
             fail(draft, &reason, &message);
         }
         JobState::Succeeded(words) => match words.and_then(|words| words.preflight) {

@@ -31,6 +31,7 @@ pub(super) fn decide(draft: &mut Draft<'_>, plan: &Plan) {
                 Failure {
                     reason: reason::RUNNER_CRASHED.into(),
                     message: "the reporter ended well, but its pod is gone or did not say where the report is".into(),
+                    ..Failure::default()
                 },
             ),
         },
@@ -58,7 +59,9 @@ fn outcome(draft: &Draft<'_>) -> Outcome {
 }
 
 fn failed(draft: &mut Draft<'_>, failure: Failure) {
-    let Failure { reason, message } = failure;
+    let Failure {
+        reason, message, ..
+    } = failure;
     let reason = if reason == reason::DEADLINE_EXCEEDED {
         reason::UPLOAD_FAILED
     } else {

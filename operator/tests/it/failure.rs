@@ -6,7 +6,7 @@ use bakeoff_crds::{
         OnEngineFailure,
         status::{EnginePhase, RunPhase, VerdictStatus, condition},
     },
-    summary::{Failure, Termination},
+    summary::{Failure, Termination, exit_code},
 };
 use bakeoff_operator::pod;
 
@@ -205,6 +205,7 @@ fn a_failing_preflight_ends_the_run_before_any_engine() {
                     failure: Some(Failure {
                         reason: "BucketNotWritable".into(),
                         message: "403 on s3://results".into(),
+                        may_pass: false,
                     }),
                     ..Termination::default()
                 };
@@ -215,7 +216,7 @@ fn a_failing_preflight_ends_the_run_before_any_engine() {
         (
             "SecretNotFound",
             |world, job| {
-                let name = format!("{job}-0-abcde");
+                let name = format!("{job}-0-0");
                 waiting(
                     world.pod_mut(&name),
                     "CreateContainerConfigError",
@@ -227,7 +228,7 @@ fn a_failing_preflight_ends_the_run_before_any_engine() {
         (
             "ConfigMapNotFound",
             |world, job| {
-                let name = format!("{job}-0-abcde");
+                let name = format!("{job}-0-0");
                 let message = "couldn't find key ca.pem in ConfigMap bench/ca";
                 waiting(world.pod_mut(&name), "CreateContainerConfigError", message);
             },
@@ -236,7 +237,7 @@ fn a_failing_preflight_ends_the_run_before_any_engine() {
         (
             "ImagePullFailed",
             |world, job| {
-                let name = format!("{job}-0-abcde");
+                let name = format!("{job}-0-0");
                 waiting(
                     world.pod_mut(&name),
                     "InvalidImageName",
@@ -282,7 +283,7 @@ fn a_failing_preflight_ends_the_run_before_any_engine() {
 fn a_passing_fault_of_the_registry_is_waited_out() {
     let mut world = World::two_by_two();
     world.settle();
-    let (name, now) = (format!("{}-0-abcde", world.preflight()), world.now);
+    let (name, now) = (format!("{}-0-0", world.preflight()), world.now);
     schedule(world.pod_mut(&name), "cpu-1", now);
     let message = "rpc error: dial tcp 10.1.2.3:443: i/o timeout";
     waiting(world.pod_mut(&name), "ErrImagePull", message);
@@ -303,4 +304,44 @@ fn a_failing_reporter_fails_the_run_and_keeps_the_turns() {
     assert_eq!(world.reason(condition::FAILED), "UploadFailed");
     assert!(world.condition(condition::COMPLETE).is_none());
     assert_eq!(world.status().turns.len(), 4);
+}
+
+#[test]
+fn only_what_may_pass_is_tried_again() {
+    for (fault, tries, phase) in [
+        (Fault::RunnerReports, 1, EnginePhase::Failed),
+        (Fault::RunnerCrash, 3, EnginePhase::Failed),
+        (Fault::RunnerCutOnce, 2, EnginePhase::Succeeded),
+        (Fault::RunnerEvictedOften, 6, EnginePhase::Succeeded),
+    ] {
+        let mut world = World::two_by_two().with_fault("alpha", 1, fault);
+        world.play();
+        let turn = &world.status().turns[0];
+        assert_eq!(turn.phase, phase, "{fault:?}: {turn:?}");
+        let runner = names::runner(
+            world.plan(),
+            bakeoff_crds::manifests::turns(world.plan())[0],
+        );
+        assert_eq!(world.ended_pods(&runner), tries, "{fault:?}");
+    }
+}
+
+#[test]
+fn a_preflight_that_cannot_succeed_is_tried_once() {
+    let mut world = World::two_by_two();
+    world.settle();
+    world.cluster_acts();
+    let job = world.preflight();
+    let words = Termination {
+        failure: Some(Failure {
+            reason: "HashMismatch".into(),
+            message: "other bytes".into(),
+            may_pass: false,
+        }),
+        ..Termination::default()
+    };
+    world.fail_pod(&job, exit_code::FINAL, "Error", Some(words));
+    world.settle();
+    assert_eq!(world.reason(condition::FAILED), "HashMismatch");
+    assert_eq!(world.ended_pods(&job), 1);
 }

@@ -9,7 +9,7 @@ use bakeoff_crds::{
     summary::{Termination, reason},
 };
 
-use super::last_words::{TERMINATION_LOG, read_plan, say};
+use super::last_words::{TERMINATION_LOG, check_ca_bundle, read_plan, say};
 use crate::{
     cli::cancel_on_signal,
     measure::{Client, EngineRound, MeasureError, Progress, RoundResult, Snapshot, measure_engine},
@@ -88,6 +88,8 @@ async fn load(
         return Err(invalid("the plan has no such engine".into()));
     };
     let environment = Environment::of_process();
+    check_ca_bundle(&plan, &environment)
+        .map_err(|failure| MeasureError::new(reason::CONFIG_MAP_NOT_FOUND, failure.message))?;
     let store = Store::open(&plan.spec.output, &plan.run.folder(), &environment)?
         .with_upload_timeout(plan.spec.policy.timeouts.upload.get());
     let (prompts, tokenizer) = frozen::load(&store, Some(&arguments.prompts_sha256))
@@ -127,7 +129,10 @@ fn prompts_error(error: &FrozenError) -> MeasureError {
         FrozenError::Malformed(_) | FrozenError::Store(_) => reason::DATASET_UNAVAILABLE,
         FrozenError::Tokenizer(_) => reason::TOKENIZER_UNAVAILABLE,
     };
-    MeasureError::new(reason, error.to_string())
+    MeasureError {
+        may_pass: matches!(error, FrozenError::Store(error) if error.may_pass()),
+        ..MeasureError::new(reason, error.to_string())
+    }
 }
 
 /// The engine's pod, for Prometheus; none of ours where the engine is external.

@@ -8,7 +8,7 @@ use bakeoff_crds::{
     summary::{Failure, PreflightSummary, Termination, reason},
 };
 
-use super::last_words::{TERMINATION_LOG, failure, read_plan, say};
+use super::last_words::{TERMINATION_LOG, check_ca_bundle, failure, read_plan, say};
 use crate::{
     report::collect::PREFLIGHT,
     store::{Environment, Inputs, Store, StoreError},
@@ -45,6 +45,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 async fn preflight(arguments: &Arguments) -> Result<PreflightSummary, Failure> {
     let plan = read_plan(&arguments.plan)?;
     let environment = Environment::of_process();
+    check_ca_bundle(&plan, &environment)?;
     let store = Store::open(&plan.spec.output, &plan.run.folder(), &environment)
         .map_err(|error| failure(reason::BUCKET_NOT_WRITABLE, error))?;
     // A name of its own for each attempt: nothing is ever overwritten.
@@ -78,12 +79,18 @@ pub async fn prepare(
     store
         .check_writable(attempt)
         .await
-        .map_err(|error| failure(reason::BUCKET_NOT_WRITABLE, error))?;
+        .map_err(|error| Failure {
+            may_pass: error.may_pass(),
+            ..failure(reason::BUCKET_NOT_WRITABLE, error)
+        })?;
     tracing::info!(
         uri = store.uri(""),
         "the bucket can be written and read back"
     );
-    let workload_failure = |error: workload::WorkloadError| failure(error.reason(), error);
+    let workload_failure = |error: workload::WorkloadError| Failure {
+        may_pass: error.may_pass(),
+        ..failure(error.reason(), error)
+    };
     let found = sources::fetch(plan, inputs)
         .await
         .map_err(workload_failure)?;
@@ -117,7 +124,10 @@ fn not_stored(error: &FrozenError) -> Failure {
         FrozenError::Store(StoreError::Refused { .. }) => reason::BUCKET_NOT_WRITABLE,
         _ => reason::UPLOAD_FAILED,
     };
-    failure(reason, error)
+    Failure {
+        may_pass: matches!(error, FrozenError::Store(error) if error.may_pass()),
+        ..failure(reason, error)
+    }
 }
 
 #[cfg(test)]

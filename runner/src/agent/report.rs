@@ -12,7 +12,7 @@ use bakeoff_crds::{
     summary::{Failure, Termination, reason},
 };
 
-use super::last_words::{TERMINATION_LOG, failure, read_plan, say};
+use super::last_words::{TERMINATION_LOG, check_ca_bundle, failure, read_plan, say};
 use crate::{
     clock,
     report::{self, Facts, collect},
@@ -50,13 +50,17 @@ async fn write(
 ) -> Result<Termination, Failure> {
     let plan = read_plan(&arguments.plan)?;
     let outcome = read_outcome(&arguments.outcome)?;
+    check_ca_bundle(&plan, environment)?;
     let not_stored = |error: &dyn std::fmt::Display| failure(reason::UPLOAD_FAILED, error);
     let store = Store::open(&plan.spec.output, &plan.run.folder(), environment)
         .map_err(|error| not_stored(&error))?
         .with_upload_timeout(plan.spec.policy.timeouts.upload.get());
     let report = make(&store, &plan, outcome)
         .await
-        .map_err(|error| not_stored(&error))?;
+        .map_err(|error| Failure {
+            may_pass: matches!(&error, collect::CollectError::Store(error) if error.may_pass()),
+            ..not_stored(&error)
+        })?;
     // The log first: it is there even where the bucket is not.
     let text = report::log::write(&report).map_err(|error| not_stored(&error))?;
     log.write_all(text.as_bytes())
@@ -64,7 +68,10 @@ async fn write(
         .map_err(|error| not_stored(&error))?;
     let summary = report::write(&store, &plan, report)
         .await
-        .map_err(|error| not_stored(&error))?;
+        .map_err(|error| Failure {
+            may_pass: matches!(&error, report::WriteError::Store(error) if error.may_pass()),
+            ..not_stored(&error)
+        })?;
     tracing::info!(uri = summary.report_uri, verdict = ?summary.verdict, "the report is stored");
     Ok(Termination {
         reporter: Some(summary),

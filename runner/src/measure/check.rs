@@ -78,6 +78,7 @@ impl Engine<'_> {
                 reason::ENGINE_UNREACHABLE,
                 format!("{}{path} gives no answer: {cause}", self.url),
             )
+            .that_may_pass()
         };
         match tokio::time::timeout(self.patience, asked).await {
             Ok(answer) => answer.map_err(|cause| unreachable(&cause)),
@@ -169,19 +170,22 @@ pub(super) fn first_answer(records: &[Record]) -> Result<(), MeasureError> {
     let Outcome::Failed(kind, message) = &record.outcome else {
         return Ok(());
     };
+    let unreachable = || {
+        MeasureError::new(
+            reason::ENGINE_UNREACHABLE,
+            format!("the engine does not answer a first request: {message}"),
+        )
+    };
     match kind {
         FailureKind::Timeout if record.chunks > 0 => {
             tracing::warn!(%message, "the first answer stalled");
             Ok(())
         }
-        FailureKind::Connect
-        | FailureKind::Timeout
-        | FailureKind::Http4xx
-        | FailureKind::Http5xx
-        | FailureKind::Protocol => Err(MeasureError::new(
-            reason::ENGINE_UNREACHABLE,
-            format!("the engine does not answer a first request: {message}"),
-        )),
+        FailureKind::Connect | FailureKind::Timeout | FailureKind::Http5xx => {
+            Err(unreachable().that_may_pass())
+        }
+        // It understood, and refuses; or it speaks another protocol.
+        FailureKind::Http4xx | FailureKind::Protocol => Err(unreachable()),
         FailureKind::StreamError
         | FailureKind::Truncated
         | FailureKind::Empty
@@ -217,15 +221,17 @@ mod tests {
     #[test]
     fn failures_that_end_a_round_are_told_from_those_that_stages_count() {
         for (kind, ends) in [
-            (FailureKind::Connect, true),
-            (FailureKind::Http4xx, true),
-            (FailureKind::Timeout, true),
-            (FailureKind::StreamError, false),
-            (FailureKind::Truncated, false),
+            (FailureKind::Connect, Some(true)),
+            (FailureKind::Http5xx, Some(true)),
+            (FailureKind::Http4xx, Some(false)),
+            (FailureKind::Timeout, Some(true)),
+            (FailureKind::StreamError, None),
+            (FailureKind::Truncated, None),
         ] {
             let mut record = Record::new(0, 0, None, 0);
             record.outcome = Outcome::Failed(kind, "why".into());
-            assert_eq!(first_answer(&[record]).is_err(), ends, "{kind:?}");
+            let may_pass = first_answer(&[record]).err().map(|error| error.may_pass);
+            assert_eq!(may_pass, ends, "{kind:?}");
         }
         assert!(first_answer(&[Record::new(0, 0, None, 0)]).is_ok());
     }

@@ -78,13 +78,25 @@ pub struct MeasureError {
     pub reason: &'static str,
     /// What happened and what to do.
     pub message: String,
+    /// Whether a further try may go through.
+    pub may_pass: bool,
 }
 
 impl MeasureError {
+    /// An error that would come again.
     pub(crate) fn new(reason: &'static str, message: impl Into<String>) -> Self {
         Self {
             reason,
             message: message.into(),
+            may_pass: false,
+        }
+    }
+
+    /// The same, where a further try may go through.
+    pub(crate) fn that_may_pass(self) -> Self {
+        Self {
+            may_pass: true,
+            ..self
         }
     }
 
@@ -93,19 +105,30 @@ impl MeasureError {
         Failure {
             reason: self.reason.into(),
             message: self.message.clone(),
+            may_pass: self.may_pass,
         }
     }
 }
 
 impl From<StoreError> for MeasureError {
     fn from(error: StoreError) -> Self {
-        Self::new(reason::UPLOAD_FAILED, error.to_string())
+        Self {
+            may_pass: error.may_pass(),
+            ..Self::new(reason::UPLOAD_FAILED, error.to_string())
+        }
     }
 }
 
 impl From<DriveError> for MeasureError {
     fn from(error: DriveError) -> Self {
-        Self::new(reason::RUNNER_CRASHED, error.to_string())
+        let may_pass = match &error {
+            DriveError::System(_) | DriveError::Panicked | DriveError::NotBegun => true,
+            DriveError::NoPrompts | DriveError::Load(_) | DriveError::TlsName(_) => false,
+        };
+        Self {
+            may_pass,
+            ..Self::new(reason::RUNNER_CRASHED, error.to_string())
+        }
     }
 }
 
@@ -191,6 +214,7 @@ fn stopped() -> MeasureError {
         reason::ABORTED,
         "the runner was told to stop; what was measured until then is stored",
     )
+    .that_may_pass()
 }
 
 /// One stage alone, stored nowhere: `bakeoff bench`.
@@ -265,7 +289,8 @@ impl Load {
     fn prepare(client: &Client<'_>) -> Result<Self, MeasureError> {
         vitals::raise_open_files_limit();
         let unreachable = |error: String| MeasureError::new(reason::ENGINE_UNREACHABLE, error);
-        let target = Target::resolve(client.url).map_err(|error| unreachable(error.to_string()))?;
+        let target = Target::resolve(client.url)
+            .map_err(|error| unreachable(error.to_string()).that_may_pass())?;
         let workload = &client.plan.spec.workload;
         let codec = Codec::new(
             &client.engine.endpoint,

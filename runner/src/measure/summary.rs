@@ -186,6 +186,7 @@ mod tests {
             failure: Some(Failure {
                 reason: "UploadFailed".into(),
                 message: "größe ".repeat(2000),
+                may_pass: true,
             }),
             runner: Some(runner),
             ..Termination::default()

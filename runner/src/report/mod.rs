@@ -21,4 +21,4 @@ pub mod verdict;
 pub mod write;
 
 pub use assemble::{Facts, Measured, assemble};
-pub use write::write;
+pub use write::{WriteError, write};

@@ -119,6 +119,14 @@ impl StoreError {
     }
 }
 
+impl StoreError {
+    /// Whether a later process may fare better, although this one has tried for as long as it may:
+    /// the store is away, and nothing says that it refuses.
+    pub fn may_pass(&self) -> bool {
+        self.is_transient() || matches!(self, Self::Deadline { .. })
+    }
+}
+
 /// Rights, names and settings do not mend themselves; anything else may.
 fn is_transient(cause: &object_store::Error) -> bool {
     use object_store::Error;

@@ -71,4 +71,18 @@ impl WorkloadError {
             Self::NoPrompts => reason::INVALID_SPEC,
         }
     }
+
+    /// Whether a further try may go through: a server that is away may come back, a file that is
+    /// there and wrong stays wrong.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::DatasetUnavailable(_) | Self::TokenizerUnavailable(_) => true,
+            Self::Source(_)
+            | Self::Dataset(_)
+            | Self::NothingLeft { .. }
+            | Self::Tokenizer(_)
+            | Self::Template(_)
+            | Self::NoPrompts => false,
+        }
+    }
 }

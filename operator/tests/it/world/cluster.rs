@@ -3,10 +3,9 @@
 use bakeoff_crds::{
     manifests::labels,
     run::status::VerdictStatus,
-    summary::{Failure, Termination},
+    summary::{Failure, Termination, exit_code},
 };
 use bakeoff_operator::pod;
-use k8s_openapi::api::batch::v1::{JobCondition, JobStatus};
 
 use super::{
     Fault, World, preflight_words, ready, reporter_words, runner_words, running, schedule,
@@ -158,16 +157,25 @@ impl World {
                     now,
                 );
             }
-            Some(Fault::RunnerCrash) => self.end_job(job, Err((137, "OOMKilled".into(), None))),
+            Some(Fault::RunnerCrash) => self.fail_pod(job, 137, "OOMKilled", None),
             Some(Fault::RunnerReports) => {
-                let words = Termination {
-                    failure: Some(Failure {
-                        reason: "WrongModelServed".into(),
-                        message: "it serves other/model".into(),
-                    }),
-                    ..Termination::default()
-                };
-                self.end_job(job, Err((1, "Error".into(), Some(words))));
+                let words = failure("WrongModelServed", "it serves other/model", false);
+                self.fail_pod(job, exit_code::FINAL, "Error", Some(words));
+            }
+            Some(Fault::RunnerCutOnce) if self.ended_pods(job) == 0 => {
+                let words = failure("Aborted", "the runner was told to stop", true);
+                self.fail_pod(job, exit_code::MAY_PASS, "Error", Some(words));
+            }
+            // Oftener than the Job's backoff limit.
+            Some(Fault::RunnerEvictedOften) if self.ended_pods(job) < 5 => {
+                set_condition(
+                    self.pod_mut(name),
+                    "DisruptionTarget",
+                    "EvictionByEvictionAPI",
+                    "Eviction API: evicting",
+                    now,
+                );
+                self.fail_pod(job, 143, "Error", None);
             }
             _ => {
                 let words = runner_words(VerdictStatus::Valid);
@@ -175,57 +183,15 @@ impl World {
             }
         }
     }
+}
 
-    /// Ends a Job: with its words, or with exit code, reason and perhaps words.
-    pub fn end_job(
-        &mut self,
-        job: &str,
-        end: Result<Termination, (i32, String, Option<Termination>)>,
-    ) {
-        let now = self.now;
-        let pod = self
-            .observed
-            .pods_of_job(job)
-            .find(|found| !pod::has_ended(found))
-            .map(|found| pod::name(found).to_owned())
-            .unwrap_or_else(|| panic!("no running pod of {job}"));
-        let is_success = end.is_ok();
-        match end {
-            Ok(words) => {
-                let words = serde_json::to_string(&words).unwrap();
-                terminated(self.pod_mut(&pod), 0, "Completed", &words, now);
-            }
-            Err((code, reason, words)) => {
-                let words = words.map(|words| serde_json::to_string(&words).unwrap());
-                terminated(
-                    self.pod_mut(&pod),
-                    code,
-                    &reason,
-                    &words.unwrap_or_default(),
-                    now,
-                );
-            }
-        }
-        let kind = if is_success { "Complete" } else { "Failed" };
-        self.set_job_condition(job, kind, "BackoffLimitExceeded");
-    }
-
-    pub fn set_job_condition(&mut self, job: &str, kind: &str, reason: &str) {
-        let job = self
-            .observed
-            .jobs
-            .iter_mut()
-            .find(|found| found.metadata.name.as_deref() == Some(job))
-            .unwrap();
-        job.status = Some(JobStatus {
-            conditions: Some(vec![JobCondition {
-                type_: kind.into(),
-                status: "True".into(),
-                reason: Some(reason.into()),
-                message: Some("as the Job controller says".into()),
-                ..JobCondition::default()
-            }]),
-            ..JobStatus::default()
-        });
+fn failure(reason: &str, message: &str, may_pass: bool) -> Termination {
+    Termination {
+        failure: Some(Failure {
+            reason: reason.into(),
+            message: message.into(),
+            may_pass,
+        }),
+        ..Termination::default()
     }
 }

@@ -2,6 +2,7 @@
 //! kubelet and a Job controller do their parts, one at a time, well or badly.
 
 mod cluster;
+mod job;
 mod objects;
 mod pods;
 
@@ -65,6 +66,8 @@ pub enum Fault {
     NodeLostUnderLoad,
     RunnerCrash,
     RunnerReports,
+    RunnerCutOnce,
+    RunnerEvictedOften,
 }
 
 pub struct World {

@@ -81,14 +81,15 @@ impl World {
         self.log.push(format!("made {}", child.describe()));
     }
 
-    fn make_job_pod(&mut self, job: &Job) {
+    pub(super) fn make_job_pod(&mut self, job: &Job) {
+        self.made += 1;
         let template = &job.spec.as_ref().unwrap().template;
         let name = job.metadata.name.as_ref().unwrap();
         let mut labels = template.metadata.clone().unwrap().labels.unwrap();
         labels.insert("batch.kubernetes.io/job-name".into(), name.clone());
         self.observed.pods.push(Pod {
             metadata: ObjectMeta {
-                name: Some(format!("{name}-0-abcde")),
+                name: Some(format!("{name}-0-{}", self.ended_pods(name))),
                 uid: Some(format!("uid-of-{name}-{}", self.made)),
                 creation_timestamp: Some(Time(self.now)),
                 labels: Some(labels),

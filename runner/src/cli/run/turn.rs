@@ -100,10 +100,10 @@ impl Turns<'_> {
                 match simulate::start(simulated, &engine.endpoint.model) {
                     Ok(running) => self.measure(turn, engine, &running.url).await,
                     Err(error) => RoundResult {
-                        error: Some(MeasureError {
-                            reason: reason::ENGINE_CRASHED,
-                            message: format!("the simulated engine does not start: {error}"),
-                        }),
+                        error: Some(MeasureError::new(
+                            reason::ENGINE_CRASHED,
+                            format!("the simulated engine does not start: {error}"),
+                        )),
                         ..RoundResult::default()
                     },
                 }
