@@ -6,6 +6,7 @@
 pub mod endpoint;
 pub mod resolve;
 pub mod stages;
+pub mod traffic;
 
 use std::collections::BTreeMap;
 

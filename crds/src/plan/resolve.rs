@@ -5,6 +5,7 @@ use super::{
     PlannedModelCheck, RunIdentity, SCHEMA_VERSION,
     endpoint::{choose_protocol, default_path},
     stages::stages,
+    traffic,
 };
 use crate::{
     profile::{Capabilities, EngineProfileSpec, ProfileSet, render::Renderer},
@@ -39,11 +40,18 @@ pub fn resolve(
     let spec = &run.spec;
     let mut problems = crate::validate::rules(spec, settings.place);
     let mut warnings = Vec::new();
-    let mut engines = Vec::new();
+    let mut engines: Vec<PlannedEngine> = Vec::new();
     for (index, engine) in spec.engines.iter().enumerate() {
         let field = format!("spec.engines[{index}]");
         match plan_engine(spec, engine, profiles, &field) {
             Ok((planned, notes)) => {
+                let protocol = planned.endpoint.protocol;
+                problems.extend(traffic::problem(
+                    spec,
+                    protocol,
+                    &planned.capabilities,
+                    &described(&planned),
+                ));
                 engines.push(planned);
                 warnings.extend(notes);
             }
@@ -66,6 +74,16 @@ pub fn resolve(
         stages: stages(&spec.workload),
         warnings,
     })
+}
+
+/// An engine as problems name it.
+fn described(engine: &PlannedEngine) -> String {
+    match engine.source {
+        EngineSource::Deployed(_) => format!("profile {:?}", engine.profile),
+        EngineSource::External(_) | EngineSource::Simulated(_) => {
+            format!("engine {:?}", engine.name)
+        }
+    }
 }
 
 fn identity(run: &BenchmarkRun) -> RunIdentity {
@@ -223,6 +241,7 @@ fn external_engine(
             ignore_eos: spec.workload.sampling.ignore_eos,
             seed: true,
             usage_in_stream: true,
+            prompt_lists: external.protocol == Protocol::OpenAiCompletions,
             ..Capabilities::default()
         },
         cautions: vec!["Its hardware is not known, so it is not the same hardware.".into()],

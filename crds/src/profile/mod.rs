@@ -269,6 +269,9 @@ pub struct Capabilities {
     /// Token counts come with the stream.
     #[serde(default)]
     pub usage_in_stream: bool,
+    /// OpenAI completions take a list of prompts, and count the tokens of all.
+    #[serde(default)]
+    pub prompt_lists: bool,
 }
 
 /// Pod security level that an engine's image needs.

@@ -39,10 +39,11 @@ pub struct StageReport {
     /// Only where the tokens of each frame are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inter_token_latency: Option<Distribution>,
-    /// Gaps between frames with content.
+    /// Gaps between frames with content of one answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inter_chunk_latency: Option<Distribution>,
     /// Per request: (last content - first content) / (output tokens - 1), for two tokens or more.
+    /// Absent where requests hold several prompts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_per_output_token: Option<Distribution>,
     /// Last content of the answer, from sending.
@@ -103,7 +104,7 @@ pub struct Window {
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Requests {
-    /// Arrivals that the schedule held.
+    /// Requests that the schedule held.
     pub intended: u64,
     /// Requests that were sent: succeeded or failed.
     pub sent: u64,
@@ -117,6 +118,10 @@ pub struct Requests {
     /// protocol, cancelled.
     #[serde(default)]
     pub failures: BTreeMap<String, u64>,
+    /// Never sent ones by kind: `notSent`, where the stage was cut before, and
+    /// `conversationEnded`, where a turn before it in its conversation failed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub drops: BTreeMap<String, u64>,
 }
 
 /// Who counted the output tokens.

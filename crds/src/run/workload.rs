@@ -26,6 +26,11 @@ pub struct Workload {
     /// Whether answers stream. Without streaming there is no time to first token.
     #[serde(default = "yes")]
     pub streaming: bool,
+    /// Prompts in each request, answered together: one arrival is one request with so many prompts.
+    /// For engines whose OpenAI completions take a list.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 1024))]
+    pub prompts_per_request: u32,
     /// Longest wait for one answer; later ones count as failed by timeout.
     #[serde(default = "default_request_timeout")]
     pub request_timeout: Duration,

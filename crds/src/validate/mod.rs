@@ -5,7 +5,10 @@ pub mod document;
 
 use std::collections::BTreeSet;
 
-use crate::{common::FileSource, run::BenchmarkRunSpec};
+use crate::{
+    common::FileSource,
+    run::{BenchmarkRunSpec, ObjectiveMetric},
+};
 
 /// Where a run runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +51,7 @@ pub fn rules(spec: &BenchmarkRunSpec, place: Place) -> Vec<Problem> {
     unique_stages(spec, &mut problems);
     places(spec, place, &mut problems);
     lengths(spec, &mut problems);
+    several_prompts(spec, &mut problems);
     problems
 }
 
@@ -122,6 +126,19 @@ fn places(spec: &BenchmarkRunSpec, place: Place, problems: &mut Vec<Problem>) {
             format!(
                 "{uri:?} is a claim of a cluster; here use file://, gs:// or s3://, or --output"
             ),
+        ));
+    }
+}
+
+fn several_prompts(spec: &BenchmarkRunSpec, problems: &mut Vec<Problem>) {
+    let by_token = spec
+        .objectives
+        .iter()
+        .position(|objective| objective.metric == ObjectiveMetric::TimePerOutputToken);
+    if let Some(index) = by_token.filter(|_| spec.workload.prompts_per_request > 1) {
+        problems.push(Problem::new(
+            format!("spec.objectives[{index}].metric"),
+            "TimePerOutputToken is a figure of one answer, and a request of several prompts has several; use another metric, or set workload.promptsPerRequest to 1",
         ));
     }
 }

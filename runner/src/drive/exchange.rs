@@ -23,8 +23,10 @@ pub(super) struct Exchange {
     written: usize,
     response: ResponseReader,
     decoder: Decoder,
-    /// Text of the answer so far, where it is kept.
-    pub(super) text: Option<String>,
+    /// Text of the answers so far, where it is kept: one for each prompt.
+    pub(super) texts: Option<Vec<String>>,
+    /// When the last content of each answer was read, where there are several.
+    latest: Box<[Option<Nanos>]>,
     error_body: Vec<u8>,
 }
 
@@ -46,15 +48,18 @@ impl Exchange {
         record: Record,
         request: Arc<[u8]>,
         decoder: Decoder,
+        answers: usize,
         keep_text: bool,
     ) -> Self {
+        let several = if answers > 1 { answers } else { 0 };
         Self {
             record,
             request,
             written: 0,
             response: ResponseReader::new(),
             decoder,
-            text: keep_text.then(String::new),
+            texts: keep_text.then(|| vec![String::new(); answers]),
+            latest: vec![None; several].into(),
             error_body: Vec::new(),
         }
     }
@@ -72,7 +77,8 @@ impl Exchange {
     pub(super) fn receive(&mut self, bytes: &[u8], stamp: Nanos, gaps: &mut Gaps) -> Step {
         let mut error = None;
         let (record, decoder) = (&mut self.record, &mut self.decoder);
-        let (text, error_body) = (&mut self.text, &mut self.error_body);
+        let error_body = &mut self.error_body;
+        let (texts, latest) = (&mut self.texts, &mut self.latest);
         let fed = self.response.feed(bytes, &mut |head, piece| {
             record.bytes += piece.len() as u64;
             if !(200..300).contains(&head.status) {
@@ -80,7 +86,7 @@ impl Exchange {
                 error_body.extend_from_slice(piece.get(..room).unwrap_or(piece));
                 return ControlFlow::Continue(());
             }
-            let mut on_event = |event: Event<'_>| note(record, text, gaps, stamp, event);
+            let mut on_event = |event: Event<'_>| note(record, texts, latest, gaps, stamp, event);
             match decoder.feed(piece, &mut on_event) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(cause) => {
@@ -142,8 +148,9 @@ impl Exchange {
     fn complete(&mut self, stamp: Nanos, gaps: &mut Gaps) -> Step {
         let head = self.response.head().unwrap_or_default();
         let outcome = if (200..300).contains(&head.status) {
-            let (record, text) = (&mut self.record, &mut self.text);
-            let mut on_event = |event: Event<'_>| note(record, text, gaps, stamp, event);
+            let (record, texts) = (&mut self.record, &mut self.texts);
+            let latest = &mut self.latest;
+            let mut on_event = |event: Event<'_>| note(record, texts, latest, gaps, stamp, event);
             match self.decoder.finish(&mut on_event) {
                 Err(cause) => decode_failure(&cause),
                 Ok(()) if self.record.chunks == 0 => {
@@ -167,7 +174,8 @@ impl Exchange {
 /// Keeps what an event tells.
 fn note(
     record: &mut Record,
-    text: &mut Option<String>,
+    texts: &mut Option<Vec<String>>,
+    latest: &mut [Option<Nanos>],
     gaps: &mut Gaps,
     stamp: Nanos,
     event: Event<'_>,
@@ -176,14 +184,21 @@ fn note(
         Event::Content {
             text: piece,
             tokens,
+            answer,
         } => {
-            match record.last_content {
-                None => record.first_content = Some(stamp),
-                Some(before) => gaps.record(stamp - before, tokens),
+            let answer = answer as usize;
+            // Gaps are those within one answer, however the answers of a request interleave.
+            let before = match latest.get_mut(answer) {
+                Some(latest) => latest.replace(stamp),
+                None => record.last_content,
+            };
+            if let Some(before) = before {
+                gaps.record(stamp - before, tokens);
             }
+            record.first_content.get_or_insert(stamp);
             record.last_content = Some(stamp);
             record.chunks += 1;
-            if let Some(text) = text {
+            if let Some(text) = texts.as_mut().and_then(|texts| texts.get_mut(answer)) {
                 text.push_str(piece);
             }
         }

@@ -104,6 +104,14 @@ impl Arrivals {
         }
     }
 
+    /// The arrival of a number among those of this process.
+    pub(super) fn arrival(&self, number: u64) -> u64 {
+        match &self.kind {
+            Kind::Closed { concurrency, .. } => self.share.closed(*concurrency as u64, number),
+            Kind::Open { .. } => self.share.open(number),
+        }
+    }
+
     /// Requests that this process keeps in flight in a closed loop.
     fn workers(&self) -> usize {
         match &self.kind {

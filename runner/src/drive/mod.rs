@@ -9,8 +9,10 @@ mod exchange;
 mod intake;
 mod pool;
 mod reactor;
+pub mod script;
 mod share;
 mod spool;
+mod thinking;
 mod timer;
 pub mod vitals;
 
@@ -23,6 +25,7 @@ use bakeoff_crds::plan::{Load, StageEnd};
 use rustls::ClientConfig;
 
 pub use control::{Control, Cut};
+pub use script::{Script, Turn};
 pub use share::Share;
 pub use spool::SpooledText;
 
@@ -47,9 +50,9 @@ pub struct StageInput {
     pub tls: Option<Arc<ClientConfig>>,
     /// Reads the answers.
     pub codec: Arc<Codec>,
-    /// Whole requests as they go onto the socket, one per prompt.
-    pub requests: Arc<[Arc<[u8]>]>,
-    /// Which of them is sent first; the rest follow in turn.
+    /// What the arrivals send.
+    pub script: Arc<Script>,
+    /// Place in the script of the first arrival; the rest follow in turn.
     pub first_request: u64,
     /// The load.
     pub load: Load,
@@ -75,10 +78,10 @@ pub struct StageInput {
 pub struct Driven {
     /// When the schedule began.
     pub start: Nanos,
-    /// Arrivals that the schedule held.
+    /// Requests that the schedule held.
     pub intended: u64,
     /// Those that were never sent.
-    pub dropped: u64,
+    pub dropped: Dropped,
     /// Every request that was taken up, by its place in the sequence.
     pub records: Vec<Record>,
     /// Gaps between frames, of every answer, also of those that failed later.
@@ -89,6 +92,22 @@ pub struct Driven {
     pub cut: Option<Cut>,
     /// Text of the answers, where it was kept; one file per event loop.
     pub texts: Vec<SpooledText>,
+}
+
+/// Requests that were never sent, by why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// The stage was cut before.
+    pub not_sent: u64,
+    /// A turn before it in its conversation failed.
+    pub conversation_ended: u64,
+}
+
+impl Dropped {
+    /// All of them.
+    pub fn total(self) -> u64 {
+        self.not_sent + self.conversation_ended
+    }
 }
 
 /// Why a stage could not be driven at all.
@@ -119,7 +138,7 @@ pub enum DriveError {
 /// # Errors
 /// See [`DriveError`]. Requests that fail are no error: each is in the records.
 pub fn drive(stage: &StageInput, control: &Control) -> Result<Driven, DriveError> {
-    if stage.requests.is_empty() {
+    if stage.script.is_empty() {
         return Err(DriveError::NoPrompts);
     }
     let threads = stage.threads.max(1);
@@ -151,7 +170,7 @@ pub fn drive(stage: &StageInput, control: &Control) -> Result<Driven, DriveError
     let mut driven = Driven {
         start: shared.start().ok_or(DriveError::NotBegun)?,
         intended: 0,
-        dropped: 0,
+        dropped: Dropped::default(),
         records: Vec::new(),
         gaps: Gaps::new(),
         vitals: vitals::StageVitals {
@@ -171,13 +190,30 @@ pub fn drive(stage: &StageInput, control: &Control) -> Result<Driven, DriveError
         driven.vitals.add(&part.vitals);
         driven.texts.extend(part.text);
         driven.cut = driven.cut.max(part.cut);
+        driven.dropped.not_sent += part.dropped.not_sent;
+        driven.dropped.conversation_ended += part.dropped.conversation_ended;
     }
     driven.records.sort_unstable_by_key(|record| record.index);
-    let taken_up = driven.records.len() as u64;
-    driven.intended = plan.intended().unwrap_or(taken_up);
-    driven.dropped = driven.intended.saturating_sub(taken_up);
+    driven.dropped.not_sent += never_begun(stage, &plan, &driven.records);
+    driven.intended = driven.records.len() as u64 + driven.dropped.total();
     driven.vitals.open_files_needed = plan.most_connections() + vitals::OPEN_FILES_SPARE;
     Ok(driven)
+}
+
+/// Requests of the arrivals that the schedule held and that were not taken up.
+fn never_begun(stage: &StageInput, plan: &intake::Arrivals, records: &[Record]) -> u64 {
+    let Some(arrivals) = plan.intended() else {
+        return 0;
+    };
+    let turns = |arrival: u64| stage.script.turns(stage.first_request + arrival).len() as u64;
+    let begun = records.iter().filter(|record| record.turn == 0);
+    let (intended, begun): (u64, u64) = if stage.script.has_conversations() {
+        let all = (0..arrivals).map(|number| turns(plan.arrival(number)));
+        (all.sum(), begun.map(|record| turns(record.arrival)).sum())
+    } else {
+        (arrivals, begun.count() as u64)
+    };
+    intended.saturating_sub(begun)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! A round reads and stamps every socket that has something, then parses what was read, then sends
 //! what is due. So no stamp waits for the parsing of another stream's frames.
 
+mod conversations;
 mod requests;
 mod sockets;
 
@@ -18,10 +19,11 @@ use mio::{Events, Poll, Token};
 use rustls::pki_types::ServerName;
 
 use super::{
-    Control, Cut, DriveError, Gate, SpooledText, StageInput,
+    Control, Cut, DriveError, Dropped, Gate, SpooledText, StageInput,
     exchange::failure,
     intake::Intake,
     pool::Pool,
+    thinking::Thinking,
     timer::Timer,
     vitals::{self, StageVitals},
 };
@@ -86,6 +88,7 @@ pub(super) struct Part {
     pub(super) vitals: StageVitals,
     pub(super) text: Option<SpooledText>,
     pub(super) cut: Option<Cut>,
+    pub(super) dropped: Dropped,
 }
 
 struct Reactor<'a> {
@@ -103,6 +106,7 @@ struct Reactor<'a> {
     plain: Vec<u8>,
     deadlines: VecDeque<(Nanos, usize, u64)>,
     resting: VecDeque<Nanos>,
+    thinking: Thinking,
     free_workers: usize,
     in_flight: usize,
     exhausted: bool,
@@ -161,6 +165,7 @@ impl<'a> Reactor<'a> {
             plain: Vec::new(),
             deadlines: VecDeque::new(),
             resting: VecDeque::new(),
+            thinking: Thinking::default(),
             in_flight: 0,
             exhausted: false,
             start: None,
@@ -170,6 +175,7 @@ impl<'a> Reactor<'a> {
                 vitals: StageVitals::default(),
                 text: spool.map(SpooledText::new),
                 cut: None,
+                dropped: Dropped::default(),
             },
         })
     }
@@ -213,7 +219,7 @@ impl<'a> Reactor<'a> {
             }
             self.expire(round);
             let wake = self.begin_due(start);
-            if self.exhausted && self.in_flight == 0 {
+            if self.exhausted && self.in_flight == 0 && self.thinking.is_empty() {
                 break;
             }
             let now = clock::now();
@@ -273,6 +279,9 @@ impl<'a> Reactor<'a> {
         self.part.cut = Some(cut);
         for slot in self.pool.busy() {
             self.end(slot, failure(FailureKind::Cancelled, message), false, now);
+        }
+        while let Some(waiting) = self.thinking.take() {
+            self.part.dropped.not_sent += self.turns_from(waiting.arrival, waiting.turn);
         }
     }
 

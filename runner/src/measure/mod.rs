@@ -7,6 +7,7 @@ mod progress;
 mod resume;
 mod stage;
 mod summary;
+mod turns;
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,7 +24,7 @@ pub use summary::{fit, summarize};
 
 use crate::{
     clock,
-    drive::{self, DriveError, Share, StageInput, vitals},
+    drive::{self, DriveError, Script, Share, StageInput, vitals},
     prompt::Prompt,
     protocol::{Codec, RequestOptions},
     scrape::{Prometheus, Scraper, Target as ScrapeTarget, metrics_url},
@@ -281,7 +282,9 @@ struct Load {
     target: Target,
     head: RequestHead,
     codec: Arc<Codec>,
-    requests: Arc<[Arc<[u8]>]>,
+    script: Arc<Script>,
+    /// The first turns alone, without time to think.
+    first_turns: Arc<Script>,
     prompt_tokens: Vec<Option<u32>>,
 }
 
@@ -297,6 +300,8 @@ impl Load {
             RequestOptions {
                 sampling: workload.sampling.clone(),
                 streaming: workload.streaming,
+                prompts_per_request: workload.prompts_per_request,
+                names: Vec::new(),
             },
         );
         let head = RequestHead {
@@ -307,21 +312,17 @@ impl Load {
         };
         head.check()
             .map_err(|error| unreachable(error.to_string()))?;
-        let requests = client
-            .prompts
-            .iter()
-            .map(|prompt| head.post(&target, &codec.encode(prompt)))
-            .collect();
+        let turns = turns::of(client.prompts, &codec, &|body| head.post(&target, body));
+        let first_turns = turns.iter().filter_map(|turns| turns.first().cloned());
+        let first_turns = Arc::new(Script::new(first_turns.map(|turn| vec![turn]), Vec::new()));
+        let script = Arc::new(Script::new(turns, Vec::new()));
         Ok(Self {
             target,
             head,
+            script,
+            first_turns,
+            prompt_tokens: turns::prompt_tokens(client.prompts, codec.prompts_per_request()),
             codec: Arc::new(codec),
-            requests,
-            prompt_tokens: client
-                .prompts
-                .iter()
-                .map(|prompt| prompt.input_tokens)
-                .collect(),
         })
     }
 
@@ -336,7 +337,7 @@ impl Load {
                 .is_some()
                 .then(|| Arc::clone(&client.tls)),
             codec: Arc::clone(&self.codec),
-            requests: Arc::clone(&self.requests),
+            script: Arc::clone(&self.script),
             first_request: 0,
             load: stage.load.clone(),
             end: stage.end,
@@ -357,7 +358,8 @@ impl Load {
         };
         let mut tiny = prompt.clone();
         tiny.max_tokens = 1;
-        let request = self.head.post(&self.target, &self.codec.encode(&tiny));
+        let tiny = vec![&tiny; self.codec.prompts_per_request()];
+        let request = self.head.post(&self.target, &self.codec.encode(&tiny, 0));
         let stage = Stage {
             name: "try".into(),
             load: bakeoff_crds::plan::Load {
@@ -367,7 +369,7 @@ impl Load {
             end: StageEnd::Requests(1),
         };
         let mut input = self.stage(client, &stage);
-        input.requests = Arc::from([request]);
+        input.script = Arc::new(Script::of_requests([request]));
         input.request_timeout = input.request_timeout.min(check::TRY_TIMEOUT);
         let driven = run(input, &client.progress).await?;
         check::first_answer(&driven.records)
@@ -384,7 +386,8 @@ impl Load {
         input.end = StageEnd::Requests(requests);
         // From the last ones, so that no prompt is in the engine's cache because of the warm-up
         // before it is first measured, where there are enough.
-        let prompts = self.requests.len() as u64;
+        input.script = Arc::clone(&self.first_turns);
+        let prompts = self.script.len();
         input.first_request = prompts - requests % prompts;
         run(input, &client.progress).await?;
         Ok(())

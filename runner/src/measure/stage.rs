@@ -112,6 +112,7 @@ pub(super) async fn counted(
         attempt: place.attempt,
         load: &place.stage.load,
         streaming: spec.workload.streaming,
+        several_prompts: spec.workload.prompts_per_request > 1,
         objectives: &spec.objectives,
         max_error_rate: spec.policy.max_error_rate,
         prompt_tokens: &load.prompt_tokens,
@@ -174,7 +175,9 @@ async fn count_tokens(
 fn set_tokens(records: &mut [Record], index: u64, tokens: u32) {
     let place = records.binary_search_by_key(&index, |record| record.index);
     if let Some(record) = place.ok().and_then(|place| records.get_mut(place)) {
-        record.tokenizer_output_tokens = Some(tokens);
+        // A request of several prompts has several answers.
+        let before = record.tokenizer_output_tokens.unwrap_or(0);
+        record.tokenizer_output_tokens = Some(before.saturating_add(tokens));
     }
 }
 

@@ -77,7 +77,10 @@ enum Framing {
 struct Frames {
     state: State,
     seen: bool,
-    finished: bool,
+    /// Answers of the request.
+    answers: u32,
+    /// Those that are still to tell why they ended.
+    unfinished: u32,
     ended: bool,
 }
 
@@ -91,7 +94,7 @@ enum State {
 }
 
 impl Decoder {
-    pub(super) fn new(protocol: Protocol) -> Self {
+    pub(super) fn new(protocol: Protocol, answers: u32) -> Self {
         let state = match protocol {
             Protocol::OpenAiCompletions | Protocol::OpenAiChat => {
                 State::OpenAi(openai::State::default())
@@ -108,7 +111,8 @@ impl Decoder {
             frames: Frames {
                 state,
                 seen: false,
-                finished: false,
+                answers,
+                unfinished: answers,
                 ended: false,
             },
         }
@@ -217,7 +221,10 @@ impl Frames {
         on_event: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), DecodeError> {
         self.read(body, on_event, true)?;
-        self.finished = true;
+        // Some servers give no reason in a whole answer.
+        if self.answers == 1 {
+            self.unfinished = 0;
+        }
         Ok(())
     }
 
@@ -228,10 +235,10 @@ impl Frames {
         whole: bool,
     ) -> Result<(), DecodeError> {
         self.seen = true;
-        let (finished, ended) = (&mut self.finished, &mut self.ended);
+        let (unfinished, ended) = (&mut self.unfinished, &mut self.ended);
         let mut watch = |event: Event<'_>| {
             match event {
-                Event::Finish { .. } => *finished = true,
+                Event::Finish { .. } => *unfinished = unfinished.saturating_sub(1),
                 Event::End => *ended = true,
                 Event::Content { .. } | Event::Usage { .. } => {}
             }
@@ -247,13 +254,14 @@ impl Frames {
     }
 
     fn finish(&mut self, on_event: &mut dyn FnMut(Event<'_>)) -> Result<(), DecodeError> {
-        if self.ended {
+        // With several answers the end of the stream does not make up for one that is missing.
+        if self.ended && (self.answers == 1 || self.unfinished == 0) {
             return Ok(());
         }
         if !self.seen {
             return Err(DecodeError::Empty);
         }
-        if !self.finished && !self.ends_with_its_body() {
+        if self.ended || (self.unfinished > 0 && !self.ends_with_its_body()) {
             return Err(DecodeError::Truncated);
         }
         self.ended = true;

@@ -4,13 +4,12 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DecodeError, Event, FinishReason, RequestOptions,
+    DecodeError, Event, FinishReason, Request,
     json::{self, ErrorField, Text, text},
 };
-use crate::prompt::Prompt;
 
 #[derive(Serialize)]
-struct Request<'a> {
+struct Body<'a> {
     prompt: &'a str,
     n_predict: u32,
     stream: bool,
@@ -27,11 +26,12 @@ struct Request<'a> {
 
 /// The body of a request. The server's own defaults (top_k 40, top_p 0.95, min_p 0.05) are all
 /// written over. `cache_prompt` is left to the server's flags, by which the run sets prefix caching.
-pub fn encode(prompt: &Prompt, options: &RequestOptions) -> Bytes {
+pub fn encode(request: &Request<'_>) -> Bytes {
+    let options = request.options;
     let sampling = &options.sampling;
-    json::body(&Request {
-        prompt: &prompt.text,
-        n_predict: prompt.max_tokens,
+    json::body(&Body {
+        prompt: request.text(),
+        n_predict: request.max_tokens(),
         stream: options.streaming,
         temperature: sampling.temperature,
         top_k: sampling.top_k.unwrap_or(0),
@@ -92,7 +92,11 @@ impl State {
         });
         let text = text(&frame.content);
         if !text.is_empty() || tokens.is_some_and(|tokens| tokens > 0) {
-            on_event(Event::Content { text, tokens });
+            on_event(Event::Content {
+                text,
+                tokens,
+                answer: 0,
+            });
         }
         if frame.stop != Some(true) {
             return Ok(());

@@ -35,6 +35,36 @@ pub struct RequestOptions {
     pub sampling: Sampling,
     /// Whether the answer is asked for as a stream.
     pub streaming: bool,
+    /// Prompts in each request; 0 stands for one.
+    pub prompts_per_request: u32,
+    /// The names that requests ask for, each an adapter's or, where there is none, the model's own.
+    /// Empty stands for the model's own alone.
+    pub names: Vec<Option<String>>,
+}
+
+/// What one request asks for.
+struct Request<'a> {
+    /// The prompts; never empty, and more than one only for protocols that take several.
+    prompts: &'a [&'a Prompt],
+    /// Name of the model.
+    model: &'a str,
+    /// Name of an adapter on it.
+    adapter: Option<&'a str>,
+    options: &'a RequestOptions,
+}
+
+impl Request<'_> {
+    /// The plain prompt.
+    fn text(&self) -> &str {
+        self.prompts.first().map_or("", |prompt| &prompt.text)
+    }
+
+    /// Most tokens of each answer: with several prompts the most that one of them asks for, since a
+    /// request has one such number.
+    fn max_tokens(&self) -> u32 {
+        let tokens = self.prompts.iter().map(|prompt| prompt.max_tokens);
+        tokens.max().unwrap_or(1)
+    }
 }
 
 /// Writes the requests of one endpoint and makes the decoders of their answers.
@@ -55,18 +85,32 @@ impl Codec {
         }
     }
 
-    /// The JSON body of the request for a prompt, to be sent as `application/json` by POST to the
-    /// endpoint's path.
-    pub fn encode(&self, prompt: &Prompt) -> Bytes {
-        let (model, options) = (self.model.as_str(), &self.options);
+    /// The JSON body of the request for some prompts, to be sent as `application/json` by POST to
+    /// the endpoint's path. `name` is the place of the name that it asks for among the options' names.
+    ///
+    /// Only OpenAI's completions take several prompts and names of any model; TGI takes adapters.
+    /// Planning refuses loads that a protocol has no words for.
+    pub fn encode(&self, prompts: &[&Prompt], name: u16) -> Bytes {
+        let adapter = self.options.names.get(usize::from(name));
+        let request = Request {
+            prompts,
+            model: &self.model,
+            adapter: adapter.and_then(Option::as_deref),
+            options: &self.options,
+        };
         match self.protocol {
-            Protocol::OpenAiCompletions => openai_completions::encode(model, prompt, options),
-            Protocol::OpenAiChat => openai_chat::encode(model, prompt, options),
-            Protocol::Tgi => tgi::encode(prompt, options),
-            Protocol::TritonVllm => triton_vllm::encode(prompt, options),
-            Protocol::TritonTensorRtLlm => triton_tensorrt_llm::encode(prompt, options),
-            Protocol::LlamaCpp => llama_cpp::encode(prompt, options),
+            Protocol::OpenAiCompletions => openai_completions::encode(&request),
+            Protocol::OpenAiChat => openai_chat::encode(&request),
+            Protocol::Tgi => tgi::encode(&request),
+            Protocol::TritonVllm => triton_vllm::encode(&request),
+            Protocol::TritonTensorRtLlm => triton_tensorrt_llm::encode(&request),
+            Protocol::LlamaCpp => llama_cpp::encode(&request),
         }
+    }
+
+    /// Prompts in each request, at least one.
+    pub fn prompts_per_request(&self) -> usize {
+        self.options.prompts_per_request.max(1) as usize
     }
 
     /// Value of the request's `accept` header.
@@ -80,7 +124,7 @@ impl Codec {
 
     /// A decoder for one answer.
     pub fn decoder(&self) -> Decoder {
-        Decoder::new(self.protocol)
+        Decoder::new(self.protocol, self.options.prompts_per_request.max(1))
     }
 }
 
@@ -94,6 +138,8 @@ pub enum Event<'a> {
         text: &'a str,
         /// Number of tokens in the frame, where the frame itself says it. Never guessed.
         tokens: Option<u32>,
+        /// Which of the request's answers it belongs to, from 0: one for each prompt.
+        answer: u32,
     },
     /// Token counts of the whole request so far. The last one counts; they are never added up.
     Usage {
@@ -102,7 +148,7 @@ pub enum Event<'a> {
         /// Tokens of the answer.
         output_tokens: Option<u32>,
     },
-    /// Why generation ended.
+    /// Why generation ended; once for each answer of the request.
     Finish {
         /// The reason.
         reason: FinishReason,

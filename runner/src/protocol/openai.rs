@@ -30,6 +30,9 @@ struct Frame<'a> {
 
 #[derive(Deserialize)]
 struct Choice<'a> {
+    /// Place of its prompt in the request.
+    #[serde(default)]
+    index: u32,
     #[serde(borrow)]
     text: Option<Text<'a>>,
     #[serde(borrow)]
@@ -80,17 +83,30 @@ impl State {
             return Err(DecodeError::stream(message));
         }
         let tokens = self.tokens(&frame, whole);
+        let mut found = false;
         for choice in &frame.choices {
-            let mut found = false;
+            let answer = choice.index;
             for text in texts(choice).filter(|text| !text.is_empty()) {
                 // A frame's count goes with its first text.
                 let tokens = if found { tokens.map(|_| 0) } else { tokens };
-                on_event(Event::Content { text, tokens });
+                on_event(Event::Content {
+                    text,
+                    tokens,
+                    answer,
+                });
                 found = true;
             }
-            if !found && !whole && tokens.is_some_and(|tokens| tokens > 0) {
-                on_event(Event::Content { text: "", tokens });
-            }
+        }
+        if let Some(choice) = frame.choices.first()
+            && !found
+            && !whole
+            && tokens.is_some_and(|tokens| tokens > 0)
+        {
+            on_event(Event::Content {
+                text: "",
+                tokens,
+                answer: choice.index,
+            });
         }
         if let Some(usage) = &frame.usage {
             on_event(Event::Usage {

@@ -3,15 +3,22 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{RequestOptions, json};
-use crate::prompt::Prompt;
+use super::{Request, json};
 
 #[derive(Serialize)]
-struct Request<'a> {
+struct Body<'a> {
     model: &'a str,
-    prompt: &'a str,
+    prompt: Prompts<'a>,
     #[serde(flatten)]
     common: Common<'a>,
+}
+
+/// One prompt, or a list of them.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Prompts<'a> {
+    One(&'a str),
+    Several(Vec<&'a str>),
 }
 
 /// What completions and chat completions have in common.
@@ -44,10 +51,11 @@ impl<'a> Common<'a> {
     /// Names beyond OpenAI's own (`top_k`, `ignore_eos`, `min_tokens`; understood by vLLM, SGLang
     /// and llama.cpp) are written only where they are asked for, since strict endpoints refuse
     /// them.
-    pub fn new(prompt: &Prompt, options: &'a RequestOptions) -> Self {
+    pub fn new(request: &Request<'a>) -> Self {
+        let options = request.options;
         let sampling = &options.sampling;
         Self {
-            max_tokens: prompt.max_tokens,
+            max_tokens: request.max_tokens(),
             temperature: sampling.temperature,
             top_p: sampling.top_p.unwrap_or(1.0),
             top_k: sampling.top_k,
@@ -58,16 +66,22 @@ impl<'a> Common<'a> {
                 include_usage: true,
             }),
             ignore_eos: sampling.ignore_eos.then_some(true),
-            min_tokens: sampling.ignore_eos.then_some(prompt.max_tokens),
+            min_tokens: sampling.ignore_eos.then_some(request.max_tokens()),
         }
     }
 }
 
-/// The body of a request.
-pub fn encode(model: &str, prompt: &Prompt, options: &RequestOptions) -> Bytes {
-    json::body(&Request {
-        model,
-        prompt: &prompt.text,
-        common: Common::new(prompt, options),
+/// The body of a request. Answers to a list come by their index in it.
+pub fn encode(request: &Request<'_>) -> Bytes {
+    json::body(&Body {
+        model: request.adapter.unwrap_or(request.model),
+        prompt: match request.prompts {
+            [_, _, ..] => {
+                let texts = request.prompts.iter().map(|prompt| &*prompt.text);
+                Prompts::Several(texts.collect())
+            }
+            _ => Prompts::One(request.text()),
+        },
+        common: Common::new(request),
     })
 }

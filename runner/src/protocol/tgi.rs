@@ -7,13 +7,12 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DecodeError, Event, FinishReason, RequestOptions,
+    DecodeError, Event, FinishReason, Request,
     json::{self, ErrorField, Text, text},
 };
-use crate::prompt::Prompt;
 
 #[derive(Serialize)]
-struct Request<'a> {
+struct Body<'a> {
     inputs: &'a str,
     parameters: Parameters<'a>,
 }
@@ -34,18 +33,21 @@ struct Parameters<'a> {
     stop: &'a [String],
     details: bool,
     return_full_text: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    adapter_id: Option<&'a str>,
 }
 
 /// The body of a request. Greedy decoding is `do_sample: false` with none of temperature, top_p and
 /// top_k: TGI refuses a temperature of 0, and samples as soon as one of the others is there. A
 /// top_p of 1 is refused too, and means the same as none. It cannot ignore the end of sequence.
-pub fn encode(prompt: &Prompt, options: &RequestOptions) -> Bytes {
+pub fn encode(request: &Request<'_>) -> Bytes {
+    let options = request.options;
     let sampling = &options.sampling;
     let sampled = sampling.temperature > 0.0;
-    json::body(&Request {
-        inputs: &prompt.text,
+    json::body(&Body {
+        inputs: request.text(),
         parameters: Parameters {
-            max_new_tokens: prompt.max_tokens,
+            max_new_tokens: request.max_tokens(),
             do_sample: sampled,
             temperature: sampled.then_some(sampling.temperature),
             top_p: sampling
@@ -56,6 +58,7 @@ pub fn encode(prompt: &Prompt, options: &RequestOptions) -> Bytes {
             stop: &sampling.stop,
             details: true,
             return_full_text: false,
+            adapter_id: request.adapter,
         },
     })
 }
@@ -106,10 +109,12 @@ pub fn read(data: &[u8], on_event: &mut dyn FnMut(Event<'_>)) -> Result<(), Deco
         Some(token) => on_event(Event::Content {
             text: if token.special { "" } else { text(&token.text) },
             tokens: Some(1),
+            answer: 0,
         }),
         None => on_event(Event::Content {
             text: text(&frame.generated_text),
             tokens: details.and_then(|details| details.generated_tokens),
+            answer: 0,
         }),
     }
     if frame.generated_text.is_none() {

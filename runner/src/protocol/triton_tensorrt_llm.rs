@@ -5,14 +5,13 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::{
-    DecodeError, Event, RequestOptions,
+    DecodeError, Event, Request,
     json::{self, text},
     triton::Frame,
 };
-use crate::prompt::Prompt;
 
 #[derive(Serialize)]
-struct Request<'a> {
+struct Body<'a> {
     text_input: &'a str,
     streaming: bool,
     sampling_param_max_tokens: u32,
@@ -30,13 +29,14 @@ struct Request<'a> {
 
 /// The body of a request. Greedy decoding is a top_k of 1, which every version understands, while
 /// some refuse a temperature of 0. The backend cannot ignore the end of sequence.
-pub fn encode(prompt: &Prompt, options: &RequestOptions) -> Bytes {
+pub fn encode(request: &Request<'_>) -> Bytes {
+    let options = request.options;
     let sampling = &options.sampling;
     let greedy = sampling.temperature <= 0.0;
-    json::body(&Request {
-        text_input: &prompt.text,
+    json::body(&Body {
+        text_input: request.text(),
         streaming: options.streaming,
-        sampling_param_max_tokens: prompt.max_tokens,
+        sampling_param_max_tokens: request.max_tokens(),
         sampling_param_temperature: if greedy { 1.0 } else { sampling.temperature },
         sampling_param_top_k: if greedy { Some(1) } else { sampling.top_k },
         sampling_param_top_p: sampling.top_p.unwrap_or(1.0),
@@ -71,7 +71,11 @@ impl State {
         let finish = frame.finish();
         let text = self.new_part(text(&frame.text_output), finish.is_some());
         if !text.is_empty() {
-            on_event(Event::Content { text, tokens: None });
+            on_event(Event::Content {
+                text,
+                tokens: None,
+                answer: 0,
+            });
         }
         self.tells_finish |= frame.tells_finish();
         if let Some(reason) = finish {

@@ -5,14 +5,13 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::{
-    DecodeError, Event, RequestOptions,
+    DecodeError, Event, Request,
     json::{self, text},
     triton::Frame,
 };
-use crate::prompt::Prompt;
 
 #[derive(Serialize)]
-struct Request<'a> {
+struct Body<'a> {
     text_input: &'a str,
     /// The input tensor `stream`, and request parameters, which the backend takes for sampling
     /// parameters.
@@ -52,25 +51,26 @@ struct SamplingParameters<'a> {
 
 /// The body of a request. Stop strings are a list, which Triton's request parameters cannot hold:
 /// with them, all sampling parameters go as JSON text into the input `sampling_parameters`.
-pub fn encode(prompt: &Prompt, options: &RequestOptions) -> Bytes {
+pub fn encode(request: &Request<'_>) -> Bytes {
+    let options = request.options;
     let sampling = &options.sampling;
     let parameters = SamplingParameters {
-        max_tokens: prompt.max_tokens,
+        max_tokens: request.max_tokens(),
         temperature: sampling.temperature,
         top_p: sampling.top_p.unwrap_or(1.0),
         top_k: sampling.top_k,
         seed: sampling.seed,
         stop: &sampling.stop,
         ignore_eos: sampling.ignore_eos.then_some(true),
-        min_tokens: sampling.ignore_eos.then_some(prompt.max_tokens),
+        min_tokens: sampling.ignore_eos.then_some(request.max_tokens()),
     };
     let (as_parameters, as_input) = if sampling.stop.is_empty() {
         (Some(parameters), None)
     } else {
         (None, serde_json::to_string(&parameters).ok())
     };
-    json::body(&Request {
-        text_input: &prompt.text,
+    json::body(&Body {
+        text_input: request.text(),
         parameters: Parameters {
             stream: options.streaming,
             sampling: as_parameters,
@@ -104,7 +104,11 @@ impl State {
             self.output_tokens = Some(self.output_tokens.unwrap_or(0).saturating_add(tokens));
         }
         if !text.is_empty() || tokens.is_some_and(|tokens| tokens > 0) {
-            on_event(Event::Content { text, tokens });
+            on_event(Event::Content {
+                text,
+                tokens,
+                answer: 0,
+            });
         }
         self.tells_finish |= frame.tells_finish();
         if frame.num_input_tokens.is_some() || self.output_tokens.is_some() {

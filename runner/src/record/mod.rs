@@ -12,9 +12,16 @@ const _: () = assert!(size_of::<Record>() <= BYTES);
 /// What became of one arrival.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// Place in the stage's sequence of arrivals, from 0.
+    /// Place in the stage's sequence of requests, from 0. Where arrivals are conversations, that is
+    /// the arrival's place times the turns of the longest one, plus the turn.
     pub index: u64,
-    /// Place of the prompt in the frozen file, from 0.
+    /// Place in the stage's sequence of arrivals, from 0.
+    pub arrival: u64,
+    /// Turn of the arrival's conversation, from 0; 0 for an arrival of one request.
+    pub turn: u32,
+    /// Which of the load's names for the model it asked for, from 0.
+    pub name: u16,
+    /// Place of the prompt in the frozen file, from 0; of the first, where it holds several.
     pub prompt: u64,
     /// When it was due; absent in a closed loop, where the answer before it decides.
     pub due: Option<Nanos>,
@@ -49,6 +56,9 @@ impl Record {
     pub fn new(index: u64, prompt: u64, due: Option<Nanos>, started: Nanos) -> Self {
         Self {
             index,
+            arrival: index,
+            turn: 0,
+            name: 0,
             prompt,
             due,
             started,

@@ -79,11 +79,21 @@ impl Drop for Trace {
     }
 }
 
-/// The frames of one answer, as their tokens come.
+/// One answer of a request, and its tokens as they come from the batch.
+#[derive(Debug)]
+pub struct Part {
+    /// The answer.
+    pub answer: Answer,
+    /// Its tokens by their index.
+    pub tokens: UnboundedReceiver<u32>,
+}
+
+/// The frames of a request's answers, as their tokens come.
 #[derive(Debug)]
 pub struct StreamBody {
-    answer: Answer,
-    tokens: UnboundedReceiver<u32>,
+    parts: Vec<Part>,
+    /// Answers that are not whole yet.
+    unfinished: usize,
     ready: VecDeque<frames::Frame>,
     /// What becomes of the request once `ready` is empty.
     ending: Option<Outcome>,
@@ -95,17 +105,16 @@ pub struct StreamBody {
 }
 
 impl StreamBody {
-    /// The body of an answer whose tokens come from the batch; `place` is given back at its end.
+    /// The body of answers whose tokens come from the batch; `place` is given back at its end.
     pub fn new(
-        answer: Answer,
-        tokens: UnboundedReceiver<u32>,
+        parts: Vec<Part>,
         trace: Trace,
         fault: Fault,
         place: Option<OwnedSemaphorePermit>,
     ) -> Self {
         Self {
-            answer,
-            tokens,
+            unfinished: parts.len(),
+            parts,
             ready: VecDeque::new(),
             ending: None,
             unflushed: false,
@@ -115,30 +124,57 @@ impl StreamBody {
         }
     }
 
-    /// Token by which a fault amid the stream strikes: half-way, though never before the first
-    /// token where there is a second.
-    fn strikes_at(&self) -> u32 {
-        let tokens = self.answer.output_tokens;
-        (tokens / 2).max(1).min(tokens.saturating_sub(1))
-    }
-
     /// Takes the token of an index, or the fault in its place.
-    fn take(&mut self, index: u32) {
-        let last = index + 1 == self.answer.output_tokens;
+    fn take(&mut self, part: usize, index: u32) {
+        let several = self.parts.len() > 1;
+        let Some(Part { answer, .. }) = self.parts.get(part) else {
+            return;
+        };
+        let last = index + 1 == answer.output_tokens;
         match self.fault {
-            Fault::ErrorEvent if index >= self.strikes_at() => {
-                self.ready.extend(self.answer.error_frames());
+            Fault::ErrorEvent if index >= strikes_at(answer) => {
+                self.ready.extend(answer.error_frames());
                 self.ending = Some(Outcome::ErrorEvent);
             }
-            Fault::CutStream if index >= self.strikes_at() => self.ending = Some(Outcome::Cut),
+            Fault::CutStream if index >= strikes_at(answer) => self.ending = Some(Outcome::Cut),
             Fault::Stall if index > 0 => {}
-            Fault::Stall => self.ready.extend(self.answer.frames(index, false)),
+            Fault::Stall => self.ready.extend(answer.frames(index, false)),
             _ => {
-                self.ready.extend(self.answer.frames(index, last));
-                self.ending = last.then_some(Outcome::Completed);
+                self.unfinished -= usize::from(last);
+                let of_all = self.unfinished == 0;
+                self.ready.extend(if several {
+                    answer.choice_frames(index, last, of_all)
+                } else {
+                    answer.frames(index, last)
+                });
+                self.ending = of_all.then_some(Outcome::Completed);
             }
         }
     }
+
+    /// The next token of any answer: which answer's, and its index. None where all are gone.
+    fn poll_token(&mut self, context: &mut Context<'_>) -> Poll<Option<(usize, u32)>> {
+        let mut gone = 0;
+        for (number, part) in self.parts.iter_mut().enumerate() {
+            match part.tokens.poll_recv(context) {
+                Poll::Ready(Some(index)) => return Poll::Ready(Some((number, index))),
+                Poll::Ready(None) => gone += 1,
+                Poll::Pending => {}
+            }
+        }
+        if gone == self.parts.len() {
+            Poll::Ready(None)
+        } else {
+            Poll::Pending
+        }
+    }
+}
+
+/// Token by which a fault amid the stream strikes: half-way, though never before the first token
+/// where there is a second.
+fn strikes_at(answer: &Answer) -> u32 {
+    let tokens = answer.output_tokens;
+    (tokens / 2).max(1).min(tokens.saturating_sub(1))
 }
 
 impl Body for StreamBody {
@@ -150,12 +186,12 @@ impl Body for StreamBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         while self.ready.is_empty() && self.ending.is_none() {
-            match self.tokens.poll_recv(context) {
+            match self.poll_token(context) {
                 Poll::Pending => {
                     self.unflushed = false;
                     return Poll::Pending;
                 }
-                Poll::Ready(Some(index)) => self.take(index),
+                Poll::Ready(Some((part, index))) => self.take(part, index),
                 // The batch is gone, or, under a stall, has made all tokens.
                 Poll::Ready(None) => return Poll::Pending,
             }
@@ -213,6 +249,8 @@ mod tests {
             include_usage: true,
             continuous_usage: false,
             outputs: TritonOutputs::default(),
+            choice: 0,
+            of_request: (2, 4),
         };
         let log = TruthLog::default();
         let record = Record {
@@ -229,7 +267,7 @@ mod tests {
         let (sender, tokens) = unbounded_channel();
         let trace = Trace::new(log.clone(), record);
         (
-            StreamBody::new(answer, tokens, trace, fault, None),
+            StreamBody::new(vec![Part { answer, tokens }], trace, fault, None),
             sender,
             log,
         )

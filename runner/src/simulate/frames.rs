@@ -52,6 +52,10 @@ pub struct Answer {
     pub continuous_usage: bool,
     /// Outputs that a request to Triton asked for.
     pub outputs: TritonOutputs,
+    /// Place of the prompt in a request of several.
+    pub choice: u32,
+    /// Tokens of the prompts and answers of the whole request: of this one alone in most.
+    pub of_request: (u32, u32),
 }
 
 /// Outputs of Triton's backends that a request may ask for.
@@ -89,6 +93,17 @@ impl Answer {
             (Engine::LlamaCpp, Interface::Completions) => llama_cpp::completions(self, index, last),
             (Engine::LlamaCpp, Interface::Native) => llama_cpp::completion(self, index, last),
         }
+    }
+
+    /// The frames that come with a token in an answer to one of several prompts; those that close the
+    /// stream come with the last token of `all`.
+    pub fn choice_frames(&self, index: u32, last: bool, of_all: bool) -> Vec<Frame> {
+        openai::vllm_choice(self, index, last, of_all)
+    }
+
+    /// The body of the answers to several prompts that does not stream.
+    pub fn whole_of_several(answers: &[Self]) -> String {
+        openai::vllm_choices_whole(answers)
     }
 
     /// The body of an answer that does not stream.

@@ -17,6 +17,8 @@ pub struct Generation {
     pub model: Option<String>,
     /// The prompt; for a chat all messages, one after the other.
     pub prompt: String,
+    /// The prompts beyond the first, where a request holds several.
+    pub further_prompts: Vec<String>,
     /// Tokens that the chat template adds by the simulator's rule: four for each message and three
     /// for the answer's beginning.
     pub template_tokens: u32,
@@ -151,6 +153,7 @@ impl Generation {
 
 fn openai(engine: Engine, interface: Interface, request: OpenAi) -> Result<Generation, Refusal> {
     let missing = |field: &str| Refusal::invalid(engine, &format!("Field required: {field}"));
+    let mut further_prompts = Vec::new();
     let (prompt, messages) = if interface == Interface::Chat {
         let messages = request.messages.ok_or_else(|| missing("messages"))?;
         let texts: Vec<String> = messages
@@ -160,7 +163,10 @@ fn openai(engine: Engine, interface: Interface, request: OpenAi) -> Result<Gener
         (texts.join(" "), messages.len())
     } else {
         let prompt = request.prompt.ok_or_else(|| missing("prompt"))?;
-        (text_of(&prompt), 0)
+        let mut several = several(engine, &prompt).into_iter();
+        let first = several.next().unwrap_or_else(|| text_of(&prompt));
+        further_prompts.extend(several);
+        (first, 0)
     };
     let template_tokens = if interface == Interface::Chat {
         u32::try_from(messages * 4 + 3).unwrap_or(u32::MAX)
@@ -171,6 +177,7 @@ fn openai(engine: Engine, interface: Interface, request: OpenAi) -> Result<Gener
     Ok(Generation {
         model: request.model,
         prompt,
+        further_prompts,
         template_tokens,
         max_tokens: request
             .max_completion_tokens
@@ -183,6 +190,17 @@ fn openai(engine: Engine, interface: Interface, request: OpenAi) -> Result<Gener
         continuous_usage: options.continuous_usage_stats,
         outputs: TritonOutputs::default(),
     })
+}
+
+/// The prompts of a list of texts, which vLLM answers one by one.
+fn several(engine: Engine, prompt: &Value) -> Vec<String> {
+    let texts = prompt.as_array().filter(|_| engine == Engine::Vllm);
+    let texts = texts.and_then(|items| items.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
+    texts
+        .unwrap_or_default()
+        .into_iter()
+        .map(str::to_owned)
+        .collect()
 }
 
 /// TGI refuses what it calls invalid sampling: a temperature of 0, a top_p of 1.

@@ -29,7 +29,7 @@ use tokio::{
 };
 
 use super::{
-    body::{StreamBody, Trace},
+    body::{Part, StreamBody, Trace},
     config::SimulatorConfig,
     frames::{Answer, Interface},
     log::{self, Outcome, Record, TruthLog},
@@ -241,13 +241,21 @@ impl Simulator {
             Ok(generation) => generation,
             Err(refusal) => return refuse(refusal),
         };
-        let answer = self.plan(interface, &generation, trace.id());
-        trace.input_tokens(answer.input_tokens);
-        let mut tokens =
-            self.scheduler
-                .submit(answer.input_tokens, answer.output_tokens, answer.at_limit);
+        let answers = self.plan(interface, &generation, &trace.id());
+        trace.input_tokens(answers.iter().map(|answer| answer.input_tokens).sum());
+        let mut parts: Vec<Part> = answers
+            .into_iter()
+            .map(|answer| Part {
+                tokens: self.scheduler.submit(
+                    answer.input_tokens,
+                    answer.output_tokens,
+                    answer.at_limit,
+                ),
+                answer,
+            })
+            .collect();
         if generation.stream {
-            let body = StreamBody::new(answer, tokens, trace, self.config.fault, place);
+            let body = StreamBody::new(parts, trace, self.config.fault, place);
             return Ok(streamed(body));
         }
         match self.config.fault {
@@ -262,14 +270,21 @@ impl Simulator {
             Fault::Stall => return std::future::pending().await,
             _ => {}
         }
-        while let Some(index) = tokens.recv().await {
-            if index + 1 == answer.output_tokens {
-                break;
+        for part in &mut parts {
+            while let Some(index) = part.tokens.recv().await {
+                if index + 1 == part.answer.output_tokens {
+                    break;
+                }
             }
         }
-        trace.frame(answer.output_tokens);
+        let answers: Vec<Answer> = parts.into_iter().map(|part| part.answer).collect();
+        trace.frame(answers.iter().map(|answer| answer.output_tokens).sum());
         trace.end(Outcome::Completed);
-        Ok(json(StatusCode::OK, answer.whole()))
+        let whole = match answers.as_slice() {
+            [answer] => answer.whole(),
+            several => Answer::whole_of_several(several),
+        };
+        Ok(json(StatusCode::OK, whole))
     }
 
     fn trace(&self, path: &str, received_at: u64) -> Trace {
@@ -291,9 +306,33 @@ impl Simulator {
         Trace::new(self.log.clone(), record)
     }
 
-    fn plan(&self, interface: Interface, generation: &Generation, id: String) -> Answer {
+    /// The answers to a request, one for each prompt.
+    fn plan(&self, interface: Interface, generation: &Generation, id: &str) -> Vec<Answer> {
+        let prompts = std::iter::once(&generation.prompt).chain(&generation.further_prompts);
+        let mut answers: Vec<Answer> = prompts
+            .zip(0..)
+            .map(|(prompt, choice)| Answer {
+                choice,
+                ..self.answer_to(prompt, interface, generation, id)
+            })
+            .collect();
+        let input = answers.iter().map(|answer| answer.input_tokens).sum();
+        let output = answers.iter().map(|answer| answer.output_tokens).sum();
+        for answer in &mut answers {
+            answer.of_request = (input, output);
+        }
+        answers
+    }
+
+    fn answer_to(
+        &self,
+        prompt: &str,
+        interface: Interface,
+        generation: &Generation,
+        id: &str,
+    ) -> Answer {
         let engine = self.config.engine;
-        let hash = text::hash(generation.prompt.as_bytes(), self.config.seed);
+        let hash = text::hash(prompt.as_bytes(), self.config.seed);
         let ignore_eos = generation.ignore_eos && engine.ignores_eos();
         let output_tokens = text::output_tokens(hash, generation.max_tokens, ignore_eos)
             .max(generation.min_tokens)
@@ -304,17 +343,18 @@ impl Simulator {
         Answer {
             engine,
             interface,
-            id,
+            id: id.to_owned(),
             created: log::now() / 1_000_000_000,
             model: serde_json::Value::from(model).to_string(),
             hash,
-            input_tokens: text::input_tokens(&generation.prompt)
-                .saturating_add(generation.template_tokens),
+            input_tokens: text::input_tokens(prompt).saturating_add(generation.template_tokens),
             output_tokens,
             at_limit: output_tokens == generation.max_tokens,
             include_usage: generation.include_usage,
             continuous_usage: generation.continuous_usage,
             outputs: generation.outputs,
+            choice: 0,
+            of_request: (0, 0),
         }
     }
 }

@@ -38,6 +38,8 @@ pub struct StageContext<'a> {
     pub load: &'a Load,
     /// Whether answers streamed.
     pub streaming: bool,
+    /// Whether each request holds several prompts.
+    pub several_prompts: bool,
     /// Bounds that make an answer good.
     pub objectives: &'a [Objective],
     /// Share of failed and dropped arrivals over which the stage is Invalid.
@@ -111,7 +113,8 @@ pub fn report(context: &StageContext<'_>, driven: &Driven) -> StageReport {
             .streaming
             .then(|| driven.gaps.chunk.distribution())
             .flatten(),
-        time_per_output_token: streamed(time_per_output_token),
+        // The answers of one request overlap, and their tokens are counted together.
+        time_per_output_token: streamed(time_per_output_token).filter(|_| !context.several_prompts),
         request_latency: latency,
         request_latency_scheduled: distribution(succeeded(records, request_latency_scheduled)),
         schedule_delay: distribution(
@@ -200,9 +203,23 @@ fn count(driven: &Driven) -> Requests {
         sent,
         succeeded: sent - failed,
         failed,
-        dropped: driven.dropped,
+        dropped: driven.dropped.total(),
         failures,
+        drops: drops(driven),
     }
+}
+
+/// Requests that were never sent, by kind; those kinds alone that there were.
+fn drops(driven: &Driven) -> BTreeMap<String, u64> {
+    let dropped = driven.dropped;
+    [
+        ("notSent", dropped.not_sent),
+        ("conversationEnded", dropped.conversation_ended),
+    ]
+    .into_iter()
+    .filter(|(_, count)| *count > 0)
+    .map(|(kind, count)| (kind.to_owned(), count))
+    .collect()
 }
 
 /// From the first sending to the last end.
@@ -303,7 +320,7 @@ mod tests {
     use super::*;
     use crate::{
         clock::{MILLISECOND, SECOND},
-        drive::vitals::StageVitals,
+        drive::{Dropped, vitals::StageVitals},
         record::FailureKind,
         stats::Gaps,
     };
@@ -329,7 +346,10 @@ mod tests {
         Driven {
             start: 0,
             intended: records.len() as u64 + dropped,
-            dropped,
+            dropped: Dropped {
+                not_sent: dropped,
+                ..Dropped::default()
+            },
             records,
             gaps,
             vitals: StageVitals {
@@ -351,6 +371,7 @@ mod tests {
             attempt: 1,
             load,
             streaming: true,
+            several_prompts: false,
             objectives: &[],
             max_error_rate: 0.5,
             prompt_tokens,

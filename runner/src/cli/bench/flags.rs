@@ -52,6 +52,9 @@ pub struct Arguments {
     /// Requests that are sent first and thrown away
     #[arg(long, value_name = "N", default_value_t = 0)]
     warmup: u32,
+    /// Prompts in each request, for servers whose OpenAI completions take a list
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    prompts_per_request: u32,
     /// Most tokens of an answer
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
     max_tokens: u32,
@@ -271,6 +274,7 @@ impl Arguments {
                 },
                 api: Default::default(),
                 streaming: !self.no_stream,
+                prompts_per_request: self.prompts_per_request,
                 request_timeout: self.request_timeout,
                 warmup: Warmup {
                     requests: self.warmup,

@@ -19,7 +19,7 @@ fn exchange() -> Exchange {
     );
     let mut record = Record::new(0, 0, None, 5);
     record.sent = Some(10);
-    Exchange::new(record, Arc::from(*b"request"), codec.decoder(), true)
+    Exchange::new(record, Arc::from(*b"request"), codec.decoder(), 1, true)
 }
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\nconnection: keep-alive\r\n";
@@ -57,7 +57,7 @@ fn stamps_are_those_of_the_reads() {
         (Some(4), Some(2), 2)
     );
     assert_eq!(record.finish, Some("length"));
-    assert_eq!(exchange.text.as_deref(), Some("ab"));
+    assert_eq!(exchange.texts, Some(vec!["ab".to_owned()]));
     assert_eq!(gaps.chunk.count(), 1);
 }
 

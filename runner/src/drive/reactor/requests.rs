@@ -8,6 +8,7 @@ use crate::{
     drive::{
         exchange::{Exchange, failure},
         intake::Next,
+        thinking::Waiting,
     },
     record::{FailureKind, Outcome, Record},
 };
@@ -21,14 +22,22 @@ impl Reactor<'_> {
                 self.resting.pop_front();
                 self.free_workers += 1;
             }
+            if let Some(Waiting { due, arrival, turn }) = self.thinking.take_due(now) {
+                self.begin(arrival, turn, Some(due), now);
+                continue;
+            }
+            let turn = self.thinking.next_due();
             let idle = self.free_workers > 0;
             match self.intake.next(start, now, idle, &self.shared.issued) {
-                Next::Now { index, due } => self.begin(index, due, now),
-                Next::At(at) => return Some(at),
-                Next::WhenFree => return None,
+                Next::Now { index, due } => {
+                    self.free_workers = self.free_workers.saturating_sub(1);
+                    self.begin(index, 0, due, now);
+                }
+                Next::At(at) => return Some(turn.map_or(at, |turn| turn.min(at))),
+                Next::WhenFree => return turn,
                 Next::Never => {
                     self.exhausted = true;
-                    return None;
+                    return turn;
                 }
             }
         }
@@ -39,30 +48,37 @@ impl Reactor<'_> {
     /// Begins what has fallen due while sockets were looked at: with hundreds of answers under way a
     /// round takes longer than an arrival may wait.
     pub(super) fn begin_between(&mut self, looked_at: usize) {
+        let by_the_clock = (self.intake.is_open() && !self.exhausted) || !self.thinking.is_empty();
         if looked_at.is_multiple_of(LOOK_EVERY)
-            && self.intake.is_open()
-            && !self.exhausted
+            && by_the_clock
             && let Some(start) = self.start
         {
             self.begin_due(start);
         }
     }
 
-    fn begin(&mut self, index: u64, due: Option<Nanos>, now: Nanos) {
+    /// Begins a turn of an arrival; the first, 0, is the only one of most.
+    fn begin(&mut self, arrival: u64, turn: u32, due: Option<Nanos>, now: Nanos) {
         let stage = self.stage;
-        let prompt = (stage.first_request + index) % stage.requests.len() as u64;
-        let Some(request) = usize::try_from(prompt)
-            .ok()
-            .and_then(|at| stage.requests.get(at))
+        let place = stage.first_request + arrival;
+        let name = stage.script.name(place);
+        let Some((said, request)) = stage
+            .script
+            .turns(place)
+            .get(turn as usize)
+            .and_then(|said| Some((said, said.requests.get(usize::from(name))?)))
         else {
             return;
         };
-        self.free_workers = self.free_workers.saturating_sub(1);
+        let index = stage.script.index(arrival, turn);
         self.in_flight += 1;
+        let mut record = Record::new(index, said.prompt, due, now);
+        (record.arrival, record.turn, record.name) = (arrival, turn, name);
         let mut exchange = Box::new(Exchange::new(
-            Record::new(index, prompt, due, now),
+            record,
             Arc::clone(request),
             stage.codec.decoder(),
+            stage.codec.prompts_per_request(),
             stage.keep_text,
         ));
         let slot = match self.pool.take_idle() {
@@ -96,20 +112,24 @@ impl Reactor<'_> {
 
     pub(super) fn complete(&mut self, exchange: Exchange, outcome: Outcome, stamp: Nanos) {
         let Exchange {
-            mut record, text, ..
+            mut record, texts, ..
         } = exchange;
         record.end = stamp.max(record.started);
         record.outcome = outcome;
         self.in_flight -= 1;
         self.part.vitals.chunks += u64::from(record.chunks);
         self.control.request_done(record.chunks);
-        if matches!(record.outcome, Outcome::Failed(FailureKind::Connect, _)) {
+        if self.goes_on(&record) {
+            // Its worker waits with it.
+        } else if matches!(record.outcome, Outcome::Failed(FailureKind::Connect, _)) {
             self.resting.push_back(stamp + REST_AFTER_REFUSAL);
         } else {
             self.free_workers += 1;
         }
-        if let (Some(spool), Some(text), true) = (&mut self.part.text, text, record.succeeded())
-            && let Err(error) = spool.push(record.index, &text)
+        if let (Some(spool), Some(texts), true) = (&mut self.part.text, texts, record.succeeded())
+            && let Err(error) = texts
+                .iter()
+                .try_for_each(|text| spool.push(record.index, text))
         {
             tracing::warn!(%error, "no room for the answers' text; tokens are not counted by tokenizer");
             self.part.text = None;

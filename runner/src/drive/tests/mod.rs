@@ -1,9 +1,11 @@
 //! Whole stages against servers on this machine.
 
 mod connections;
+mod conversations;
 mod failures;
 mod loads;
 mod processes;
+mod requests;
 mod tls;
 
 use std::{
@@ -70,7 +72,9 @@ fn stage(url: &str, load: Load, end: StageEnd) -> StageInput {
         ..Prompt::default()
     };
     StageInput {
-        requests: Arc::from([head.post(&target, &codec.encode(&prompt))]),
+        script: Arc::new(Script::of_requests([
+            head.post(&target, &codec.encode(&[&prompt], 0))
+        ])),
         target,
         tls: None,
         codec: Arc::new(codec),

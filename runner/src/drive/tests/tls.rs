@@ -79,7 +79,9 @@ fn a_long_prompt_goes_out_whole_over_plain_and_tls() {
             max_tokens: 3,
             ..Prompt::default()
         };
-        stage.requests = Arc::from([head.post(&stage.target, &stage.codec.encode(&long))]);
+        stage.script = Arc::new(Script::of_requests([
+            head.post(&stage.target, &stage.codec.encode(&[&long], 0))
+        ]));
         let driven = drive(&stage, &Control::default()).unwrap();
         assert!(
             driven.records.iter().all(Record::succeeded),

@@ -228,8 +228,46 @@ fn reasoning_counts_as_content_once() {
     let frame = r#"data: {"choices":[{"delta":{"reasoning_content":"why","reasoning":"why"},"finish_reason":"stop"}]}"#;
     let (events, error) = decode(Protocol::OpenAiChat, [format!("{frame}\n\n").as_bytes()]);
     assert_eq!(error, None);
-    assert_eq!(events[0], "Content { text: \"why\", tokens: None }");
+    assert_eq!(
+        events[0],
+        "Content { text: \"why\", tokens: None, answer: 0 }"
+    );
     assert_eq!(events.len(), 3, "{events:?}");
+}
+
+#[test]
+fn several_answers_are_told_apart_and_none_may_be_missing() {
+    let frame = |answer: u32, reason: &str| {
+        format!(
+            "data: {{\"choices\":[{{\"index\":{answer},\"text\":\"t\",\"finish_reason\":{reason}}}]}}\n\n"
+        )
+    };
+    let usage = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":6,\"completion_tokens\":3}}\n\ndata: [DONE]\n\n";
+    let decode = |body: &str| {
+        let mut decoder = Decoder::new(Protocol::OpenAiCompletions, 2);
+        let mut answers = Vec::new();
+        let mut on_event = |event: Event<'_>| {
+            if let Event::Content { answer, .. } = event {
+                answers.push(answer);
+            }
+        };
+        let outcome = decoder
+            .feed(body.as_bytes(), &mut on_event)
+            .and_then(|()| decoder.finish(&mut on_event));
+        (answers, outcome)
+    };
+    let (first, last) = (frame(0, "null"), frame(0, "\"length\""));
+    let other = frame(1, "\"stop\"");
+    let whole = decode(&format!("{first}{other}{last}{usage}"));
+    assert_eq!(whole, (vec![0, 1, 0], Ok(())));
+    // However the stream ends, an answer that has no end is missed.
+    for body in [format!("{first}{last}{usage}"), format!("{first}{last}")] {
+        assert_eq!(decode(&body).1, Err(DecodeError::Truncated), "{body}");
+    }
+    let list = r#"{"choices":[{"index":0,"text":"a","finish_reason":"stop"},{"index":1,"text":"b","finish_reason":"stop"}],"usage":{"completion_tokens":5}}"#;
+    assert_eq!(decode(list), (vec![0, 1], Ok(())));
+    let one = r#"{"choices":[{"index":0,"text":"a","finish_reason":"stop"}],"usage":{"completion_tokens":5}}"#;
+    assert_eq!(decode(one).1, Err(DecodeError::Truncated));
 }
 
 #[test]

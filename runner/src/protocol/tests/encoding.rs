@@ -7,7 +7,7 @@ fn bodies(sampling: &Sampling, streaming: bool) -> String {
     PROTOCOLS
         .iter()
         .map(|protocol| {
-            let body = codec(*protocol, sampling.clone(), streaming).encode(&prompt());
+            let body = codec(*protocol, sampling.clone(), streaming).encode(&[&prompt()], 0);
             format!("{protocol:?} {}\n", String::from_utf8_lossy(&body))
         })
         .collect()
@@ -32,6 +32,28 @@ fn every_sampling_field_reaches_the_engines_that_know_it() {
 }
 
 #[test]
+fn several_prompts_are_one_list_with_the_greatest_length() {
+    let endpoint = Endpoint {
+        protocol: Protocol::OpenAiCompletions,
+        port: 8000,
+        path: "/".to_owned(),
+        model: "tiny".to_owned(),
+    };
+    let options = RequestOptions {
+        prompts_per_request: 2,
+        ..RequestOptions::default()
+    };
+    let codec = Codec::new(&endpoint, options);
+    let (mut first, mut second) = (prompt(), prompt());
+    (first.text, first.max_tokens) = ("one".to_owned(), 4);
+    (second.text, second.max_tokens) = ("two".to_owned(), 9);
+    let body: serde_json::Value =
+        serde_json::from_slice(&codec.encode(&[&first, &second], 0)).unwrap();
+    assert_eq!(body["prompt"], serde_json::json!(["one", "two"]));
+    assert_eq!(body["max_tokens"], 9);
+}
+
+#[test]
 fn without_streaming_no_stream_is_asked_for() {
     let bodies = bodies(&Sampling::default(), false);
     assert!(!bodies.contains("\"stream\": true"), "{bodies}");
@@ -51,7 +73,7 @@ fn tgi_is_never_sent_a_top_p_that_it_refuses() {
             top_p: Some(top_p),
             ..Sampling::default()
         };
-        let body = codec(Protocol::Tgi, sampling, true).encode(&prompt());
+        let body = codec(Protocol::Tgi, sampling, true).encode(&[&prompt()], 0);
         let body = String::from_utf8_lossy(&body).into_owned();
         assert!(!body.contains("top_p"), "{body}");
     }

@@ -33,6 +33,7 @@ fn codec(protocol: Protocol, sampling: Sampling, streaming: bool) -> Codec {
         RequestOptions {
             sampling,
             streaming,
+            ..RequestOptions::default()
         },
     )
 }

@@ -322,6 +322,9 @@ fn features(engines: &[EngineReport]) -> Vec<Feature> {
         row("Token counts in the stream", |engine| {
             engine.capabilities.usage_in_stream
         }),
+        row("Several prompts in a request", |engine| {
+            engine.capabilities.prompt_lists
+        }),
     ]
 }
 

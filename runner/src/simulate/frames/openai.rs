@@ -11,6 +11,15 @@ fn head(answer: &Answer, prefix: &str, object: &str) -> String {
     )
 }
 
+/// The usage of the whole request.
+fn whole_usage(answer: &Answer) -> String {
+    let (input, output) = answer.of_request;
+    format!(
+        r#""prompt_tokens":{input},"total_tokens":{},"completion_tokens":{output}"#,
+        input + output
+    )
+}
+
 fn usage(answer: &Answer, made: u32) -> String {
     format!(
         r#""prompt_tokens":{},"total_tokens":{},"completion_tokens":{made}"#,
@@ -32,7 +41,7 @@ fn running_usage(answer: &Answer, made: u32) -> String {
 /// The usage frame and the end.
 fn close(answer: &Answer, head: &str, frames: &mut Vec<Frame>) {
     if answer.include_usage {
-        let usage = usage(answer, answer.output_tokens);
+        let usage = whole_usage(answer);
         frames.push(other(&format!(
             r#"{{{head},"choices":[],"usage":{{{usage}}},"system_fingerprint":"{FINGERPRINT}"}}"#
         )));
@@ -69,14 +78,20 @@ pub fn vllm_chat(answer: &Answer, index: u32, last: bool) -> Vec<Frame> {
 }
 
 pub fn vllm_completions(answer: &Answer, index: u32, last: bool) -> Vec<Frame> {
+    vllm_choice(answer, index, last, last)
+}
+
+/// A token of an answer to one of several prompts, `last` of its own and perhaps `of_all`.
+pub fn vllm_choice(answer: &Answer, index: u32, last: bool, of_all: bool) -> Vec<Frame> {
+    let choice = answer.choice;
     let head = head(answer, "cmpl", "text_completion");
     let (text, _) = answer.token(index);
     let usage = running_usage(answer, index + 1);
     let finish = quoted(last.then(|| answer.finish_reason()));
     let mut frames = vec![token(&format!(
-        r#"{{{head},"choices":[{{"index":0,"text":"{text}","logprobs":null,"finish_reason":{finish},"stop_reason":null,"prompt_token_ids":null,"token_ids":null}}]{usage}}}"#
+        r#"{{{head},"choices":[{{"index":{choice},"text":"{text}","logprobs":null,"finish_reason":{finish},"stop_reason":null,"prompt_token_ids":null,"token_ids":null}}]{usage}}}"#
     ))];
-    if last {
+    if of_all {
         close(answer, &head, &mut frames);
     }
     frames
@@ -92,11 +107,28 @@ pub fn vllm_chat_whole(answer: &Answer) -> String {
 }
 
 pub fn vllm_completions_whole(answer: &Answer) -> String {
+    vllm_choices_whole(std::slice::from_ref(answer))
+}
+
+/// The answers to several prompts.
+pub fn vllm_choices_whole(answers: &[Answer]) -> String {
+    let Some(answer) = answers.first() else {
+        return String::new();
+    };
     let head = head(answer, "cmpl", "text_completion");
-    let (text, finish) = (answer.text(), answer.finish_reason());
-    let usage = usage(answer, answer.output_tokens);
+    let choices: Vec<String> = answers
+        .iter()
+        .map(|answer| {
+            let (choice, text, finish) = (answer.choice, answer.text(), answer.finish_reason());
+            format!(
+                r#"{{"index":{choice},"text":"{text}","logprobs":null,"finish_reason":"{finish}","stop_reason":null,"token_ids":null,"prompt_logprobs":null,"prompt_token_ids":null}}"#
+            )
+        })
+        .collect();
+    let choices = choices.join(",");
+    let usage = whole_usage(answer);
     format!(
-        r#"{{{head},"choices":[{{"index":0,"text":"{text}","logprobs":null,"finish_reason":"{finish}","stop_reason":null,"token_ids":null,"prompt_logprobs":null,"prompt_token_ids":null}}],"service_tier":null,"system_fingerprint":"{FINGERPRINT}","usage":{{{usage},"prompt_tokens_details":null}},"kv_transfer_params":null}}"#
+        r#"{{{head},"choices":[{choices}],"service_tier":null,"system_fingerprint":"{FINGERPRINT}","usage":{{{usage},"prompt_tokens_details":null}},"kv_transfer_params":null}}"#
     )
 }
 

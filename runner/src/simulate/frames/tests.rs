@@ -69,6 +69,8 @@ fn answer(name: &str, engine: Engine, interface: Interface) -> Answer {
             num_input_tokens: engine == Engine::TritonVllm,
             num_output_tokens: engine == Engine::TritonVllm,
         },
+        choice: 0,
+        of_request: (11, 4),
     }
 }
 

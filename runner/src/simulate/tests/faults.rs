@@ -35,7 +35,7 @@ async fn server_errors_come_with_their_status() {
     for protocol in PROTOCOLS {
         let engine = start_with(config(protocol, Fault::ServerError)).unwrap();
         let (codec, path) = codec(protocol, true);
-        let response = send(&engine.url, "POST", &path, codec.encode(&prompt()))
+        let response = send(&engine.url, "POST", &path, codec.encode(&[&prompt()], 0))
             .await
             .unwrap();
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
@@ -49,7 +49,7 @@ async fn an_engine_that_refuses_was_ready_before() {
     let engine = start_with(config(Protocol::OpenAiChat, Fault::Refuse)).unwrap();
     assert_eq!(get(&engine.url, "/health").await.0, StatusCode::OK);
     let (codec, path) = codec(Protocol::OpenAiChat, true);
-    let first = send(&engine.url, "POST", &path, codec.encode(&prompt())).await;
+    let first = send(&engine.url, "POST", &path, codec.encode(&[&prompt()], 0)).await;
     assert!(first.is_err());
     // The listener goes with the first request; from then on there is nobody.
     let address = engine.url.trim_start_matches("http://");
@@ -84,7 +84,7 @@ async fn another_model_is_shown_and_the_asked_one_refused() {
     }
     let engine = start_with(config(Protocol::OpenAiChat, Fault::WrongModel)).unwrap();
     let (codec, path) = codec(Protocol::OpenAiChat, true);
-    let response = send(&engine.url, "POST", &path, codec.encode(&prompt())).await;
+    let response = send(&engine.url, "POST", &path, codec.encode(&[&prompt()], 0)).await;
     assert_eq!(response.unwrap().status(), StatusCode::NOT_FOUND);
 }
 

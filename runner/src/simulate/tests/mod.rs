@@ -59,6 +59,7 @@ fn codec(protocol: Protocol, streaming: bool) -> (Codec, String) {
     let options = RequestOptions {
         sampling,
         streaming,
+        ..RequestOptions::default()
     };
     (Codec::new(&endpoint, options), path)
 }
@@ -115,7 +116,7 @@ struct Decoded {
 
 async fn ask(url: &str, protocol: Protocol, streaming: bool) -> Decoded {
     let (codec, path) = codec(protocol, streaming);
-    let response = send(url, "POST", &path, codec.encode(&prompt()))
+    let response = send(url, "POST", &path, codec.encode(&[&prompt()], 0))
         .await
         .unwrap();
     assert_eq!(response.status(), StatusCode::OK, "{protocol:?}");
@@ -124,7 +125,7 @@ async fn ask(url: &str, protocol: Protocol, streaming: bool) -> Decoded {
     let mut body = response.into_body();
     let mut outcome = Ok(());
     let mut on_event = |event: Event<'_>| match event {
-        Event::Content { text, tokens } => {
+        Event::Content { text, tokens, .. } => {
             decoded.text.push_str(text);
             decoded.contents += 1;
             decoded.counted = tokens.map(|tokens| tokens + decoded.counted.unwrap_or(0));
@@ -223,7 +224,7 @@ async fn tgi_refuses_more_requests_than_it_was_told() {
     })
     .unwrap();
     let (codec, path) = codec(Protocol::Tgi, true);
-    let body = codec.encode(&prompt());
+    let body = codec.encode(&[&prompt()], 0);
     // The first one's place is taken once its head is here, and a stall keeps it.
     let first = send(&engine.url, "POST", &path, body.clone())
         .await

@@ -1,0 +1,48 @@
+//! From one turn of a conversation to the next.
+
+use bakeoff_crds::plan::StageEnd;
+
+use super::Reactor;
+use crate::{clock, drive::thinking::Waiting, record::Record};
+
+impl Reactor<'_> {
+    /// Whether a further turn follows in the conversation of a request that has ended; it is due
+    /// after the time to think. After a failure none does, and what is left is counted.
+    pub(super) fn goes_on(&mut self, record: &Record) -> bool {
+        let turn = record.turn + 1;
+        let place = self.stage.first_request + record.arrival;
+        let Some(next) = self.stage.script.turns(place).get(turn as usize) else {
+            return false;
+        };
+        if !record.succeeded() {
+            let left = self.turns_from(record.arrival, turn);
+            let dropped = &mut self.part.dropped;
+            if self.part.cut.is_some() {
+                dropped.not_sent += left;
+            } else {
+                dropped.conversation_ended += left;
+            }
+            return false;
+        }
+        let due = record.end.saturating_add(next.think);
+        let over = match (self.stage.end, self.start) {
+            (StageEnd::Seconds(seconds), Some(start)) => due >= start + clock::nanos(seconds),
+            _ => false,
+        };
+        if !over {
+            self.thinking.push(Waiting {
+                due,
+                arrival: record.arrival,
+                turn,
+            });
+        }
+        !over
+    }
+
+    /// Turns of an arrival's conversation from one of them on.
+    pub(super) fn turns_from(&self, arrival: u64, turn: u32) -> u64 {
+        let place = self.stage.first_request + arrival;
+        let turns = self.stage.script.turns(place).len();
+        turns.saturating_sub(turn as usize) as u64
+    }
+}
