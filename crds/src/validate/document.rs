@@ -1,6 +1,8 @@
 //! A YAML document against its kind's schema and CEL rules, as the API server holds it against
 //! them, with unknown fields refused as kubectl refuses them.
 
+use std::sync::LazyLock;
+
 use kube::{CustomResourceExt, core::cel};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -36,8 +38,8 @@ pub fn read(yaml: &str) -> Result<Document, Vec<Problem>> {
         return Err(vec![Problem::new("apiVersion", message)]);
     }
     match text("kind") {
-        "BenchmarkRun" => checked(&value).map(Document::BenchmarkRun),
-        "EngineProfile" => checked(&value).map(Document::EngineProfile),
+        "BenchmarkRun" => BENCHMARK_RUN.read(&value).map(Document::BenchmarkRun),
+        "EngineProfile" => ENGINE_PROFILE.read(&value).map(Document::EngineProfile),
         other => {
             let message =
                 format!("{other:?} is not known; it must be BenchmarkRun or EngineProfile");
@@ -46,18 +48,72 @@ pub fn read(yaml: &str) -> Result<Document, Vec<Problem>> {
     }
 }
 
-fn checked<K: CustomResourceExt + DeserializeOwned>(value: &Value) -> Result<K, Vec<Problem>> {
-    let schema = schema::<K>();
-    let mut problems = against_schema(&schema, value);
-    // CEL rules read fields without asking whether they are of the right type.
-    if problems.is_empty() {
-        problems = against_rules(&schema, value);
+static BENCHMARK_RUN: LazyLock<Checks> = LazyLock::new(Checks::of::<BenchmarkRun>);
+static ENGINE_PROFILE: LazyLock<Checks> = LazyLock::new(Checks::of::<EngineProfile>);
+
+/// Schema and rules of a kind, compiled: that takes far longer than to hold a document against them.
+struct Checks {
+    /// Absent where the schema itself cannot be read.
+    schema: Option<jsonschema::Validator>,
+    rules: cel::CompiledSchema,
+}
+
+impl Checks {
+    fn of<K: CustomResourceExt>() -> Self {
+        let schema = schema::<K>();
+        let mut closed = schema.clone();
+        close(&mut closed);
+        Self {
+            schema: jsonschema::validator_for(&closed).ok(),
+            rules: cel::compile_schema(&schema),
+        }
     }
-    if !problems.is_empty() {
-        return Err(problems);
+
+    fn read<K: DeserializeOwned>(&self, value: &Value) -> Result<K, Vec<Problem>> {
+        let mut problems = self.against_schema(value);
+        // CEL rules read fields without asking whether they are of the right type.
+        if problems.is_empty() {
+            problems = self.against_rules(value);
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        serde_json::from_value(value.clone())
+            .map_err(|error| vec![Problem::new("document", error.to_string())])
     }
-    serde_json::from_value(value.clone())
-        .map_err(|error| vec![Problem::new("document", error.to_string())])
+
+    fn against_rules(&self, value: &Value) -> Vec<Problem> {
+        let errors = match cel::Validator::new().validate_compiled(&self.rules, value, None) {
+            Ok(()) => return Vec::new(),
+            Err(errors) => errors.into_vec(),
+        };
+        errors
+            .into_iter()
+            .map(|error| Problem::new(error.field_path, error.message))
+            .collect()
+    }
+
+    fn against_schema(&self, value: &Value) -> Vec<Problem> {
+        let Some(validator) = &self.schema else {
+            return vec![Problem::new(
+                "document",
+                "the schema itself cannot be read; report this as a fault",
+            )];
+        };
+        validator
+            .iter_errors(value)
+            .map(|error| {
+                let path = error.instance_path().to_string();
+                let field = path.trim_start_matches('/').replace('/', ".");
+                let field = if field.is_empty() {
+                    "document".to_owned()
+                } else {
+                    field
+                };
+                Problem::new(field, error.to_string())
+            })
+            .collect()
+    }
 }
 
 /// The OpenAPI schema of a kind's only version.
@@ -70,41 +126,6 @@ pub fn schema<K: CustomResourceExt>() -> Value {
         .and_then(|version| version.schema)
         .and_then(|schema| serde_json::to_value(schema.open_api_v3_schema).ok())
         .unwrap_or_default()
-}
-
-fn against_rules(schema: &Value, value: &Value) -> Vec<Problem> {
-    let errors = match cel::Validator::new().validate(schema, value, None) {
-        Ok(()) => return Vec::new(),
-        Err(errors) => errors.into_vec(),
-    };
-    errors
-        .into_iter()
-        .map(|error| Problem::new(error.field_path, error.message))
-        .collect()
-}
-
-fn against_schema(schema: &Value, value: &Value) -> Vec<Problem> {
-    let mut closed = schema.clone();
-    close(&mut closed);
-    let Ok(validator) = jsonschema::validator_for(&closed) else {
-        return vec![Problem::new(
-            "document",
-            "the schema itself cannot be read; report this as a fault",
-        )];
-    };
-    validator
-        .iter_errors(value)
-        .map(|error| {
-            let path = error.instance_path().to_string();
-            let field = path.trim_start_matches('/').replace('/', ".");
-            let field = if field.is_empty() {
-                "document".to_owned()
-            } else {
-                field
-            };
-            Problem::new(field, error.to_string())
-        })
-        .collect()
 }
 
 /// Refuses fields that the schema does not name. Kubernetes' own metadata stays open.
