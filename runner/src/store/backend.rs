@@ -28,27 +28,35 @@ pub(super) fn connect(
 ) -> Result<Arc<dyn ObjectStore>, StoreError> {
     install_crypto_provider();
     match location {
-        Location::Bucket {
-            scheme: "gs",
-            bucket,
-            ..
-        } => google(bucket, output, environment),
-        Location::Bucket { bucket, .. } => amazon(bucket, output, environment),
+        Location::Bucket { scheme, bucket, .. } => {
+            let mut output = output.clone();
+            output.endpoint = output.endpoint.or_else(|| endpoint(scheme, environment));
+            if *scheme == "gs" {
+                google(bucket, &output, environment)
+            } else {
+                amazon(bucket, &output, environment)
+            }
+        }
         Location::Folder { path, .. } => folder(path),
     }
 }
 
-/// The output that an address alone stands for; endpoints come from the variables that other tools
-/// of the field use.
-pub(super) fn output_of(uri: &str, environment: &Environment) -> Output {
-    let endpoint = match uri.split_once("://") {
-        Some(("s3", _)) => environment.get(S3_ENDPOINT),
-        Some(("gs", _)) => environment.get(GCS_ENDPOINT),
-        _ => None,
+/// Root of a scheme's server where the spec names none, from the variables that other tools of the
+/// field use.
+fn endpoint(scheme: &str, environment: &Environment) -> Option<String> {
+    let variable = if scheme == "gs" {
+        GCS_ENDPOINT
+    } else {
+        S3_ENDPOINT
     };
+    environment.get(variable).map(str::to_owned)
+}
+
+/// The output that an address alone stands for.
+pub(super) fn output_of(uri: &str) -> Output {
     Output {
         uri: uri.to_owned(),
-        endpoint: endpoint.map(str::to_owned),
+        endpoint: None,
         region: None,
         ca_bundle_ref: None,
         credentials_secret_ref: None,

@@ -17,9 +17,9 @@ pub const DATASET_FILE: &str = "BAKEOFF_DATASET_FILE";
 pub const TOKENIZER_FILE: &str = "BAKEOFF_TOKENIZER_FILE";
 /// A Google service account's key, as JSON.
 pub const GOOGLE_KEY: &str = "GOOGLE_SERVICE_ACCOUNT_KEY";
-/// Root of an S3 server, for commands that have no spec.
+/// Root of an S3 server, where no spec names one.
 pub const S3_ENDPOINT: &str = "AWS_ENDPOINT_URL";
-/// Root of a GCS server, for commands that have no spec.
+/// Root of a GCS server, where no spec names one.
 pub const GCS_ENDPOINT: &str = "STORAGE_EMULATOR_HOST";
 
 impl Environment {

@@ -137,7 +137,7 @@ impl Inputs {
                 ..self.output.clone()
             }
         } else {
-            backend::output_of(folder, &self.environment)
+            backend::output_of(folder)
         };
         Store::open(&output, "", &self.environment)?.get(file).await
     }

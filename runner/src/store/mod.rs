@@ -72,7 +72,7 @@ impl Store {
     /// # Errors
     /// As [`Store::open`].
     pub fn at(uri: &str, environment: &Environment) -> Result<Self, StoreError> {
-        Self::open(&backend::output_of(uri, environment), "", environment)
+        Self::open(&backend::output_of(uri), "", environment)
     }
 
     /// A store over a client that is already there.

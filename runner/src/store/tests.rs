@@ -3,10 +3,7 @@ use bakeoff_crds::common::FileSource;
 use super::*;
 
 fn local(folder: &std::path::Path) -> Store {
-    let output = backend::output_of(
-        &format!("file://{}", folder.display()),
-        &Environment::default(),
-    );
+    let output = backend::output_of(&format!("file://{}", folder.display()));
     Store::open(&output, "ns/run-12345678", &Environment::default()).unwrap()
 }
 
@@ -99,7 +96,7 @@ async fn inputs_are_read_and_their_hash_is_checked() {
     std::fs::write(&file, "abc").unwrap();
     let inputs = Inputs {
         base: folder.path().to_owned(),
-        output: backend::output_of("file:///nowhere", &Environment::default()),
+        output: backend::output_of("file:///nowhere"),
         environment: Environment::from([
             (environment::DATASET_FILE, file.to_str().unwrap()),
             (environment::TOKENIZER_FILE, "/nowhere/at/all"),
@@ -165,18 +162,22 @@ async fn a_gcs_server_of_ones_own_gets_unsigned_requests() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let server = tokio::spawn(async move { axum::serve(listener, app).await });
+    // Named by the spec, and by the environment.
     let output = Output {
-        endpoint: Some(endpoint),
-        ..backend::output_of("gs://bucket/prefix", &Environment::default())
+        endpoint: Some(endpoint.clone()),
+        ..backend::output_of("gs://bucket/prefix")
     };
     let store = Store::open(&output, "", &Environment::default()).unwrap();
+    store.put_new("report.json", "{}").await.unwrap();
+    let environment = Environment::from([(environment::GCS_ENDPOINT, endpoint.as_str())]);
+    let store = Store::at("gs://bucket/prefix", &environment).unwrap();
     store.put_new("report.json", "{}").await.unwrap();
     let seen = seen.lock().unwrap().clone();
     assert_eq!(
         seen.iter()
             .map(|(method, _)| method.as_str())
             .collect::<Vec<_>>(),
-        ["HEAD", "PUT"]
+        ["HEAD", "PUT", "HEAD", "PUT"]
     );
     let token = |value: &Option<axum::http::HeaderValue>| {
         value
