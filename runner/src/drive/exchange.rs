@@ -3,7 +3,7 @@
 use std::{io, ops::ControlFlow, sync::Arc};
 
 use crate::{
-    clock::Nanos,
+    clock::{self, Nanos},
     protocol::{DecodeError, Decoder, Event, FinishReason},
     record::{FailureKind, Outcome, Record},
     stats::Gaps,
@@ -231,6 +231,12 @@ pub(super) fn failure(kind: FailureKind, message: &str) -> Outcome {
         end -= 1;
     }
     Outcome::Failed(kind, message.get(..end).unwrap_or_default().into())
+}
+
+/// The failure of a request whose time is up.
+pub(super) fn timed_out(after: Nanos) -> Outcome {
+    let message = format!("no whole answer within {} s", clock::seconds(after));
+    failure(FailureKind::Timeout, &message)
 }
 
 fn decode_failure(error: &DecodeError) -> Outcome {

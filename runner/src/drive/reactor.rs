@@ -20,7 +20,7 @@ use rustls::pki_types::ServerName;
 
 use super::{
     Control, Cut, DriveError, Dropped, Gate, SpooledText, StageInput,
-    exchange::failure,
+    exchange::{failure, timed_out},
     intake::Intake,
     pool::Pool,
     thinking::Thinking,
@@ -298,11 +298,7 @@ impl<'a> Reactor<'a> {
                 if at > now {
                     return;
                 }
-                let message = format!(
-                    "no whole answer within {} s",
-                    clock::seconds(self.stage.request_timeout)
-                );
-                self.end(slot, failure(FailureKind::Timeout, &message), false, now);
+                self.end(slot, timed_out(self.stage.request_timeout), false, now);
             }
             self.deadlines.pop_front();
         }

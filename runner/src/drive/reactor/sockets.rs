@@ -7,8 +7,8 @@ use mio::{Events, Interest, Token, event::Event};
 use super::{ARENA, READ, Reactor, TIMER};
 use crate::{
     clock::{self, Nanos},
-    drive::exchange::{Step, failure},
-    record::{FailureKind, Outcome},
+    drive::exchange::{Step, failure, timed_out},
+    record::{FailureKind, Outcome, Record},
     wire::stream::Stream,
 };
 
@@ -293,7 +293,10 @@ impl Reactor<'_> {
                     .record
                     .started
                     .saturating_add(self.stage.request_timeout);
-                self.deadlines.push_back((at, fresh, exchange.record.index));
+                // Among those that were begun after it.
+                let place = self.deadlines.partition_point(|&(other, ..)| other <= at);
+                self.deadlines
+                    .insert(place, (at, fresh, exchange.record.index));
                 if let Some(connection) = self.pool.get(fresh) {
                     connection.exchange = Some(exchange);
                 }
@@ -307,12 +310,26 @@ impl Reactor<'_> {
         }
     }
 
+    /// An answer that was read after its time was up is late, also where this loop came to look at
+    /// the clock only after it.
+    fn unless_late(&self, record: &Record, outcome: Outcome, stamp: Nanos) -> Outcome {
+        let time = self.stage.request_timeout;
+        if outcome == Outcome::Succeeded && stamp > record.started.saturating_add(time) {
+            return timed_out(time);
+        }
+        outcome
+    }
+
     /// The request of a slot is over.
     pub(super) fn end(&mut self, slot: usize, outcome: Outcome, reusable: bool, stamp: Nanos) {
         let Some(connection) = self.pool.get(slot) else {
             return;
         };
         let Some(exchange) = connection.exchange.take() else {
+            return;
+        };
+        let outcome = self.unless_late(&exchange.record, outcome, stamp);
+        let Some(connection) = self.pool.get(slot) else {
             return;
         };
         // An answer that came before the whole request was written leaves the connection unclear.
