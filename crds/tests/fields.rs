@@ -1,6 +1,6 @@
 //! Every field of the API does something: the table names each leaf of both CRDs, and a change of
 //! one shows in a manifest or a planned engine. Fields of the load and of the operator's decisions
-//! are shown by the tests of those crates, on the same table.
+//! are shown on the same table by `runner/tests/fields` and `operator/tests/it/fields.rs`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
@@ -168,7 +168,6 @@ fn fields_of_a_profile_reach_a_manifest_or_an_engine() {
             a: Value::Null,
             b: Value::Null,
             refused: Value::Null,
-            local: false,
         };
         plan(
             &table::document(&field, &json!("own")),

@@ -25,9 +25,6 @@ pub struct Field {
     /// A value that is refused, where no second one is allowed.
     #[serde(default)]
     pub refused: Value,
-    /// Judged as for `bakeoff run`.
-    #[serde(default)]
-    pub local: bool,
 }
 
 /// The fields of BenchmarkRun.

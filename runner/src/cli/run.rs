@@ -1,6 +1,6 @@
 //! `bakeoff run`: a BenchmarkRun without a cluster.
 
-mod local;
+pub mod local;
 mod turn;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -10,8 +10,10 @@ use bakeoff_crds::{
     run::status::VerdictStatus,
 };
 
+pub use turn::Place as EnginePlace;
+
 use super::exit;
-use crate::report::table;
+use crate::{report::table, store::Environment};
 
 /// Environment for runs that name no image: nothing is deployed.
 const NO_IMAGE: &str = "none";
@@ -79,8 +81,13 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         .map(PathBuf::from)
         .unwrap_or_default();
     let runtime = super::runtime()?;
-    let (report, summary) =
-        runtime.block_on(local::run(&plan, &places, base, arguments.threads.max(1)))?;
+    let (report, summary) = runtime.block_on(local::run(
+        &plan,
+        &places,
+        base,
+        Environment::of_process(),
+        arguments.threads.max(1),
+    ))?;
     super::print(&table::comparison(&report));
     super::print(&format!("Report: {}", summary.report_uri));
     if report.engines.iter().all(|engine| engine.stages.is_empty()) {

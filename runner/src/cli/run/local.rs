@@ -26,15 +26,19 @@ use crate::{
     workload::frozen,
 };
 
-/// Runs a plan to its report.
-pub(super) async fn run(
+/// Runs a plan to its report. `places` are those of the plan's engines, in its order; relative paths
+/// of inputs start from `base`.
+///
+/// # Errors
+/// Where there are no prompts, or results cannot be stored.
+pub async fn run(
     plan: &Plan,
     places: &[Place],
     base: PathBuf,
+    environment: Environment,
     threads: usize,
 ) -> anyhow::Result<(Report, ReporterSummary)> {
     let start_time = clock::wall_now().to_string();
-    let environment = Environment::of_process();
     let store = Store::open(&plan.spec.output, &plan.run.folder(), &environment)?
         .with_upload_timeout(plan.spec.policy.timeouts.upload.get());
     let inputs = Inputs {

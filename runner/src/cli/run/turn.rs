@@ -26,7 +26,7 @@ const API_KEY: &str = "BAKEOFF_API_KEY";
 
 /// Where an engine is.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Place {
+pub enum Place {
     /// At a URL.
     At(String),
     /// In this process, once its turn comes.
