@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::answer::Expected;
+
 /// One frozen prompt; every engine gets these, byte for byte.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -18,6 +20,9 @@ pub struct Prompt {
     pub input_tokens: Option<u32>,
     /// Most tokens asked for.
     pub max_tokens: u32,
+    /// What is known of the right answer; it is never sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Expected>,
 }
 
 /// One message of a conversation.

@@ -2,6 +2,7 @@
 //!
 //! Definitions of the latencies follow the field's use: see each field.
 
+mod answers;
 mod client;
 mod comparison;
 mod distribution;
@@ -19,8 +20,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    answers::{Agreement, OutputSanity, Quality, QualityDifference},
     client::ClientReport,
-    comparison::{Best, Comparison},
+    comparison::{Basis, Best, Comparison, Difference},
     distribution::{Distribution, TokenDistribution},
     engine::{ColdStart, EngineFailure, EngineReport, Provenance},
     goodput::{Goodput, ObjectiveResult},

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ClientReport, Distribution, EngineMetric, Goodput, Interval, NoSteadyState, SteadyState,
-    TokenDistribution, Verdict,
+    ClientReport, Distribution, EngineMetric, Goodput, Interval, NoSteadyState, OutputSanity,
+    Quality, SteadyState, TokenDistribution, Verdict,
 };
 use crate::plan::Load;
 
@@ -81,6 +81,17 @@ pub struct StageReport {
     /// Why there is no steady state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_steady_state: Option<NoSteadyState>,
+    /// Answers that are not what was asked for; absent where their texts were not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_sanity: Option<OutputSanity>,
+    /// How many answers were right; absent where the data set does not tell what is right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality: Option<Quality>,
+    /// Digests of the answers to 64 prompts at most, four answers each, by the prompt's place in the
+    /// frozen file: the first 16 hexadecimal digits of the SHA-256 of the text without white space
+    /// round it. The same prompts for every engine; only where sampling is greedy.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub answer_digests: BTreeMap<String, Vec<String>>,
     /// The client's own figures.
     pub client: ClientReport,
     /// The engine's own metrics over the window, by common name.

@@ -23,6 +23,7 @@ pub use progress::{Progress, Snapshot};
 pub use summary::{fit, summarize};
 
 use crate::{
+    answer::Expected,
     clock,
     drive::{self, DriveError, Script, Share, StageInput, vitals},
     prompt::Prompt,
@@ -286,6 +287,10 @@ struct Load {
     /// The first turns alone, without time to think.
     first_turns: Arc<Script>,
     prompt_tokens: Vec<Option<u32>>,
+    /// Longest answer asked for, by prompt.
+    asked_tokens: Vec<u32>,
+    /// Right answers, by prompt; empty where none is known.
+    expected: Arc<[Option<Expected>]>,
 }
 
 impl Load {
@@ -322,6 +327,8 @@ impl Load {
             script,
             first_turns,
             prompt_tokens: turns::prompt_tokens(client.prompts, codec.prompts_per_request()),
+            asked_tokens: turns::asked_tokens(client.prompts, codec.prompts_per_request()),
+            expected: turns::expected(client.prompts, codec.prompts_per_request()),
             codec: Arc::new(codec),
         })
     }

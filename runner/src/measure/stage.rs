@@ -7,6 +7,7 @@ use super::{
     resume::Begun, run,
 };
 use crate::{
+    answer::{AnswerFacts, Expected},
     clock,
     drive::Driven,
     record::{Record, log},
@@ -90,20 +91,18 @@ pub(super) async fn drive_stage(
     let mut input = load.stage(client, place.stage);
     input.first_request = requests_before(client.plan, place.repetition, place.position);
     input.seed = seed(client.plan, place.repetition, place.position);
-    input.keep_text = client.tokenizer.is_some();
+    input.keep_text = true;
     run(input, &client.progress).await
 }
 
-/// Counts the answers' tokens where there is a tokenizer, and makes the report.
+/// Reads the answers, counting their tokens where there is a tokenizer, and makes the report.
 pub(super) async fn counted(
     client: &Client<'_>,
     load: &Load,
     place: &Place<'_>,
     mut driven: Driven,
 ) -> Result<(StageReport, Driven), MeasureError> {
-    if let Some(tokenizer) = &client.tokenizer {
-        driven = count_tokens(driven, Arc::clone(tokenizer)).await?;
-    }
+    driven = read_answers(driven, client.tokenizer.clone(), Arc::clone(&load.expected)).await?;
     let spec = &client.plan.spec;
     let context = StageContext {
         name: &place.stage.name,
@@ -115,6 +114,9 @@ pub(super) async fn counted(
         several_prompts: spec.workload.prompts_per_request > 1,
         objectives: &spec.objectives,
         max_error_rate: spec.policy.max_error_rate,
+        asked_tokens: &load.asked_tokens,
+        forced_length: spec.workload.sampling.ignore_eos,
+        greedy: spec.workload.sampling.temperature == 0.0,
         prompt_tokens: &load.prompt_tokens,
     };
     Ok((report(&context, &driven), driven))
@@ -143,15 +145,18 @@ fn seed(plan: &Plan, repetition: u32, position: usize) -> u64 {
     plan.spec.workload.seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-/// Counts the answers' tokens, outside the stage's window and CPU figures.
-async fn count_tokens(
+/// Reads the answers' texts, outside the stage's window and CPU figures, one at a time.
+async fn read_answers(
     mut driven: Driven,
-    tokenizer: Arc<TokenCounter>,
+    tokenizer: Option<Arc<TokenCounter>>,
+    expected: Arc<[Option<Expected>]>,
 ) -> Result<Driven, MeasureError> {
     tokio::task::spawn_blocking(move || {
         for text in std::mem::take(&mut driven.texts) {
             text.for_each(|index, text| {
-                set_tokens(&mut driven.records, index, tokenizer.answer(text));
+                if let Some(record) = record_of(&mut driven.records, index) {
+                    read(record, text, tokenizer.as_deref(), &expected);
+                }
             })
             .map_err(|error| {
                 MeasureError::new(
@@ -167,18 +172,32 @@ async fn count_tokens(
     })
     .await
     .map_err(|_| {
-        MeasureError::new(reason::RUNNER_CRASHED, "counting tokens panicked").that_may_pass()
+        MeasureError::new(reason::RUNNER_CRASHED, "reading the answers panicked").that_may_pass()
     })?
 }
 
 /// The records are in the order of the arrivals.
-fn set_tokens(records: &mut [Record], index: u64, tokens: u32) {
+fn record_of(records: &mut [Record], index: u64) -> Option<&mut Record> {
     let place = records.binary_search_by_key(&index, |record| record.index);
-    if let Some(record) = place.ok().and_then(|place| records.get_mut(place)) {
+    records.get_mut(place.ok()?)
+}
+
+fn read(
+    record: &mut Record,
+    text: &str,
+    tokenizer: Option<&TokenCounter>,
+    expected: &[Option<Expected>],
+) {
+    if let Some(tokenizer) = tokenizer {
         // A request of several prompts has several answers.
         let before = record.tokenizer_output_tokens.unwrap_or(0);
-        record.tokenizer_output_tokens = Some(before.saturating_add(tokens));
+        let tokens = before.saturating_add(tokenizer.answer(text));
+        record.tokenizer_output_tokens = Some(tokens);
     }
+    let prompt = usize::try_from(record.prompt).ok();
+    let expected = prompt.and_then(|place| expected.get(place)?.as_ref());
+    let facts = AnswerFacts::of(text, expected);
+    record.answer = Some(record.answer.map_or(facts, |before| before.and(facts)));
 }
 
 async fn engine_metrics(

@@ -48,17 +48,30 @@ fn start(plan: &Plan) -> simulate::Running {
     }
 }
 
+/// The plan's prompts.
+fn frozen(plan: &Plan) -> Vec<Prompt> {
+    let frozen = workload::freeze(plan, &workload::Sources::default());
+    frozen.unwrap().prompts
+}
+
 /// Measures the plan's engine at a URL.
 async fn measure_at(plan: &Plan, url: &str, store: &Store, progress: Arc<Progress>) -> RoundResult {
-    let prompts = workload::freeze(plan, &workload::Sources::default())
-        .unwrap()
-        .prompts;
+    measure_with(plan, url, store, progress, &frozen(plan)).await
+}
+
+async fn measure_with(
+    plan: &Plan,
+    url: &str,
+    store: &Store,
+    progress: Arc<Progress>,
+    prompts: &[Prompt],
+) -> RoundResult {
     let round = EngineRound {
         client: Client {
             plan,
             engine: &plan.engines[0],
             url,
-            prompts: &prompts,
+            prompts,
             tokenizer: None,
             api_key: None,
             headers: Vec::new(),
@@ -125,6 +138,53 @@ async fn every_stage_is_stored_as_it_ends() {
     assert_eq!((snapshot.stages_done, snapshot.stages_planned), (4, 4));
     // One to try, two to warm up, and the measured ones.
     assert_eq!(server.log.records().len(), 1 + 2 + 32);
+}
+
+#[tokio::test]
+async fn answers_are_read_judged_and_held_against_each_other() {
+    let plan = plan("None");
+    let server = start(&plan);
+    let mut prompts = frozen(&plan);
+    let expects = |answers: Vec<String>| {
+        Some(crate::answer::Expected {
+            answers,
+            rule: crate::answer::MatchRule::Contains,
+        })
+    };
+    // The simulator knows 64 words, and a zebra is none of them.
+    let words = simulate::text::answer(0, 4000);
+    let words = words.split_whitespace().map(str::to_owned);
+    prompts[0].expected = expects(words.collect());
+    prompts[1].expected = expects(vec!["zebra".into()]);
+    let store = Store::in_memory();
+    let result = measure_with(&plan, &server.url, &store, Arc::default(), &prompts).await;
+    let stage = &result.stages[0];
+    // Eight requests over three prompts: 0 1 2 0 1 2 0 1.
+    let sanity = stage.output_sanity.as_ref().unwrap();
+    assert_eq!(
+        (sanity.judged, sanity.shorter_than_asked, sanity.repeating),
+        (8, Some(0), 0)
+    );
+    let quality = stage.quality.as_ref().unwrap();
+    assert_eq!(
+        (quality.matched, quality.judged, quality.prompts),
+        (3, 6, 2)
+    );
+    assert_eq!(stage.answer_digests.len(), 3);
+    assert_eq!(stage.answer_digests["0"].len(), 3);
+    // The simulator says the same each time.
+    let engine = bakeoff_crds::report::EngineReport {
+        name: "fake".into(),
+        stages: result.stages,
+        ..Default::default()
+    };
+    let found = crate::report::compare::compare(&[engine], &[]).agreement;
+    assert_eq!((found.len(), found[0].prompts, found[0].share), (1, 3, 1.0));
+    let folder = attempt_folder("fake", 1, 1, "concurrency-1", 1);
+    let log = store.get(&format!("{folder}/{REQUESTS}")).await.unwrap();
+    let lines = String::from_utf8(zstd::decode_all(&log[..]).unwrap()).unwrap();
+    let digested = |line: &str| line.contains("\"digest\":\"");
+    assert!(lines.lines().skip(1).all(digested), "{lines}");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{drive::Turn, prompt::Prompt, protocol::Codec};
+use crate::{answer::Expected, drive::Turn, prompt::Prompt, protocol::Codec};
 
 /// The turns of each arrival. With several prompts per request, each takes as many as follow one
 /// another in the frozen file; the last is filled up from its beginning.
@@ -38,6 +38,25 @@ pub(super) fn prompt_tokens(prompts: &[Prompt], together: usize) -> Vec<Option<u
         .collect()
 }
 
+/// Most tokens that the answers to the request that begins with each prompt may have together: each
+/// of them as many as the longest.
+pub(super) fn asked_tokens(prompts: &[Prompt], together: usize) -> Vec<u32> {
+    let number = u32::try_from(together).unwrap_or(u32::MAX);
+    (0..prompts.len())
+        .map(|begin| {
+            let longest = taken(prompts, begin, together).map(|prompt| prompt.max_tokens);
+            longest.max().unwrap_or_default().saturating_mul(number)
+        })
+        .collect()
+}
+
+/// Right answers by prompt. Empty with several prompts per request, whose answers are not told
+/// apart.
+pub(super) fn expected(prompts: &[Prompt], together: usize) -> Arc<[Option<Expected>]> {
+    let alone = prompts.iter().filter(|_| together == 1);
+    alone.map(|prompt| prompt.expected.clone()).collect()
+}
+
 fn taken(prompts: &[Prompt], begin: usize, together: usize) -> impl Iterator<Item = &Prompt> {
     prompts.iter().cycle().skip(begin).take(together)
 }
@@ -59,5 +78,19 @@ mod tests {
             prompt_tokens(&[prompt(None), prompt(Some(1))], 2),
             [None, None]
         );
+    }
+
+    #[test]
+    fn several_answers_may_each_be_as_long_as_the_longest_and_are_not_judged() {
+        let prompt = |max_tokens| Prompt {
+            max_tokens,
+            expected: Some(Expected::default()),
+            ..Prompt::default()
+        };
+        let prompts = [prompt(1), prompt(2), prompt(4)];
+        assert_eq!(asked_tokens(&prompts, 1), [1, 2, 4]);
+        assert_eq!(asked_tokens(&prompts, 2), [4, 8, 8]);
+        assert_eq!(expected(&prompts, 1).len(), 3);
+        assert!(expected(&prompts, 2).is_empty());
     }
 }

@@ -10,7 +10,10 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::{Outcome, Record};
-use crate::clock::{self, Nanos};
+use crate::{
+    answer::AnswerFacts,
+    clock::{self, Nanos},
+};
 
 /// Version of the lines.
 pub const SCHEMA_VERSION: &str = "bakeoff.dev/requests/v1alpha1";
@@ -63,6 +66,11 @@ struct Line<'a> {
     /// `stop`, `length` or `other`.
     #[serde(skip_serializing_if = "Option::is_none")]
     finish: Option<&'static str>,
+    /// What the answer's text tells: `digest`, the first 16 hexadecimal digits of its SHA-256 without
+    /// the white space round it; `empty` and `repeating` where it is; `right` where the data set
+    /// tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<AnswerFacts>,
     /// `succeeded`, or the kind of failure.
     outcome: &'static str,
     /// What was seen of a failure.
@@ -121,6 +129,7 @@ fn line(record: &Record, start: Nanos) -> Line<'_> {
         output_tokens: record.output_tokens,
         tokenizer_output_tokens: record.tokenizer_output_tokens,
         finish: record.finish,
+        answer: record.answer,
         outcome,
         message,
     }
@@ -130,6 +139,21 @@ fn line(record: &Record, start: Nanos) -> Line<'_> {
 mod tests {
     use super::*;
     use crate::record::FailureKind;
+
+    #[test]
+    fn an_answer_is_told_by_its_digest() {
+        let expected = crate::answer::Expected {
+            answers: vec!["ABC".into()],
+            ..crate::answer::Expected::default()
+        };
+        let mut record = Record::new(0, 0, None, 0);
+        record.answer = Some(crate::answer::AnswerFacts::of("abc", Some(&expected)));
+        let line = serde_json::to_value(line(&record, 0)).unwrap();
+        assert_eq!(
+            line["answer"],
+            serde_json::json!({"digest": "ba7816bf8f01cfea", "right": true})
+        );
+    }
 
     #[test]
     fn times_are_seconds_since_the_anchor() {

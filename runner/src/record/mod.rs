@@ -3,7 +3,7 @@
 
 pub mod log;
 
-use crate::clock::Nanos;
+use crate::{answer::AnswerFacts, clock::Nanos};
 
 /// Most bytes that a record takes, beside a failure's message.
 pub const BYTES: usize = 256;
@@ -47,6 +47,8 @@ pub struct Record {
     pub tokenizer_output_tokens: Option<u32>,
     /// Why generation ended: `stop`, `length` or `other`.
     pub finish: Option<&'static str>,
+    /// What the answer's text tells; read after the stage, where the text was kept.
+    pub answer: Option<AnswerFacts>,
     /// Success or the kind of failure.
     pub outcome: Outcome,
 }
@@ -72,6 +74,7 @@ impl Record {
             output_tokens: None,
             tokenizer_output_tokens: None,
             finish: None,
+            answer: None,
             outcome: Outcome::Succeeded,
         }
     }

@@ -64,6 +64,19 @@ const STEADY_COLUMNS: [&str; 10] = [
     "no_steady_state",
 ];
 
+/// Columns of what the answers' texts tell; empty where they were not read.
+const ANSWER_COLUMNS: [&str; 9] = [
+    "answers_judged",
+    "answers_empty",
+    "answers_shorter_than_asked",
+    "answers_longer_than_asked",
+    "answers_cut_off",
+    "answers_repeating",
+    "answers_right_share",
+    "answers_right_low",
+    "answers_right_high",
+];
+
 /// The lines of a report, with a heading.
 ///
 /// # Errors
@@ -74,11 +87,8 @@ pub fn summary(report: &Report) -> Result<Vec<u8>, csv::Error> {
         .iter()
         .flat_map(|(name, _)| FIGURES.map(|figure| format!("{name}_{figure}_seconds")));
     let first = FIRST_COLUMNS.map(String::from).into_iter();
-    writer.write_record(
-        first
-            .chain(latencies)
-            .chain(STEADY_COLUMNS.map(String::from)),
-    )?;
+    let last = STEADY_COLUMNS.iter().chain(&ANSWER_COLUMNS);
+    writer.write_record(first.chain(latencies).chain(last.map(ToString::to_string)))?;
     for engine in &report.engines {
         for stage in &engine.stages {
             writer.write_record(record(report, engine, stage))?;
@@ -144,6 +154,7 @@ fn record(report: &Report, engine: &EngineReport, stage: &StageReport) -> Vec<St
         .into_iter()
         .chain(latencies)
         .chain(steady(stage))
+        .chain(answers(stage))
         .collect()
 }
 
@@ -166,6 +177,22 @@ fn steady(stage: &StageReport) -> [String; STEADY_COLUMNS.len()] {
             .as_ref()
             .map(|none| format!("{:?}", none.reason))
             .unwrap_or_default(),
+    ]
+}
+
+fn answers(stage: &StageReport) -> [String; ANSWER_COLUMNS.len()] {
+    let sanity = stage.output_sanity.as_ref();
+    let quality = stage.quality.as_ref();
+    [
+        optional(sanity.map(|sanity| sanity.judged)),
+        optional(sanity.map(|sanity| sanity.empty)),
+        optional(sanity.and_then(|sanity| sanity.shorter_than_asked)),
+        optional(sanity.map(|sanity| sanity.longer_than_asked)),
+        optional(sanity.and_then(|sanity| sanity.cut_off)),
+        optional(sanity.map(|sanity| sanity.repeating)),
+        optional(quality.map(|quality| quality.share)),
+        optional(quality.map(|quality| quality.interval.low)),
+        optional(quality.map(|quality| quality.interval.high)),
     ]
 }
 

@@ -8,9 +8,9 @@ use bakeoff_crds::{
     profile::ProfileSet,
     report::{
         ClientReport, Distribution, EngineMetric, EngineReport, Interval, IntervalMethod,
-        MetricValue, NoSteadyReason, NoSteadyState, Report, Requests, StageReport, SteadyRule,
-        SteadyState, Throughput, TokenCountSource, TokenDistribution, Verdict, VerdictReason,
-        Window,
+        MetricValue, NoSteadyReason, NoSteadyState, OutputSanity, Quality, Report, Requests,
+        StageReport, SteadyRule, SteadyState, Throughput, TokenCountSource, TokenDistribution,
+        Verdict, VerdictReason, Window,
     },
     run::{
         BenchmarkRun,
@@ -20,6 +20,7 @@ use bakeoff_crds::{
 };
 
 use super::{Facts, Measured, assemble};
+use crate::stats::interval::of_share;
 
 /// A distribution round its median.
 pub fn distribution(p50: f64, count: u64) -> Distribution {
@@ -118,6 +119,12 @@ pub fn stage(concurrency: u32, tokens_per_second: f64, first_token: f64) -> Stag
                 },
             ),
         ]),
+        output_sanity: Some(OutputSanity {
+            judged: count,
+            cut_off: Some(count / 4),
+            repeating: count / 100,
+            ..OutputSanity::default()
+        }),
         intervals: intervals(first_token, IntervalMethod::OrderStatistics),
         steady_state: Some(steady(tokens_per_second, first_token, latency, count)),
         ..StageReport::default()
@@ -304,10 +311,38 @@ pub fn measured() -> Vec<Measured> {
             let levels = [1, 8, 32].into_iter().zip(stages);
             levels.map(move |(level, (tokens, first_token))| Measured {
                 engine: engine.to_owned(),
-                stage: stage(level, tokens, first_token),
+                stage: StageReport {
+                    answer_digests: digests(engine, level),
+                    quality: Some(quality(engine)),
+                    ..stage(level, tokens, first_token)
+                },
             })
         })
         .collect()
+}
+
+/// Two answers in three are the same for all engines.
+fn digests(engine: &str, level: u32) -> BTreeMap<String, Vec<String>> {
+    (0..3)
+        .map(|number| {
+            let answer = match number {
+                0 => format!("{:0>16}", engine.len()),
+                _ => format!("{number:0>16}"),
+            };
+            (format!("{}", level * 10 + number), vec![answer])
+        })
+        .collect()
+}
+
+fn quality(engine: &str) -> Quality {
+    let matched = if engine == "tgi" { 48 } else { 56 };
+    Quality {
+        matched,
+        judged: 80,
+        prompts: 80,
+        share: matched as f64 / 80.0,
+        interval: of_share(matched, 80).unwrap(),
+    }
 }
 
 /// The report of all that.

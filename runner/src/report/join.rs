@@ -103,7 +103,8 @@ mod tests {
         let mut second = fixture::report();
         second.run.identity.uid = "ffffffff-0000".into();
         for stage in &mut second.engines[1].stages {
-            stage.throughput.output_tokens_per_second *= 2.0;
+            let steady = stage.steady_state.as_mut().unwrap();
+            steady.throughput.output_tokens_per_second *= 2.0;
         }
         let joined = join(&[first.clone(), second.clone()]).unwrap();
         assert_eq!(joined.engines.len(), 6);

@@ -1,9 +1,6 @@
 //! The figures by which engines are compared, read from stages.
 
-use bakeoff_crds::{
-    report::{Distribution, EngineReport, StageReport, TokenCountSource},
-    run::status::VerdictStatus,
-};
+use bakeoff_crds::report::{Distribution, StageReport, SteadyState, TokenCountSource};
 
 use super::format;
 
@@ -52,8 +49,10 @@ pub struct Measure {
     pub unit: Unit,
     /// The good end.
     pub better: Better,
-    /// The figure; none where the stage has no such figure.
+    /// The figure of the whole stage; none where the stage has no such figure.
     pub value: fn(&StageReport) -> Option<f64>,
+    /// The same figure of the steady part of the stage.
+    pub steady: fn(&SteadyState) -> Option<f64>,
 }
 
 /// Output tokens a second.
@@ -66,6 +65,7 @@ pub const OUTPUT_THROUGHPUT: Measure = Measure {
         (stage.token_count_source != TokenCountSource::None)
             .then_some(stage.throughput.output_tokens_per_second)
     },
+    steady: |steady| Some(steady.throughput.output_tokens_per_second),
 };
 
 /// Requests a second.
@@ -75,6 +75,7 @@ pub const REQUEST_THROUGHPUT: Measure = Measure {
     unit: Unit::RequestsPerSecond,
     better: Better::Higher,
     value: |stage| Some(stage.throughput.requests_per_second),
+    steady: |steady| Some(steady.throughput.requests_per_second),
 };
 
 /// Median time to first token.
@@ -84,6 +85,7 @@ pub const FIRST_TOKEN: Measure = Measure {
     unit: Unit::Seconds,
     better: Better::Lower,
     value: |stage| median(stage.time_to_first_token.as_ref()),
+    steady: |steady| median(steady.time_to_first_token.as_ref()),
 };
 
 /// Median request latency.
@@ -93,6 +95,17 @@ pub const LATENCY: Measure = Measure {
     unit: Unit::Seconds,
     better: Better::Lower,
     value: |stage| median(stage.request_latency.as_ref()),
+    steady: |steady| median(steady.request_latency.as_ref()),
+};
+
+/// Requests a second that met every objective; of whole stages alone, since it is over all arrivals.
+pub const GOODPUT: Measure = Measure {
+    name: "goodputRequestsPerSecond",
+    title: "goodput",
+    unit: Unit::RequestsPerSecond,
+    better: Better::Higher,
+    value: |stage| Some(stage.goodput.as_ref()?.requests_per_second),
+    steady: |_| None,
 };
 
 /// Every measure of the comparison.
@@ -107,6 +120,7 @@ pub const MEASURES: [Measure; 8] = [
         unit: Unit::Seconds,
         better: Better::Lower,
         value: |stage| median(stage.time_per_output_token.as_ref()),
+        steady: |steady| median(steady.time_per_output_token.as_ref()),
     },
     Measure {
         name: "timeToFirstTokenP99",
@@ -114,6 +128,7 @@ pub const MEASURES: [Measure; 8] = [
         unit: Unit::Seconds,
         better: Better::Lower,
         value: |stage| stage.time_to_first_token.as_ref()?.p99,
+        steady: |steady| steady.time_to_first_token.as_ref()?.p99,
     },
     Measure {
         name: "requestLatencyP99",
@@ -121,89 +136,11 @@ pub const MEASURES: [Measure; 8] = [
         unit: Unit::Seconds,
         better: Better::Lower,
         value: |stage| stage.request_latency.as_ref()?.p99,
+        steady: |steady| steady.request_latency.as_ref()?.p99,
     },
-    Measure {
-        name: "goodputRequestsPerSecond",
-        title: "goodput",
-        unit: Unit::RequestsPerSecond,
-        better: Better::Higher,
-        value: |stage| Some(stage.goodput.as_ref()?.requests_per_second),
-    },
+    GOODPUT,
 ];
-
-/// A measure over the rounds and repetitions of one stage on one engine.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Spread {
-    /// Mean.
-    pub mean: f64,
-    /// Least.
-    pub min: f64,
-    /// Greatest.
-    pub max: f64,
-    /// Number of measurements.
-    pub samples: usize,
-}
-
-impl Spread {
-    /// The spread of some values; none where there are none.
-    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
-        values.into_iter().fold(None, |spread, value| {
-            let Self {
-                mean,
-                min,
-                max,
-                samples,
-            } = spread.unwrap_or(Self {
-                mean: 0.0,
-                min: value,
-                max: value,
-                samples: 0,
-            });
-            Some(Self {
-                mean: mean + (value - mean) / (samples + 1) as f64,
-                min: min.min(value),
-                max: max.max(value),
-                samples: samples + 1,
-            })
-        })
-    }
-}
-
-/// Whether a stage takes part in comparisons.
-pub fn counts(stage: &StageReport) -> bool {
-    stage.verdict.status != VerdictStatus::Invalid
-}
-
-/// A measure of an engine at one stage, over its rounds and repetitions. Invalid stages take no
-/// part.
-pub fn spread(engine: &EngineReport, stage: &str, measure: &Measure) -> Option<Spread> {
-    let stages = engine.stages.iter();
-    Spread::of(
-        stages
-            .filter(|candidate| candidate.name == stage && counts(candidate))
-            .filter_map(measure.value),
-    )
-}
 
 fn median(distribution: Option<&Distribution>) -> Option<f64> {
     distribution?.p50
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_spread_is_mean_least_and_greatest() {
-        assert_eq!(Spread::of([]), None);
-        assert_eq!(
-            Spread::of([1.0, 4.0, 1.0]),
-            Some(Spread {
-                mean: 2.0,
-                min: 1.0,
-                max: 4.0,
-                samples: 3
-            })
-        );
-    }
 }

@@ -1,15 +1,15 @@
 //! Tables for terminals.
 
 use bakeoff_crds::{
-    report::{EngineReport, Report, StageReport, TokenCountSource},
+    report::{Basis, EngineReport, Report, StageReport, TokenCountSource},
     run::status::VerdictStatus,
 };
 
 use super::{
     format,
-    measure::{
-        FIRST_TOKEN, LATENCY, MEASURES, Measure, OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT, spread,
-    },
+    html::answers,
+    measure::{FIRST_TOKEN, LATENCY, MEASURES, Measure, OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT},
+    spread::{Spread, basis, samples, spread},
 };
 
 /// A table of text; the first `left` columns are aligned to the left, the others to the right.
@@ -81,12 +81,19 @@ pub fn comparison(report: &Report) -> String {
     let mut text = String::new();
     for stage in stage_names(report) {
         text.push_str(&printable(&stage));
-        text.push('\n');
+        text.push_str(match basis(&report.engines, &stage, &REQUEST_THROUGHPUT) {
+            Basis::SteadyState => ", steady state\n",
+            Basis::WholeStage => ", whole stage\n",
+        });
         text.push_str(&indent(&stage_table(report, &stage).render()));
         text.push('\n');
     }
     text.push_str(&printable(&report.comparison.sentence));
     text.push('\n');
+    for note in &report.comparison.notes {
+        text.push_str(&printable(note));
+        text.push('\n');
+    }
     text.push_str(&verdict(report));
     text
 }
@@ -108,6 +115,7 @@ fn stage_table(report: &Report, stage: &str) -> Table {
         &[
             "engine",
             "tokens/s",
+            "of whole stage",
             "requests/s",
             "TTFT p50",
             "TPOT p50",
@@ -124,20 +132,28 @@ fn stage_table(report: &Report, stage: &str) -> Table {
             .filter(|one| one.name == stage)
             .collect();
         if !stages.is_empty() {
-            table.row(engine_row(engine, stage, &stages));
+            table.row(engine_row(report, engine, stage, &stages));
         }
     }
     table
 }
 
-fn engine_row(engine: &EngineReport, stage: &str, stages: &[&StageReport]) -> Vec<String> {
+fn engine_row(
+    report: &Report,
+    engine: &EngineReport,
+    stage: &str,
+    stages: &[&StageReport],
+) -> Vec<String> {
     let figure = |measure: &Measure, show: fn(f64) -> String| {
-        spread(engine, stage, measure).map_or_else(|| "–".into(), |spread| show(spread.mean))
+        let spread = spread(&report.engines, engine, stage, measure);
+        spread.map_or_else(|| "–".into(), |spread| show(spread.mean))
     };
     let named = |name: &str| MEASURES.into_iter().find(|measure| measure.name == name);
     let seconds = |name: &str| {
         named(name).map_or_else(|| "–".into(), |measure| figure(&measure, format::seconds))
     };
+    let whole = samples(engine, stage, &OUTPUT_THROUGHPUT, Basis::WholeStage);
+    let whole = Spread::of(&whole);
     let failed: u64 = stages
         .iter()
         .map(|one| one.requests.failed + one.requests.dropped)
@@ -150,6 +166,7 @@ fn engine_row(engine: &EngineReport, stage: &str, stages: &[&StageReport]) -> Ve
     vec![
         engine.name.clone(),
         figure(&OUTPUT_THROUGHPUT, format::number),
+        whole.map_or_else(|| "–".into(), |spread| format::number(spread.mean)),
         figure(&REQUEST_THROUGHPUT, format::number),
         figure(&FIRST_TOKEN, format::seconds),
         seconds("timePerOutputTokenP50"),
@@ -226,6 +243,9 @@ pub fn stage(stage: &StageReport) -> String {
     text.push('\n');
     text.push_str(&steady(stage));
     text.push_str(&table.render());
+    for line in answers::lines(stage) {
+        text.push_str(&format!("{line}\n"));
+    }
     if stage.verdict.status != VerdictStatus::Valid {
         text.push_str(&format!("Verdict: {:?}\n", stage.verdict.status));
         for reason in &stage.verdict.reasons {

@@ -11,7 +11,7 @@ use bakeoff_crds::{
     summary::reason::{ENGINE_RESTARTED, NODE_LOST},
 };
 
-use super::measure::{Spread, counts};
+use super::spread::counts;
 
 /// Share by which engines' answers may differ in length before a comparison of their throughput is
 /// doubtful.
@@ -224,9 +224,11 @@ fn output_lengths(engines: &[EngineReport], stage: &str) -> Option<Found> {
                 .stages
                 .iter()
                 .filter(|one| one.name == stage && counts(one));
-            let means =
-                stages.filter_map(|one| Some(one.output_tokens.as_ref()?.distribution.mean));
-            Some((engine.name.as_str(), Spread::of(means)?.mean))
+            let means: Vec<f64> = stages
+                .filter_map(|one| Some(one.output_tokens.as_ref()?.distribution.mean))
+                .collect();
+            let sum: f64 = means.iter().sum();
+            (!means.is_empty()).then(|| (engine.name.as_str(), sum / means.len() as f64))
         })
         .collect();
     lengths.sort_by(|a, b| a.1.total_cmp(&b.1));

@@ -11,6 +11,8 @@ pub const REPORT: &str = "report.json";
 const REASONS: usize = 5;
 /// Longest reason that a termination message carries, in characters.
 const REASON_LENGTH: usize = 300;
+/// The same of the sentence, which has two comparisons with their intervals.
+const SENTENCE_LENGTH: usize = 600;
 
 /// Why a report could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -100,20 +102,23 @@ async fn earlier(store: &Store) -> Result<Option<Report>, WriteError> {
 
 fn summary(store: &Store, report: &Report) -> ReporterSummary {
     let reasons = report.verdict.reasons.iter().take(REASONS);
-    let reasons = reasons.map(|reason| shorten(&format!("{}: {}", reason.reason, reason.message)));
+    let reasons = reasons.map(|reason| {
+        let text = format!("{}: {}", reason.reason, reason.message);
+        shorten(&text, REASON_LENGTH)
+    });
     ReporterSummary {
         report_uri: store.uri(REPORT),
         verdict: report.verdict.status,
         reasons: reasons.collect(),
-        sentence: shorten(&report.comparison.sentence),
+        sentence: shorten(&report.comparison.sentence, SENTENCE_LENGTH),
     }
 }
 
-fn shorten(text: &str) -> String {
-    if text.chars().count() <= REASON_LENGTH {
+fn shorten(text: &str, length: usize) -> String {
+    if text.chars().count() <= length {
         return text.to_owned();
     }
-    text.chars().take(REASON_LENGTH).chain(['…']).collect()
+    text.chars().take(length).chain(['…']).collect()
 }
 
 fn rendered<T, E: std::fmt::Display>(

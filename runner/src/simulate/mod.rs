@@ -21,7 +21,7 @@ mod request;
 mod routes;
 mod scheduler;
 mod server;
-mod text;
+pub(crate) mod text;
 
 use std::{
     future::Future,

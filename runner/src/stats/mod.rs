@@ -8,6 +8,7 @@ mod gaps;
 pub mod goodput;
 pub mod interval;
 mod mser;
+pub mod sanity;
 mod settle;
 pub mod stage;
 pub mod steady;

@@ -12,7 +12,7 @@ use bakeoff_crds::{
 };
 
 use super::{
-    distribution, goodput, quantile,
+    distribution, goodput, quantile, sanity,
     steady::{SteadyContext, percentile_intervals, steady_state},
     token_distribution,
     verdict::{self, Evidence},
@@ -44,6 +44,12 @@ pub struct StageContext<'a> {
     pub objectives: &'a [Objective],
     /// Share of failed and dropped arrivals over which the stage is Invalid.
     pub max_error_rate: f64,
+    /// Longest answer asked for, by prompt.
+    pub asked_tokens: &'a [u32],
+    /// Whether answers were to run to their full length.
+    pub forced_length: bool,
+    /// Whether sampling was greedy, so that answers can be held against each other.
+    pub greedy: bool,
     /// Length of each prompt by the tokenizer, where it is known; stands in where the engine does
     /// not tell.
     pub prompt_tokens: &'a [Option<u32>],
@@ -65,7 +71,9 @@ pub fn report(context: &StageContext<'_>, driven: &Driven) -> StageReport {
     let median = |found: &Option<bakeoff_crds::report::Distribution>| {
         found.as_ref().and_then(|distribution| distribution.p50)
     };
+    let output_sanity = sanity::output_sanity(records, context.asked_tokens, context.forced_length);
     let evidence = Evidence {
+        output: output_sanity.clone(),
         requests: requests.clone(),
         max_error_rate: context.max_error_rate,
         own_delay_p99: own_delay_p99(records),
@@ -140,6 +148,12 @@ pub fn report(context: &StageContext<'_>, driven: &Driven) -> StageReport {
         ),
         steady_state,
         no_steady_state,
+        output_sanity,
+        quality: sanity::quality(records),
+        answer_digests: match context.greedy {
+            true => sanity::digests(records),
+            false => BTreeMap::new(),
+        },
         client: client(driven),
         engine_metrics: BTreeMap::new(),
         verdict: verdict::verdict(&evidence),
@@ -374,6 +388,9 @@ mod tests {
             several_prompts: false,
             objectives: &[],
             max_error_rate: 0.5,
+            asked_tokens: &[3],
+            forced_length: true,
+            greedy: true,
             prompt_tokens,
         }
     }
@@ -472,6 +489,28 @@ mod tests {
         assert_eq!(report.time_per_output_token, None);
         assert_eq!(report.inter_chunk_latency, None);
         assert!(report.request_latency.is_some());
+    }
+
+    #[test]
+    fn answers_that_were_read_are_told_of() {
+        let load = open();
+        let mut context = context(&load, &[]);
+        let read = |index, right| {
+            let mut record = answered(index, 0);
+            let facts = crate::answer::AnswerFacts::of("abc", None);
+            record.answer = Some(crate::answer::AnswerFacts { right, ..facts });
+            record
+        };
+        let driven = driven(vec![read(0, Some(true)), read(1, None)], 0);
+        let report = super::report(&context, &driven);
+        assert_eq!(report.output_sanity.unwrap().judged, 2);
+        assert_eq!(report.quality.unwrap().matched, 1);
+        assert_eq!(
+            report.answer_digests["0"],
+            ["ba7816bf8f01cfea", "ba7816bf8f01cfea"]
+        );
+        context.greedy = false;
+        assert!(super::report(&context, &driven).answer_digests.is_empty());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Whether a stage's figures can be trusted: rules over what was seen, each with its reason.
 
 use bakeoff_crds::{
-    report::{Requests, Verdict, VerdictReason},
+    report::{OutputSanity, Requests, Verdict, VerdictReason},
     run::status::VerdictStatus::{self, Invalid, Suspect},
 };
 
@@ -22,6 +22,12 @@ const THROTTLED: (f64, f64) = (0.01, 0.1);
 /// Suspect.
 const TOKEN_DIFFERENCE: f64 = 0.1;
 
+/// Share of answers that are empty, or shorter than they were to be, over which a stage is Suspect.
+const UNSOUND_ANSWERS: f64 = 0.01;
+/// The same for answers that turn in circles. Those that are made to run on past their end often
+/// do, so they are not judged.
+const REPEATING_ANSWERS: f64 = 0.1;
+
 /// What the rules look at.
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {
@@ -41,6 +47,8 @@ pub struct Evidence {
     pub cut: Option<Cut>,
     /// Tokens of the answers that both counted: by the engine and by the tokenizer.
     pub tokens: Option<(u64, u64)>,
+    /// What the answers are like, where they were read.
+    pub output: Option<OutputSanity>,
 }
 
 /// The verdict on one stage.
@@ -54,6 +62,9 @@ pub fn verdict(evidence: &Evidence) -> Verdict {
         throttled,
         descriptors,
         tokens,
+        empty_answers,
+        short_answers,
+        repeating_answers,
     ];
     Verdict::of(rules.iter().filter_map(|rule| rule(evidence)).collect())
 }
@@ -170,6 +181,59 @@ fn tokens(evidence: &Evidence) -> Option<VerdictReason> {
     reason(Suspect, "TokenCountMismatch", message)
 }
 
+fn empty_answers(evidence: &Evidence) -> Option<VerdictReason> {
+    let output = evidence.output.as_ref()?;
+    let message = format!(
+        "{} of {} answers are nothing but white space; check the chat template and the stop strings",
+        output.empty, output.judged
+    );
+    unsound(
+        "EmptyAnswers",
+        output.empty,
+        output,
+        UNSOUND_ANSWERS,
+        message,
+    )
+}
+
+fn short_answers(evidence: &Evidence) -> Option<VerdictReason> {
+    let output = evidence.output.as_ref()?;
+    let short = output.shorter_than_asked?;
+    let message = format!(
+        "{short} of {} answers are shorter than workload.sampling.ignoreEos asks for; the engine stopped them all the same, perhaps at the longest sequence that it takes",
+        output.judged
+    );
+    unsound("ShortAnswers", short, output, UNSOUND_ANSWERS, message)
+}
+
+fn repeating_answers(evidence: &Evidence) -> Option<VerdictReason> {
+    let output = evidence.output.as_ref()?;
+    let forced = output.shorter_than_asked.is_some();
+    (!forced).then_some(())?;
+    let message = format!(
+        "{} of {} answers turn in circles; check model, chat template and number format",
+        output.repeating, output.judged
+    );
+    unsound(
+        "RepeatingAnswers",
+        output.repeating,
+        output,
+        REPEATING_ANSWERS,
+        message,
+    )
+}
+
+fn unsound(
+    name: &str,
+    count: u64,
+    output: &OutputSanity,
+    share: f64,
+    message: String,
+) -> Option<VerdictReason> {
+    (count as f64 > share * output.judged as f64).then_some(())?;
+    reason(Suspect, name, message)
+}
+
 /// The status that follows from a value over the first or the second of two bounds.
 fn grade(value: f64, (suspect, invalid): (f64, f64)) -> Option<VerdictStatus> {
     if value > invalid {
@@ -206,6 +270,13 @@ mod tests {
             },
             cut: None,
             tokens: Some((1000, 1001)),
+            output: Some(OutputSanity {
+                judged: 1000,
+                shorter_than_asked: Some(10),
+                empty: 10,
+                repeating: 1000,
+                ..OutputSanity::default()
+            }),
         }
     }
 
@@ -217,7 +288,7 @@ mod tests {
     #[test]
     fn each_rule_has_its_reason_and_status() {
         type Change = fn(&mut Evidence);
-        let cases: [(&str, VerdictStatus, Change); 15] = [
+        let cases: [(&str, VerdictStatus, Change); 18] = [
             ("Cancelled", Invalid, |e| e.cut = Some(Cut::Cancelled)),
             ("StageDeadlineExceeded", Invalid, |e| {
                 e.cut = Some(Cut::Deadline);
@@ -268,6 +339,19 @@ mod tests {
             ("TokenCountMismatch", Suspect, |e| {
                 e.tokens = Some((1000, 890));
             }),
+            ("EmptyAnswers", Suspect, |e| {
+                e.output.as_mut().unwrap().empty = 11;
+            }),
+            ("ShortAnswers", Suspect, |e| {
+                e.output.as_mut().unwrap().shorter_than_asked = Some(11);
+            }),
+            ("RepeatingAnswers", Suspect, |e| {
+                e.output = Some(OutputSanity {
+                    judged: 100,
+                    repeating: 11,
+                    ..OutputSanity::default()
+                });
+            }),
         ];
         for (reason, status, change) in cases {
             let mut evidence = good();
@@ -282,7 +366,7 @@ mod tests {
     #[test]
     fn what_is_just_within_its_bound_is_valid() {
         type Change = fn(&mut Evidence);
-        let cases: [Change; 6] = [
+        let cases: [Change; 8] = [
             |e| {
                 e.requests.succeeded = 99;
                 e.requests.failed = 1;
@@ -295,6 +379,15 @@ mod tests {
             |e| e.own_delay_p99 = None,
             |e| e.vitals.longest_stall = 99 * MILLISECOND,
             |e| e.tokens = Some((1000, 910)),
+            |e| e.output = None,
+            |e| {
+                e.output = Some(OutputSanity {
+                    judged: 100,
+                    repeating: 10,
+                    cut_off: Some(100),
+                    ..OutputSanity::default()
+                });
+            },
         ];
         for (number, change) in cases.into_iter().enumerate() {
             let mut evidence = good();

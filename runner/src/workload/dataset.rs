@@ -2,7 +2,13 @@
 
 use serde::Deserialize;
 
-use crate::prompt::Message;
+use crate::{
+    answer::{Expected, MatchRule},
+    prompt::Message,
+};
+
+/// Most right answers of one prompt, and most bytes of one of them.
+const EXPECTED: (usize, usize) = (64, 4096);
 
 /// One conversation of a data set, up to where the answer is to come.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -13,6 +19,8 @@ pub struct Entry {
     pub answer: Option<String>,
     /// Length of the answer to ask for, where the data set says it in tokens.
     pub output_tokens: Option<u32>,
+    /// What the data set says of the right answer.
+    pub expected: Option<Expected>,
 }
 
 /// Why a data set cannot be read.
@@ -86,6 +94,7 @@ fn first_exchange(conversation: Conversation) -> Option<Entry> {
         messages,
         answer,
         output_tokens: None,
+        expected: None,
     })
 }
 
@@ -96,6 +105,16 @@ struct Line {
     messages: Option<Vec<LineMessage>>,
     #[serde(alias = "output_tokens")]
     output_tokens: Option<u32>,
+    expected: Option<OneOrMany>,
+    #[serde(rename = "match")]
+    rule: Option<MatchRule>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
 }
 
 #[derive(Deserialize)]
@@ -146,7 +165,39 @@ fn json_line(line: &[u8]) -> Result<Entry, String> {
         messages,
         answer: None,
         output_tokens: line.output_tokens,
+        expected: expected(line.expected, line.rule)?,
     })
+}
+
+fn expected(
+    answers: Option<OneOrMany>,
+    rule: Option<MatchRule>,
+) -> Result<Option<Expected>, String> {
+    let (most, longest) = EXPECTED;
+    let answers = match answers {
+        Some(OneOrMany::One(answer)) => vec![answer],
+        Some(OneOrMany::Many(answers)) => answers,
+        None if rule.is_some() => {
+            return Err("match is there without expected; add the right answer".into());
+        }
+        None => return Ok(None),
+    };
+    if answers.is_empty() || answers.len() > most {
+        return Err(format!(
+            "expected holds {} answers; write 1 to {most}",
+            answers.len()
+        ));
+    }
+    if answers
+        .iter()
+        .any(|answer| answer.trim().is_empty() || answer.len() > longest)
+    {
+        return Err(format!(
+            "expected holds an answer that is empty or longer than {longest} bytes"
+        ));
+    }
+    let rule = rule.unwrap_or_default();
+    Ok(Some(Expected { answers, rule }))
 }
 
 /// A message of a role.
@@ -215,6 +266,32 @@ mod tests {
     }
 
     #[test]
+    fn right_answers_are_read() {
+        let file = br#"{"prompt": "a", "expected": "Paris"}
+            {"prompt": "b", "expected": ["4", "four"], "match": "Contains"}
+            {"prompt": "c"}"#;
+        let found: Vec<_> = json_lines(file)
+            .unwrap()
+            .into_iter()
+            .map(|one| one.expected)
+            .collect();
+        let expected = |answers: &[&str], rule| {
+            Some(Expected {
+                answers: answers.iter().map(|answer| (*answer).to_owned()).collect(),
+                rule,
+            })
+        };
+        assert_eq!(
+            found,
+            [
+                expected(&["Paris"], MatchRule::Exact),
+                expected(&["4", "four"], MatchRule::Contains),
+                None
+            ]
+        );
+    }
+
+    #[test]
     fn a_malformed_line_is_named_by_its_number() {
         for (file, line, word) in [
             ("{\"prompt\": \"a\"}\n{\"prompt\": 1}", 2, "invalid type"),
@@ -225,6 +302,18 @@ mod tests {
                 "{\"prompt\": \"a\", \"outputTokens\": 0}",
                 1,
                 "outputTokens is 0",
+            ),
+            (
+                "{\"prompt\": \"a\", \"match\": \"Exact\"}",
+                1,
+                "without expected",
+            ),
+            ("{\"prompt\": \"a\", \"expected\": []}", 1, "write 1 to 64"),
+            ("{\"prompt\": \"a\", \"expected\": [\" \"]}", 1, "empty"),
+            (
+                "{\"prompt\": \"a\", \"expected\": \"b\", \"match\": \"Fuzzy\"}",
+                1,
+                "unknown variant",
             ),
         ] {
             match json_lines(file.as_bytes()) {

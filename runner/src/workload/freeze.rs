@@ -105,6 +105,7 @@ impl Maker<'_> {
             messages,
             text,
             max_tokens: max_tokens.clamp(1, self.limits.max_output_tokens),
+            expected: None,
         })
     }
 
@@ -182,7 +183,8 @@ impl Maker<'_> {
                         .map(|answer| self.counter.answer(answer))
                 })
                 .unwrap_or(self.limits.max_output_tokens);
-            let prompt = self.prompt(prompts.len(), entry.messages, answer)?;
+            let mut prompt = self.prompt(prompts.len(), entry.messages, answer)?;
+            prompt.expected = entry.expected;
             let length = prompt
                 .input_tokens
                 .unwrap_or_else(|| self.counter.prompt(&prompt.text));

@@ -59,7 +59,8 @@ fn only_the_last_attempt_counts() {
     let mut stages = measured();
     let mut again = stages[0].clone();
     again.stage.attempt = 2;
-    again.stage.throughput.output_tokens_per_second = 90.0;
+    let steady = again.stage.steady_state.as_mut().unwrap();
+    steady.throughput.output_tokens_per_second = 90.0;
     stages.push(again);
     let report = assemble(&plan(), &facts(), stages);
     let vllm = &report.engines[0];

@@ -6,10 +6,8 @@ use bakeoff_crds::{
 };
 
 use crate::report::{
-    measure::{
-        Better, FIRST_TOKEN, LATENCY, Measure, OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT, Spread, Unit,
-        counts, spread,
-    },
+    measure::{Better, FIRST_TOKEN, LATENCY, Measure, OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT, Unit},
+    spread::{Spread, counts, spread},
     table::stage_names,
 };
 
@@ -110,7 +108,7 @@ fn over_load(
         let one = engine.stages.iter().find(|one| one.name == stage)?;
         Some(Point {
             x: load(one)?,
-            y: spread(engine, stage, measure)?,
+            y: spread(&report.engines, engine, stage, measure)?,
             note: String::new(),
             stage: stage.to_owned(),
         })
@@ -142,8 +140,8 @@ fn latency_over_throughput(report: &Report, throughput: &Measure) -> Panel {
     let line = |engine: &EngineReport, stage: &str| {
         let one = engine.stages.iter().find(|one| one.name == stage)?;
         Some(Point {
-            x: spread(engine, stage, throughput)?.mean,
-            y: spread(engine, stage, &LATENCY)?,
+            x: spread(&report.engines, engine, stage, throughput)?.mean,
+            y: spread(&report.engines, engine, stage, &LATENCY)?,
             note: load(one).map_or_else(|| "burst".into(), |rate| format!("{rate}/s")),
             stage: stage.to_owned(),
         })

@@ -75,7 +75,13 @@ impl Axes {
         let xs: Vec<f64> = points().map(|point| point.x).collect();
         let factor = factor(panel);
         let ys: Vec<f64> = points()
-            .flat_map(|point| [point.y.min * factor, point.y.max * factor])
+            .flat_map(|point| {
+                let (low, high) = point.y.whisker().unwrap_or((point.y.min, point.y.max));
+                [
+                    point.y.min.min(low) * factor,
+                    point.y.max.max(high) * factor,
+                ]
+            })
             .collect();
         Self {
             x: if panel.loads.is_empty() {
@@ -172,10 +178,12 @@ fn draw_line(line: &Line, panel: &Panel, axes: Axes) -> String {
     );
     for point in &line.points {
         let (x, y) = place(point);
-        if point.y.samples > 1 {
-            let (low, high) = (axes.top(point.y.min), axes.top(point.y.max));
+        if let Some((low, high)) = point.y.whisker() {
+            let (low, high) = (axes.top(low), axes.top(high));
+            // A bar with a foot and a head.
+            let (left, width) = (x - 4.0, 8.0);
             drawing.push_str(&format!(
-                "<path class=\"range\" d=\"M{x:.1} {low:.1}V{high:.1}\"/>"
+                "<path class=\"range\" d=\"M{x:.1} {low:.1}V{high:.1}M{left:.1} {low:.1}h{width}M{left:.1} {high:.1}h{width}\"/>"
             ));
         }
         drawing.push_str(&marker(line.place, x, y, &tooltip(line, point, panel)));
@@ -209,12 +217,14 @@ fn draw_notes(panel: &Panel, axes: Axes) -> String {
 
 fn tooltip(line: &Line, point: &Point, panel: &Panel) -> String {
     let value = |value| panel.unit.show(value);
-    let range = if point.y.samples > 1 {
+    let range = if let Some((low, high)) = point.y.whisker() {
         format!(
-            " ({} to {}, {} measurements)",
+            " ({} to {}, {} measurements; 95 % CI {} to {})",
             value(point.y.min),
             value(point.y.max),
-            point.y.samples
+            point.y.samples,
+            value(low),
+            value(high)
         )
     } else {
         String::new()

@@ -4,6 +4,7 @@ use bakeoff_crds::report::{EngineReport, StageReport, TokenCountSource};
 use serde::Serialize;
 
 use super::{
+    answers,
     conditions::Row,
     metrics::{MetricRow, absent, metrics},
     steady::{self, SteadyRow},
@@ -63,6 +64,7 @@ struct StageView {
     counted_by: &'static str,
     goodput: String,
     objectives: Vec<String>,
+    answers: Vec<String>,
     client: Vec<String>,
     verdict: &'static str,
     reasons: Vec<String>,
@@ -222,6 +224,7 @@ impl StageView {
                 )
             }),
             objectives: objectives(stage),
+            answers: answers::lines(stage),
             client: client(stage),
             verdict: status(stage.verdict.status),
             reasons: stage

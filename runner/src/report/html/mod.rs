@@ -4,6 +4,7 @@
 //! escapes each value, pictures escape theirs, and the page's own policy forbids scripts and
 //! requests, should both fail.
 
+pub mod answers;
 mod conditions;
 mod engine_view;
 mod metrics;

@@ -49,6 +49,40 @@ fn the_steady_part_of_each_stage_is_shown_or_why_there_is_none() {
 }
 
 #[test]
+fn what_the_answers_are_like_is_shown() {
+    let html = page_of(&fixture::report());
+    for part in [
+        "of 800 answers: 200 cut off at their greatest length, 8 turning in circles",
+        "56 of 80 answers are right: 70 % (95 % CI 59 % to 79 %, 80 different prompts)",
+        "vllm and tgi gave the same answer 67 % of the times, over 9 prompts.",
+        "No difference in quality is shown between vllm and tgi",
+    ] {
+        assert!(html.contains(part), "{part} is missing");
+    }
+}
+
+#[test]
+fn repeated_measurements_have_whiskers_and_their_intervals_are_told() {
+    let mut report = fixture::report();
+    // Single measurements have none.
+    assert!(!page_of(&report).contains("class=\"range\""));
+    let mut again = report.engines[0].stages.clone();
+    for stage in &mut again {
+        stage.round = 2;
+        let steady = stage.steady_state.as_mut().unwrap();
+        steady.throughput.output_tokens_per_second *= 1.01;
+    }
+    report.engines[0].stages.extend(again);
+    let html = page_of(&report);
+    // One engine at three loads in three panels.
+    assert_eq!(html.matches("class=\"range\"").count(), 9);
+    // 1,995 and 2,015 tokens a second: 2,005 give or take 12.706 * 9.975.
+    assert!(
+        html.contains("95 % CI 1,878 to 2,132; 1,995 to 2,015, 2 measurements; whole stage: 1,900")
+    );
+}
+
+#[test]
 fn the_page_asks_for_nothing_and_runs_nothing() {
     let html = page_of(&fixture::report());
     assert!(html.contains("default-src 'none'"));
@@ -99,6 +133,7 @@ fn hostile_words_stay_words() {
     report.run.spec["model"]["id"] = HOSTILE.into();
     report.run.spec["tuning"][HOSTILE] = HOSTILE.into();
     report.comparison.sentence = HOSTILE.into();
+    report.comparison.notes.push(HOSTILE.into());
     for engine in &mut report.engines {
         engine.name = HOSTILE.into();
         engine.display_name = HOSTILE.into();

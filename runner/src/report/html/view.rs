@@ -1,7 +1,7 @@
 //! A report as the page shows it: every figure already in words.
 
 use bakeoff_crds::{
-    report::{EngineReport, Report, Verdict},
+    report::{Basis, EngineReport, IntervalMethod, Report, Verdict},
     run::status::VerdictStatus,
 };
 use serde::Serialize;
@@ -13,7 +13,8 @@ use super::{
 use crate::report::{
     chart::{self, panel},
     format,
-    measure::{Better, MEASURES, Measure, spread},
+    measure::{Better, MEASURES, Measure, REQUEST_THROUGHPUT},
+    spread::{Spread, basis, samples, spread},
     table::stage_names,
 };
 
@@ -24,6 +25,7 @@ pub struct Page {
     namespace: String,
     model: String,
     sentence: String,
+    notes: Vec<String>,
     verdict: VerdictView,
     legend: Vec<LegendEntry>,
     /// Markup that was made here, with every text in it escaped; the template takes it as it is.
@@ -66,6 +68,8 @@ struct LegendEntry {
 #[derive(Debug, Serialize)]
 struct StageGroup {
     stage: String,
+    /// Which part of the stage the figures are of.
+    part: &'static str,
     rows: Vec<GlanceRow>,
 }
 
@@ -116,6 +120,7 @@ impl Page {
             namespace: run.identity.namespace.clone(),
             model: text_at(&run.spec, "/model/id"),
             sentence: report.comparison.sentence.clone(),
+            notes: report.comparison.notes.clone(),
             verdict: VerdictView::of(&report.verdict),
             legend: legend(&report.engines),
             panels: panels(report),
@@ -235,26 +240,16 @@ fn group(report: &Report, stage: &str, measures: &[(Measure, &'static str)]) -> 
             .collect();
         let worst = stages.iter().map(|one| one.verdict.status).max()?;
         let cells = measures.iter().zip(&best).map(|((measure, _), best)| {
-            let Some(spread) = spread(engine, stage, measure) else {
+            let Some(spread) = spread(&report.engines, engine, stage, measure) else {
                 return Cell {
                     text: "–".into(),
                     range: String::new(),
                     best: false,
                 };
             };
-            let show = |value| show(measure, value);
             Cell {
-                text: show(spread.mean),
-                range: if spread.samples > 1 {
-                    format!(
-                        "{} to {}, {} measurements",
-                        show(spread.min),
-                        show(spread.max),
-                        spread.samples
-                    )
-                } else {
-                    String::new()
-                },
+                text: show(measure, spread.mean),
+                range: details(report, engine, stage, measure, spread),
                 best: *best == Some(spread.mean),
             }
         });
@@ -269,10 +264,54 @@ fn group(report: &Report, stage: &str, measures: &[(Measure, &'static str)]) -> 
             verdict: status(worst),
         })
     });
+    let part = basis(&report.engines, stage, &REQUEST_THROUGHPUT);
     StageGroup {
         stage: stage.to_owned(),
+        part: match part {
+            Basis::SteadyState => "steady state",
+            Basis::WholeStage => "whole stage",
+        },
         rows: rows.collect(),
     }
+}
+
+/// What stands behind a figure: its interval, its measurements, and the figure of the whole stage
+/// where it is of the steady part.
+fn details(
+    report: &Report,
+    engine: &EngineReport,
+    stage: &str,
+    measure: &Measure,
+    spread: Spread,
+) -> String {
+    let show = |value| show(measure, value);
+    let interval = spread.interval.map(|interval| {
+        let within = match interval.method {
+            IntervalMethod::Rounds => "",
+            IntervalMethod::Repetitions => " within one start",
+            _ => " within one measurement",
+        };
+        format!(
+            "95 % CI {} to {}{within}",
+            show(interval.low),
+            show(interval.high)
+        )
+    });
+    let range = (spread.samples > 1).then(|| {
+        format!(
+            "{} to {}, {} measurements",
+            show(spread.min),
+            show(spread.max),
+            spread.samples
+        )
+    });
+    let steady = basis(&report.engines, stage, measure) == Basis::SteadyState;
+    let whole = steady
+        .then(|| Spread::of(&samples(engine, stage, measure, Basis::WholeStage)))
+        .flatten()
+        .map(|whole| format!("whole stage: {}", show(whole.mean)));
+    let parts = [interval, range, whole];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 fn show(measure: &Measure, value: f64) -> String {
@@ -286,7 +325,7 @@ fn show(measure: &Measure, value: f64) -> String {
 fn best(report: &Report, stage: &str, measure: &Measure) -> Option<f64> {
     let engines = report.engines.iter();
     let mut means: Vec<_> = engines
-        .filter_map(|engine| Some(spread(engine, stage, measure)?.mean))
+        .filter_map(|engine| Some(spread(&report.engines, engine, stage, measure)?.mean))
         .collect();
     means.sort_by(f64::total_cmp);
     if measure.better == Better::Higher {
