@@ -77,6 +77,6 @@ pub enum NoSteadyReason {
     /// Requests came faster than they were answered: the number in flight and the latencies grew
     /// for as long as the stage lasted, so that latencies say more of its length than of the engine.
     Saturated,
-    /// The load is not meant to be steady, such as a burst.
+    /// Open loop: the arrivals themselves were not even, as of a burst or a ramp.
     UnsteadyLoad,
 }

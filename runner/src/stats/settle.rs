@@ -25,9 +25,11 @@ const PARTS: (usize, usize) = (50, 500);
 const ARRIVALS_OF_A_PART: usize = 5;
 /// Share by which the mean of a stage's beginning must differ from that of the rest to be left off.
 const NOTICEABLE: f64 = 0.05;
+/// Share of all arrivals by which the two halves of a stage may differ.
+const UNEVEN: f64 = 0.2;
 /// Share of the arrivals by which answers must fall behind for an open loop to be saturated.
 const SHORTFALL: f64 = 0.05;
-/// Standard deviations of the number in flight that the shortfall must exceed.
+/// Standard deviations that a difference must exceed to be more than chance.
 const DEVIATIONS: f64 = 3.0;
 /// Factor by which latencies must grow from the second to the last quarter of the arrivals.
 const GROWTH: f64 = 1.25;
@@ -39,7 +41,7 @@ const GROWTH: f64 = 1.25;
 pub fn steady_span(records: &[Record], load: &Load) -> Result<(Span, SteadyRule), NoSteadyState> {
     let found = match load.mode {
         LoadMode::Closed => closed(records, load)?,
-        LoadMode::Open => open(records, load)?,
+        LoadMode::Open => open(records)?,
     };
     long_enough(records, found.0)?;
     Ok(found)
@@ -117,13 +119,7 @@ fn target_reached(records: &[Record], target: usize) -> Option<Nanos> {
 
 /// From when the number in flight has settled, by MSER-5 on its means over equal parts of the
 /// stage, to when the last request was due.
-fn open(records: &[Record], load: &Load) -> Result<(Span, SteadyRule), NoSteadyState> {
-    if load.rate.is_none() {
-        return none(
-            NoSteadyReason::UnsteadyLoad,
-            "all requests came at once".to_owned(),
-        );
-    }
+fn open(records: &[Record]) -> Result<(Span, SteadyRule), NoSteadyState> {
     let due = || records.iter().filter_map(|record| record.due);
     let (Some(first), Some(last)) = (due().min(), due().max()) else {
         return none(NoSteadyReason::TooShort, "no request was sent".to_owned());
@@ -132,6 +128,9 @@ fn open(records: &[Record], load: &Load) -> Result<(Span, SteadyRule), NoSteadyS
         from: first,
         to: last,
     };
+    if let Some(message) = uneven(due(), whole) {
+        return none(NoSteadyReason::UnsteadyLoad, message);
+    }
     if let Some(message) = saturated(records, whole) {
         return none(NoSteadyReason::Saturated, message);
     }
@@ -143,6 +142,25 @@ fn open(records: &[Record], load: &Load) -> Result<(Span, SteadyRule), NoSteadyS
         to: last,
     };
     Ok((span, SteadyRule::InFlightSettled))
+}
+
+/// Whether the arrivals themselves were not even, as in a burst, a ramp or a trace of a day, and
+/// what of that was seen: their halves differ by more than a fifth of all, and by more than three
+/// standard deviations of Poisson arrivals.
+fn uneven(due: impl Iterator<Item = Nanos>, whole: Span) -> Option<String> {
+    let half = whole.from + (whole.to - whole.from) / 2;
+    let (early, late) = due.fold((0_u64, 0_u64), |(early, late), due| match due <= half {
+        true => (early + 1, late),
+        false => (early, late + 1),
+    });
+    if whole.from == whole.to && early > 1 {
+        return Some("all requests came at once".to_owned());
+    }
+    let (all, difference) = ((early + late) as f64, early.abs_diff(late) as f64);
+    let chance = DEVIATIONS * all.sqrt();
+    (difference > (UNEVEN * all).max(chance)).then(|| {
+        format!("{early} requests were due in the first half of the stage and {late} in the second")
+    })
 }
 
 /// Whether requests came faster than they were answered, and what of that was seen. Two things must
@@ -310,10 +328,14 @@ pub(super) mod tests {
     fn what_never_was_or_hardly_was_steady_is_said_to_be_so() {
         let reason =
             |records: &[Record], load: &Load| steady_span(records, load).unwrap_err().reason;
-        let burst = Load {
-            mode: LoadMode::Open,
-            ..Load::default()
-        };
+        let burst = (0..100).map(|_| request(Some(7), 7, 50)).collect();
+        // A ramp from 0 to 20 a second within a minute.
+        let ramp = (0..600)
+            .map(|number| {
+                let due = (f64::from(number) / 600.0).sqrt() * 60_000.0;
+                request(Some(due as u64), due as u64, due as u64 + 10)
+            })
+            .collect();
         for (records, load, expected) in [
             (
                 waves(5, 12),
@@ -324,7 +346,8 @@ pub(super) mod tests {
             (waves(10, 2), closed_load(10), NoSteadyReason::TooShort),
             (vec![], closed_load(1), NoSteadyReason::TargetNotReached),
             (vec![], open_load(), NoSteadyReason::TooShort),
-            (arrivals(10, false), burst, NoSteadyReason::UnsteadyLoad),
+            (burst, open_load(), NoSteadyReason::UnsteadyLoad),
+            (ramp, open_load(), NoSteadyReason::UnsteadyLoad),
             // A second's service for ten a second.
             (arrivals(1000, true), open_load(), NoSteadyReason::Saturated),
             // A tenth too slow.
