@@ -71,6 +71,7 @@ fn effects(plan: &Plan) -> String {
     let mut effects = vec![
         json!(plan.engines),
         json!(plan.stages),
+        json!(plan.search),
         json!(preflight_job(plan, &owner)),
         json!(reporter_job(plan, &owner)),
         json!(holder_pod(plan, &owner, "node")),

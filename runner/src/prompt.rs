@@ -23,6 +23,10 @@ pub struct Prompt {
     /// What is known of the right answer; it is never sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Expected>,
+    /// When the request came, from the beginning of the trace's part that is replayed, in
+    /// nanoseconds of the trace's own time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrival_nanos: Option<u64>,
 }
 
 /// One message of a conversation.

@@ -289,8 +289,10 @@ fn deadline(plan: &Plan, component: &str) -> Option<i64> {
     let upload = timeouts.upload.get().as_secs();
     let scheduling = timeouts.scheduling.get().as_secs();
     let seconds = if component == labels::COMPONENT_RUNNER {
-        let stages = plan.stages.len() as u64 * u64::from(spec.workload.repetitions);
-        scheduling + stages.saturating_mul(timeouts.stage.get().as_secs() + upload)
+        let stages = u64::from(plan.stages_at_most()) * u64::from(spec.workload.repetitions);
+        let pause = spec.workload.sweep.pause.unwrap_or_default();
+        let stage = timeouts.stage.get().as_secs() + pause.get().as_secs() + upload;
+        scheduling + stages.saturating_mul(stage)
     } else {
         scheduling + upload
     };

@@ -58,11 +58,7 @@ pub fn preflight_job(plan: &Plan, owner: &OwnerReference) -> Job {
     agent
         .environment
         .extend(token_env(spec.model.token_secret_ref.as_ref()));
-    let data_set = spec.workload.prompts.share_gpt.as_ref().or(spec
-        .workload
-        .prompts
-        .jsonl
-        .as_ref());
+    let data_set = spec.workload.prompts.file().map(|(_, file)| file);
     agent.file("dataset", "BAKEOFF_DATASET_FILE", data_set);
     agent.file(
         "tokenizer",

@@ -30,8 +30,10 @@ pub fn turns(plan: &Plan) -> Vec<Turn> {
 pub fn gpu_hours_at_most(plan: &Plan) -> f64 {
     let spec = &plan.spec;
     let timeouts = &spec.policy.timeouts;
-    let stages = plan.stages.len() as f64 * f64::from(spec.workload.repetitions);
-    let turn = timeouts.ready.as_secs_f64() + stages * timeouts.stage.as_secs_f64();
+    let pause = spec.workload.sweep.pause.unwrap_or_default();
+    let stage = timeouts.stage.as_secs_f64() + pause.as_secs_f64();
+    let stages = f64::from(plan.stages_at_most()) * f64::from(spec.workload.repetitions);
+    let turn = timeouts.ready.as_secs_f64() + stages * stage;
     let deployed = plan
         .engines
         .iter()

@@ -5,6 +5,7 @@
 
 pub mod endpoint;
 pub mod resolve;
+pub mod search;
 pub mod stages;
 pub mod traffic;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::validate::{Place, Problem, Problems};
 pub use resolve::{PlanSettings, resolve};
+pub use search::PlannedSearch;
 
 pub use crate::profile::{Capabilities, CommonMetric, PodSecurity, Series, SeriesKind};
 use crate::{
@@ -39,11 +41,24 @@ pub struct Plan {
     pub runner_image: String,
     /// The engines, in the order of the spec.
     pub engines: Vec<PlannedEngine>,
-    /// The stages of one repetition, in order.
+    /// The stages of one repetition, in order. Where they are searched for, the first alone.
     pub stages: Vec<Stage>,
+    /// How the stages after the first are found, where each engine takes others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<PlannedSearch>,
     /// What the run cannot do quite as asked; goes into the report.
     #[serde(default)]
     pub warnings: Vec<String>,
+}
+
+impl Plan {
+    /// Most stages that one repetition can have: their number, where it is known before.
+    pub fn stages_at_most(&self) -> u32 {
+        match &self.search {
+            Some(search) => search.stages_at_most(),
+            None => u32::try_from(self.stages.len()).unwrap_or(u32::MAX),
+        }
+    }
 }
 
 /// Name, namespace and UID of a run.
@@ -200,7 +215,7 @@ pub struct PlannedMetrics {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Stage {
-    /// Unique name: `concurrency-8`, `rate-2`, `rate-0.5`, `burst`.
+    /// Unique name: `concurrency-8`, `rate-2`, `rate-0.5`, `burst`, `replay-1`, or as `sweep.stages` gives it.
     pub name: String,
     /// The load.
     pub load: Load,
@@ -217,12 +232,41 @@ pub struct Load {
     /// Requests kept in flight, in a closed loop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
-    /// Requests a second, in an open loop; absent for a burst.
+    /// Requests a second, in an open loop; of a ramp, at its beginning; absent for a burst.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<f64>,
+    /// Requests a second at the end of a ramp.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_rate: Option<f64>,
     /// How they are spread over time, in an open loop; absent for a burst.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arrival: Option<Arrival>,
+    /// Shape of Gamma arrivals; their gaps' coefficient of variation is 1 / √burstiness.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub burstiness: Option<f64>,
+    /// Speed of a replay, in times the trace's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay_speed: Option<f64>,
+}
+
+impl Load {
+    /// Whether all requests are due at once.
+    pub fn is_burst(&self) -> bool {
+        self.mode == LoadMode::Open && self.rate.is_none() && self.replay_speed.is_none()
+    }
+
+    /// How high the load is, among loads of one kind: the concurrency, the rate, or the speed of a
+    /// replay. A burst has no height.
+    pub fn level(&self) -> Option<f64> {
+        let concurrency = self.concurrency.map(f64::from);
+        concurrency.or(self.mean_rate()).or(self.replay_speed)
+    }
+
+    /// Requests a second on average over the stage: of a ramp, the middle.
+    pub fn mean_rate(&self) -> Option<f64> {
+        let rate = self.rate?;
+        Some((rate + self.to_rate.unwrap_or(rate)) / 2.0)
+    }
 }
 
 /// Closed or open loop.
@@ -244,4 +288,6 @@ pub enum StageEnd {
     Requests(u64),
     /// No request is begun after so many seconds; those begun are waited for.
     Seconds(f64),
+    /// After the last request of the trace.
+    Trace,
 }

@@ -4,6 +4,7 @@ use super::{
     Endpoint, EngineSource, ExternalEndpoint, Plan, PlannedEngine, PlannedMetrics,
     PlannedModelCheck, RunIdentity, SCHEMA_VERSION,
     endpoint::{choose_protocol, default_path},
+    search::PlannedSearch,
     stages::stages,
     traffic,
 };
@@ -71,7 +72,8 @@ pub fn resolve(
             .clone()
             .unwrap_or_else(|| settings.runner_image.clone()),
         engines,
-        stages: stages(&spec.workload),
+        stages: stages(spec),
+        search: PlannedSearch::of(&spec.workload.sweep),
         warnings,
     })
 }

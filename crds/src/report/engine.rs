@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{StageReport, Verdict};
+use super::{SearchReport, StageReport, Verdict};
 use crate::plan::Capabilities;
 
 /// One engine's part of the report.
@@ -37,6 +37,9 @@ pub struct EngineReport {
     pub verdict: Verdict,
     /// Every stage that was driven, attempts that were cut among them.
     pub stages: Vec<StageReport>,
+    /// What `sweep.search` or `sweep.knee` found, one entry per round and repetition.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub searches: Vec<SearchReport>,
     /// Price of a million output tokens, for a paid endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price_per_million_tokens: Option<f64>,

@@ -10,6 +10,7 @@ mod engine;
 mod goodput;
 mod interval;
 mod metrics;
+mod search;
 mod stage;
 mod steady;
 mod verdict;
@@ -28,6 +29,7 @@ pub use self::{
     goodput::{Goodput, ObjectiveResult},
     interval::{Interval, IntervalMethod},
     metrics::{EngineMetric, MetricValue},
+    search::{SearchEnd, SearchGoal, SearchReport},
     stage::{Requests, StageReport, Throughput, TokenCountSource, Window},
     steady::{NoSteadyReason, NoSteadyState, SteadyRule, SteadyState},
     verdict::{Verdict, VerdictReason},

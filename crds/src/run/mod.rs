@@ -5,6 +5,8 @@ pub mod hardware;
 pub mod model;
 pub mod settings;
 pub mod status;
+pub mod sweep;
+pub mod trace;
 pub mod workload;
 
 use kube::{CustomResource, KubeSchema};
@@ -20,8 +22,10 @@ pub use settings::{
     ObjectiveMetric, OnEngineFailure, Output, Policy, Runner, Timeouts,
 };
 pub use status::BenchmarkRunStatus;
+pub use sweep::{Arrival, ConcurrencyRange, Knee, Ramp, RateRange, Search, StageSpec, Sweep};
+pub use trace::{Trace, TraceFormat};
 pub use workload::{
-    Api, Arrival, Limits, Prompts, Sampling, Sweep, SyntheticPrompts, TokenLength, Warmup, Workload,
+    Api, Limits, Prompts, Sampling, SyntheticPrompts, TokenLength, Warmup, Workload,
 };
 
 /// One bake-off: the same model and traffic on each engine in turn, on the same node, and a report
@@ -67,6 +71,9 @@ pub use workload::{
 #[x_kube(validation = Rule::new(
     "self.model.dtype == 'Auto' || !has(self.model.quantization) || self.engines.all(e, !has(e.profile) || e.profile != 'tgi')")
     .message("TGI takes a dtype or a quantization, not both; leave model.dtype at Auto"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.workload.sweep) || !has(self.workload.sweep.search) || has(self.objectives)")
+    .message("sweep.search looks for the highest load that meets the objectives; name at least one in objectives"))]
 pub struct BenchmarkRunSpec {
     /// Holds the run back: nothing is made while it is true, and what is running is freed and
     /// begins its turn again later.

@@ -191,6 +191,18 @@ pub struct Objective {
     pub less_than: Duration,
 }
 
+impl Objective {
+    /// Answers from which the percentile is given: 10 / (1 - p), so that ten lie beyond it. The
+    /// median and the greatest value need one.
+    pub fn samples_needed(&self) -> u64 {
+        if self.percentile <= 50.0 || self.percentile >= 100.0 {
+            return 1;
+        }
+        // Half a sample of slack: 10 / (1 - 0.9) is 100.00000000000001 in binary.
+        (10.0 / (1.0 - self.percentile / 100.0) - 0.5).ceil() as u64
+    }
+}
+
 /// Latencies that an objective can bound.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 pub enum ObjectiveMetric {

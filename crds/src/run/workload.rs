@@ -1,9 +1,10 @@
-//! What is sent: prompts, limits, sampling, and the load levels.
+//! What is sent: prompts, limits, sampling. The load levels are in [`super::sweep`].
 
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{Sweep, Trace};
 use crate::common::{Duration, FileSource};
 
 /// The traffic, the same for every engine.
@@ -11,6 +12,10 @@ use crate::common::{Duration, FileSource};
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!(has(self.requestsPerStage) && has(self.stageDuration))")
     .message("set requestsPerStage or stageDuration, not both"))]
+#[x_kube(validation = Rule::new(
+    "has(self.prompts.trace) || !has(self.sweep) || \
+     (!has(self.sweep.replaySpeed) && (!has(self.sweep.stages) || self.sweep.stages.all(s, !has(s.replaySpeed))))")
+    .message("replaySpeed replays the times of a trace; set prompts.trace"))]
 pub struct Workload {
     /// Where prompts come from.
     pub prompts: Prompts,
@@ -62,10 +67,13 @@ pub struct Workload {
 #[derive(Clone, Debug, Default, Deserialize, Serialize, KubeSchema, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new(
-    "[has(self.shareGpt), has(self.jsonl), has(self.synthetic), has(self.inline)].filter(x, x).size() == 1")
-    .message("set exactly one of shareGpt, jsonl, synthetic and inline"))]
+    "[has(self.shareGpt), has(self.jsonl), has(self.synthetic), has(self.inline), has(self.trace)]\
+     .filter(x, x).size() == 1")
+    .message("set exactly one of shareGpt, jsonl, synthetic, inline and trace"))]
 #[x_kube(validation = Rule::new("!has(self.count) || !has(self.inline)")
     .message("inline prompts are all used; remove count"))]
+#[x_kube(validation = Rule::new("!has(self.count) || !has(self.trace)")
+    .message("a trace is cut by its maxRequests; set that in place of count"))]
 pub struct Prompts {
     /// A file in ShareGPT's format: the first human turn is the prompt, the answer after it gives
     /// the output length.
@@ -82,10 +90,23 @@ pub struct Prompts {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 128), inner(length(min = 1, max = 8192)))]
     pub inline: Vec<String>,
+    /// Requests that once came: their lengths or prompts, and for `sweep.replaySpeed` their times.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Trace>,
     /// How many different prompts are frozen for the run; the requests take them in turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub count: Option<u32>,
+}
+
+impl Prompts {
+    /// The file that prompts come from, where there is one, with the path of its field.
+    pub fn file(&self) -> Option<(&'static str, &FileSource)> {
+        let share_gpt = self.share_gpt.as_ref().map(|file| ("shareGpt", file));
+        let jsonl = self.jsonl.as_ref().map(|file| ("jsonl", file));
+        let trace = self.trace.as_ref().map(|trace| ("trace.file", &trace.file));
+        share_gpt.or(jsonl).or(trace)
+    }
 }
 
 /// Made-up prompts.
@@ -198,44 +219,6 @@ impl Default for Warmup {
             requests: default_warmup(),
         }
     }
-}
-
-/// The load levels. Concurrency (closed loop: a new request when one ends) or request rate (open
-/// loop: requests come at their time, whatever became of those before).
-#[derive(Clone, Debug, Default, Deserialize, Serialize, KubeSchema, PartialEq)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!(has(self.concurrency) && (has(self.requestRate) || (has(self.burst) && self.burst)))")
-    .message("set concurrency, or requestRate and burst, not both; make two runs"))]
-#[x_kube(validation = Rule::new("!has(self.arrival) || has(self.requestRate)")
-    .message("arrival goes with requestRate; remove it or add rates"))]
-pub struct Sweep {
-    /// Numbers of requests kept in flight. Left out, and without rates: 1 2 4 8 16 32.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(min = 1, max = 32), inner(range(min = 1, max = 100_000)))]
-    pub concurrency: Vec<u32>,
-    /// Requests a second.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(min = 1, max = 32),
-        inner(range(min = 0.001, max = 1_000_000.0))
-    )]
-    pub request_rate: Vec<f64>,
-    /// One more stage with all requests at once, an infinite rate.
-    #[serde(default)]
-    pub burst: bool,
-    /// How requests of one rate are spread over time. Poisson where left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub arrival: Option<Arrival>,
-}
-
-/// How arrivals of one rate are spread over time.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
-pub enum Arrival {
-    /// Independent arrivals: exponential gaps.
-    #[default]
-    Poisson,
-    /// Equal gaps.
-    Constant,
 }
 
 fn yes() -> bool {

@@ -2,13 +2,11 @@
 //! server and in `bakeoff validate` alike.
 
 pub mod document;
+mod loads;
 
 use std::collections::BTreeSet;
 
-use crate::{
-    common::FileSource,
-    run::{BenchmarkRunSpec, ObjectiveMetric},
-};
+use crate::run::{BenchmarkRunSpec, ObjectiveMetric};
 
 /// Where a run runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +50,7 @@ pub fn rules(spec: &BenchmarkRunSpec, place: Place) -> Vec<Problem> {
     places(spec, place, &mut problems);
     lengths(spec, &mut problems);
     several_prompts(spec, &mut problems);
+    loads::rules(spec, &mut problems);
     problems
 }
 
@@ -72,7 +71,7 @@ fn unique_engines(spec: &BenchmarkRunSpec, problems: &mut Vec<Problem>) {
 
 fn unique_stages(spec: &BenchmarkRunSpec, problems: &mut Vec<Problem>) {
     let mut seen = BTreeSet::new();
-    for stage in crate::plan::stages::stages(&spec.workload) {
+    for stage in crate::plan::stages::stages(spec) {
         if !seen.insert(stage.name.clone()) {
             problems.push(Problem::new(
                 "spec.workload.sweep",
@@ -86,19 +85,11 @@ fn unique_stages(spec: &BenchmarkRunSpec, problems: &mut Vec<Problem>) {
 }
 
 fn places(spec: &BenchmarkRunSpec, place: Place, problems: &mut Vec<Problem>) {
-    let sources: [(&str, Option<&FileSource>); 3] = [
-        ("spec.model.tokenizer", spec.model.tokenizer.as_ref()),
-        (
-            "spec.workload.prompts.shareGpt",
-            spec.workload.prompts.share_gpt.as_ref(),
-        ),
-        (
-            "spec.workload.prompts.jsonl",
-            spec.workload.prompts.jsonl.as_ref(),
-        ),
-    ];
-    for (field, source) in sources {
-        let Some(source) = source else { continue };
+    let tokenizer = spec.model.tokenizer.as_ref();
+    let tokenizer = tokenizer.map(|file| ("spec.model.tokenizer".to_owned(), file));
+    let prompts = spec.workload.prompts.file();
+    let prompts = prompts.map(|(field, file)| (format!("spec.workload.prompts.{field}"), file));
+    for (field, source) in tokenizer.into_iter().chain(prompts) {
         match place {
             Place::Cluster if source.path.is_some() => problems.push(Problem::new(
                 format!("{field}.path"),

@@ -31,13 +31,14 @@ impl Live {
         if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {msg}") {
             bar.set_style(style);
         }
+        let most = if plan.search.is_some() { "≤" } else { "" };
         let requests: Vec<(String, Option<u64>)> = plan
             .stages
             .iter()
             .map(|stage| {
                 let requests = match stage.end {
                     StageEnd::Requests(requests) => Some(requests),
-                    StageEnd::Seconds(_) => None,
+                    StageEnd::Seconds(_) | StageEnd::Trace => None,
                 };
                 (stage.name.clone(), requests)
             })
@@ -45,7 +46,7 @@ impl Live {
         let shown = bar.clone();
         let task = tokio::spawn(async move {
             loop {
-                shown.set_message(line(&progress, &requests));
+                shown.set_message(line(&progress, &requests, most));
                 shown.tick();
                 tokio::time::sleep(EVERY).await;
             }
@@ -74,7 +75,7 @@ impl Live {
     }
 }
 
-fn line(progress: &Progress, requests: &[(String, Option<u64>)]) -> String {
+fn line(progress: &Progress, requests: &[(String, Option<u64>)], most: &str) -> String {
     let now = progress.snapshot();
     let of = requests
         .iter()
@@ -84,7 +85,8 @@ fn line(progress: &Progress, requests: &[(String, Option<u64>)]) -> String {
         .unwrap_or_default();
     let chunks = progress.control().chunks();
     let stages = if now.stages_planned > 0 {
-        format!("stage {}/{} ", now.stages_done + 1, now.stages_planned)
+        let stage = (now.stages_done + 1).min(now.stages_planned);
+        format!("stage {stage}/{most}{} ", now.stages_planned)
     } else {
         String::new()
     };

@@ -109,11 +109,16 @@ fn overview(plan: &Plan) -> String {
     let mut lines = vec![
         format!("BenchmarkRun {}/{}", plan.run.namespace, plan.run.name),
         format!(
-            "{} rounds over {} engines, {} repetitions of {} stages each",
+            "{} rounds over {} engines, {} repetitions of {}{} stages each",
             spec.policy.rounds,
             plan.engines.len(),
             spec.workload.repetitions,
-            plan.stages.len()
+            if plan.search.is_some() {
+                "at most "
+            } else {
+                ""
+            },
+            plan.stages_at_most()
         ),
         format!(
             "at most {:.2} accelerator-hours, by the run's own deadlines",
@@ -127,6 +132,12 @@ fn overview(plan: &Plan) -> String {
     ];
     for stage in &plan.stages {
         lines.push(format!("stage {}: until {:?}", stage.name, stage.end));
+    }
+    if let Some(search) = &plan.search {
+        lines.push(format!(
+            "further stages up to {:?} {}, each engine's own, by what was measured",
+            search.variable, search.max
+        ));
     }
     for engine in &plan.engines {
         lines.push(format!(

@@ -69,6 +69,10 @@ impl Arrivals {
                 let (requests, until) = match stage.end {
                     StageEnd::Requests(requests) => (Some(requests), None),
                     StageEnd::Seconds(seconds) => (None, Some(clock::nanos(seconds))),
+                    StageEnd::Trace => {
+                        let message = "a closed loop does not end with a trace";
+                        return Err(DriveError::Load(message.into()));
+                    }
                 };
                 Kind::Closed {
                     concurrency: concurrency as usize,
@@ -77,11 +81,14 @@ impl Arrivals {
                 }
             }
             LoadMode::Open => {
-                let due = arrival::due_times(load, stage.end, stage.seed)
-                    .map_err(|error| DriveError::Load(error.to_string()))?;
+                let due = match load.replay_speed {
+                    Some(speed) => arrival::replayed(&stage.trace, speed),
+                    None => arrival::due_times(load, stage.end, stage.seed),
+                }
+                .map_err(|error| DriveError::Load(error.to_string()))?;
                 Kind::Open {
                     due,
-                    burst: load.rate.is_none(),
+                    burst: load.is_burst(),
                 }
             }
         };

@@ -60,6 +60,8 @@ pub struct StageInput {
     pub end: StageEnd,
     /// Seed of the arrival times.
     pub seed: u64,
+    /// Times of a trace to replay, from its beginning at its own speed; empty without one.
+    pub trace: Arc<[Nanos]>,
     /// Longest wait for one answer.
     pub request_timeout: Nanos,
     /// Longest time for the whole stage; what is not done by then is cut.
@@ -179,6 +181,7 @@ pub fn drive(stage: &StageInput, control: &Control) -> Result<Driven, DriveError
                 .map(|(before, after)| clock::seconds(after.saturating_sub(before))),
             peak_rss_bytes: vitals::peak_rss_bytes(),
             open_files_limit: vitals::open_files_limit(),
+            local_ports: vitals::local_ports(),
             ..vitals::StageVitals::default()
         },
         cut: None,
@@ -196,7 +199,9 @@ pub fn drive(stage: &StageInput, control: &Control) -> Result<Driven, DriveError
     driven.records.sort_unstable_by_key(|record| record.index);
     driven.dropped.not_sent += never_begun(stage, &plan, &driven.records);
     driven.intended = driven.records.len() as u64 + driven.dropped.total();
-    driven.vitals.open_files_needed = plan.most_connections() + vitals::OPEN_FILES_SPARE;
+    let connections = &mut driven.vitals.most_connections;
+    *connections = (*connections).max(plan.most_connections());
+    driven.vitals.open_files_needed = *connections + vitals::OPEN_FILES_SPARE;
     Ok(driven)
 }
 

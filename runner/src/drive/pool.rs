@@ -52,6 +52,11 @@ impl Pool {
         self.slots.len() - 1
     }
 
+    /// Most connections that there were at one time: a slot is taken again before one is added.
+    pub(super) fn most(&self) -> usize {
+        self.slots.len()
+    }
+
     pub(super) fn get(&mut self, slot: usize) -> Option<&mut Connection> {
         self.slots.get_mut(slot)?.as_mut()
     }

@@ -245,6 +245,7 @@ impl<'a> Reactor<'a> {
             self.stalled_for(clock::now() - woken);
         }
         self.part.vitals.cpu = vitals::thread_cpu().saturating_sub(cpu_before);
+        self.part.vitals.most_connections = self.pool.most() as u64;
         Ok(self.part)
     }
 

@@ -33,6 +33,12 @@ pub struct StageVitals {
     pub open_files_needed: u64,
     /// Connections that could not be opened for want of descriptors.
     pub descriptors_refused: u64,
+    /// Most connections that were open at one time.
+    pub most_connections: u64,
+    /// Local ports for connections to one server; absent where the kernel does not tell.
+    pub local_ports: Option<u64>,
+    /// Connections that could not be opened for want of a local port.
+    pub ports_refused: u64,
     /// Requests that were written again because their server had closed the connection.
     pub reconnects: u64,
 }
@@ -45,6 +51,8 @@ impl StageVitals {
         self.longest_stall = self.longest_stall.max(other.longest_stall);
         self.late_start = self.late_start.max(other.late_start);
         self.descriptors_refused += other.descriptors_refused;
+        self.most_connections += other.most_connections;
+        self.ports_refused += other.ports_refused;
         self.reconnects += other.reconnects;
     }
 }
@@ -55,18 +63,34 @@ pub fn thread_cpu() -> Nanos {
     time.tv_sec.cast_unsigned() * SECOND + time.tv_nsec.cast_unsigned()
 }
 
-/// Raises the bound on open files as far as this process may. Returns the bound.
+/// Raises the bound on open files as far as this process may: to the kernel's own bound where it has
+/// the right, else to its hard limit. Returns the bound.
 pub fn raise_open_files_limit() -> u64 {
-    let limit = getrlimit(Resource::Nofile);
+    let hard = getrlimit(Resource::Nofile).maximum;
+    let kernels = fs::read_to_string("/proc/sys/fs/nr_open").ok();
+    let kernels: Option<u64> = kernels.and_then(|bound| bound.trim().parse().ok());
+    let raised = |bound: Option<u64>| {
+        let limit = Rlimit {
+            current: bound,
+            maximum: bound,
+        };
+        setrlimit(Resource::Nofile, limit).is_ok()
+    };
     // Where it may not be raised, the old bound holds and is reported.
-    let _ = setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: limit.maximum,
-            maximum: limit.maximum,
-        },
-    );
+    let _ = kernels.is_some_and(|bound| raised(Some(bound))) || raised(hard);
     open_files_limit()
+}
+
+/// Local ports that connections to one server can take, by `ip_local_port_range` (ip(7)); absent
+/// where the kernel does not tell.
+pub fn local_ports() -> Option<u64> {
+    ports_of(&fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?)
+}
+
+fn ports_of(range: &str) -> Option<u64> {
+    let mut bounds = range.split_whitespace().map(str::parse::<u64>);
+    let (first, last) = (bounds.next()?.ok()?, bounds.next()?.ok()?);
+    (last + 1).checked_sub(first)
 }
 
 /// The bound on open files.
@@ -184,6 +208,27 @@ mod tests {
         }
         let in_container = stat_files("0::/kubepods/pod1\n");
         assert!(in_container.contains(&"/sys/fs/cgroup/cpu.stat".to_owned()));
+    }
+
+    #[test]
+    fn local_ports_are_counted_from_their_range() {
+        assert_eq!(ports_of("32768\t60999\n"), Some(28_232));
+        assert_eq!(ports_of("1024 1024"), Some(1));
+        for range in ["", "1024", "a b", "9 1"] {
+            assert_eq!(ports_of(range), None, "{range}");
+        }
+        assert!(local_ports().is_some_and(|ports| ports > 0));
+    }
+
+    #[test]
+    fn the_bound_on_open_files_is_raised_and_never_lowered() {
+        let before = open_files_limit();
+        let raised = raise_open_files_limit();
+        assert!(raised >= before, "{raised} < {before}");
+        assert_eq!(raised, open_files_limit());
+        // Nothing is left to raise.
+        let hard = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+        assert_eq!(raised, hard);
     }
 
     #[test]

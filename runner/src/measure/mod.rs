@@ -12,7 +12,7 @@ mod turns;
 use std::{sync::Arc, time::Duration};
 
 use bakeoff_crds::{
-    plan::{Plan, PlannedEngine, Stage, StageEnd},
+    plan::{Plan, PlannedEngine, Stage, StageEnd, search::NextStage},
     report::StageReport,
     summary::{Failure, Summary, reason},
 };
@@ -24,7 +24,7 @@ pub use summary::{fit, summarize};
 
 use crate::{
     answer::Expected,
-    clock,
+    clock::{self, Nanos},
     drive::{self, DriveError, Script, Share, StageInput, vitals},
     prompt::Prompt,
     protocol::{Codec, RequestOptions},
@@ -33,6 +33,9 @@ use crate::{
     wire::{request::RequestHead, target::Target},
     workload::tokens::TokenCounter,
 };
+
+/// Between two looks at whether to stop, while nothing is sent.
+const LOOK_FOR_STOP: Duration = Duration::from_millis(100);
 
 /// What one engine is loaded with.
 pub struct Client<'a> {
@@ -148,7 +151,7 @@ pub struct RoundResult {
 impl RoundResult {
     /// As a runner sums it up.
     pub fn summary(&self, plan: &Plan) -> Summary {
-        let planned = plan.stages.len() as u32 * plan.spec.workload.repetitions;
+        let planned = plan.stages_in_round(&self.stages);
         summarize(&self.stages, planned, self.engine_version.clone())
     }
 }
@@ -167,9 +170,13 @@ async fn measure(round: &EngineRound<'_>, result: &mut RoundResult) -> Result<()
     let (plan, progress) = (client.plan, &client.progress);
     let mut earlier = resume::earlier(round).await?;
     result.stages.extend(earlier.take_done());
-    let planned = plan.stages.len() as u32 * plan.spec.workload.repetitions;
-    progress.begin(result.stages.len() as u32, planned);
-    if result.stages.len() as u32 == planned {
+    progress.begin(
+        result.stages.len() as u32,
+        plan.stages_in_round(&result.stages),
+    );
+    let repetitions = 1..=plan.spec.workload.repetitions;
+    let is_over = |repetition| next_stage(plan, &result.stages, repetition).is_none();
+    if repetitions.clone().all(is_over) {
         return Ok(());
     }
     let load = Load::prepare(client)?;
@@ -184,31 +191,56 @@ async fn measure(round: &EngineRound<'_>, result: &mut RoundResult) -> Result<()
     load.try_once(client).await?;
     load.warm_up(client).await?;
     let scraping = Scraping::start(client);
-    for repetition in 1..=plan.spec.workload.repetitions {
-        for (position, stage) in plan.stages.iter().enumerate() {
-            let Some(attempt) = earlier.next_attempt(repetition, &stage.name) else {
-                continue;
-            };
+    let mut requests_before = 0;
+    for repetition in repetitions {
+        while let Some(next) = next_stage(plan, &result.stages, repetition) {
+            if !result.stages.is_empty() {
+                rest(plan, progress).await;
+            }
             if progress.control().is_cancelled() {
                 return Err(stopped());
             }
-            progress.stage(repetition, &stage.name);
+            // One that ran to its end is among the stages, so it is not the next one.
+            let attempt = earlier.next_attempt(repetition, &next.stage.name);
+            progress.stage(repetition, &next.stage.name);
             let place = stage::Place {
-                stage,
-                position,
+                stage: &next.stage,
+                number: next.number,
+                requests_before: requests_before + next.requests_before,
                 round: round.round,
                 repetition,
-                attempt,
+                attempt: attempt.unwrap_or(1),
             };
             let report = stage::measure(round, &load, &scraping, &place).await?;
             result.stages.push(report);
-            progress.stage_done();
+            progress.stage_done(plan.stages_in_round(&result.stages));
         }
+        requests_before += plan.requests_of(&of_repetition(&result.stages, repetition));
     }
     if progress.control().is_cancelled() {
         return Err(stopped());
     }
     Ok(())
+}
+
+fn of_repetition(stages: &[StageReport], repetition: u32) -> Vec<&StageReport> {
+    let of_it = |stage: &&StageReport| stage.repetition == repetition;
+    stages.iter().filter(of_it).collect()
+}
+
+/// What is to be driven next in a repetition, after the stages of the round so far.
+fn next_stage(plan: &Plan, stages: &[StageReport], repetition: u32) -> Option<NextStage> {
+    plan.next_stage(&of_repetition(stages, repetition))
+}
+
+/// Rests before the next stage, where the sweep says so, unless the runner is told to stop.
+async fn rest(plan: &Plan, progress: &Progress) {
+    let pause = plan.spec.workload.sweep.pause.unwrap_or_default().get();
+    let over = clock::now().saturating_add(clock::span(pause));
+    while clock::now() < over && !progress.control().is_cancelled() {
+        let left = Duration::from_nanos(over.saturating_sub(clock::now()));
+        tokio::time::sleep(left.min(LOOK_FOR_STOP)).await;
+    }
 }
 
 fn stopped() -> MeasureError {
@@ -232,7 +264,8 @@ pub async fn measure_stage(
     client.progress.stage(1, &stage.name);
     let place = stage::Place {
         stage,
-        position: 0,
+        number: 0,
+        requests_before: 0,
         round: 1,
         repetition: 1,
         attempt: 1,
@@ -291,6 +324,8 @@ struct Load {
     asked_tokens: Vec<u32>,
     /// Right answers, by prompt; empty where none is known.
     expected: Arc<[Option<Expected>]>,
+    /// When each prompt came, where they are of a trace.
+    trace: Arc<[Nanos]>,
 }
 
 impl Load {
@@ -330,6 +365,11 @@ impl Load {
             asked_tokens: turns::asked_tokens(client.prompts, codec.prompts_per_request()),
             expected: turns::expected(client.prompts, codec.prompts_per_request()),
             codec: Arc::new(codec),
+            trace: client
+                .prompts
+                .iter()
+                .map_while(|prompt| prompt.arrival_nanos)
+                .collect(),
         })
     }
 
@@ -349,6 +389,7 @@ impl Load {
             load: stage.load.clone(),
             end: stage.end,
             seed: spec.workload.seed,
+            trace: Arc::clone(&self.trace),
             request_timeout: clock::span(spec.workload.request_timeout.get()),
             deadline: Some(clock::span(spec.policy.timeouts.stage.get())),
             threads: client.threads,
@@ -369,10 +410,7 @@ impl Load {
         let request = self.head.post(&self.target, &self.codec.encode(&tiny, 0));
         let stage = Stage {
             name: "try".into(),
-            load: bakeoff_crds::plan::Load {
-                concurrency: Some(1),
-                ..bakeoff_crds::plan::Load::default()
-            },
+            load: closed_loop_of_one(),
             end: StageEnd::Requests(1),
         };
         let mut input = self.stage(client, &stage);
@@ -390,6 +428,12 @@ impl Load {
         };
         client.progress.stage(0, "warm-up");
         let mut input = self.stage(client, stage);
+        // A ramp warms up at its mean rate: it may begin with none.
+        input.load.rate = input.load.mean_rate();
+        input.load.to_rate = None;
+        if stage.load.replay_speed.is_some() {
+            input.load = closed_loop_of_one();
+        }
         input.end = StageEnd::Requests(requests);
         // From the last ones, so that no prompt is in the engine's cache because of the warm-up
         // before it is first measured, where there are enough.
@@ -398,6 +442,13 @@ impl Load {
         input.first_request = prompts - requests % prompts;
         run(input, &client.progress).await?;
         Ok(())
+    }
+}
+
+fn closed_loop_of_one() -> bakeoff_crds::plan::Load {
+    bakeoff_crds::plan::Load {
+        concurrency: Some(1),
+        ..bakeoff_crds::plan::Load::default()
     }
 }
 

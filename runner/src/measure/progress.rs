@@ -36,7 +36,7 @@ pub struct Snapshot {
     pub stage: String,
     /// Stages that are stored.
     pub stages_done: u32,
-    /// Stages that the round holds.
+    /// Stages that the round holds; of a search, the most that there can be.
     pub stages_planned: u32,
     /// Requests of the stage under way that have ended.
     pub requests_done: u64,
@@ -87,8 +87,11 @@ impl Progress {
         name.clone_into(&mut state.stage);
     }
 
-    pub(super) fn stage_done(&self) {
-        self.state().stages_done += 1;
+    /// One more is stored; how many the round will hold may be known better now.
+    pub(super) fn stage_done(&self, stages_planned: u32) {
+        let mut state = self.state();
+        state.stages_done += 1;
+        state.stages_planned = stages_planned;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

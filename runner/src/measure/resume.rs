@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bakeoff_crds::{
-    plan::Stage,
+    plan::Load,
     report::{StageReport, Verdict, VerdictReason, Window},
     run::status::VerdictStatus,
     summary::reason,
@@ -81,13 +81,7 @@ pub(super) async fn earlier(round: &EngineRound<'_>) -> Result<Earlier, MeasureE
         } else if begun {
             let start = round.store.get(&path(BEGUN)).await?;
             let start = serde_json::from_slice::<Begun>(&start).unwrap_or_default();
-            let planned = round
-                .client
-                .plan
-                .stages
-                .iter()
-                .find(|planned| planned.name == stage);
-            let report = lost(round.round, repetition, &stage, attempt, start, planned);
+            let report = lost(round.round, repetition, &stage, attempt, start);
             let json = serde_json::to_vec_pretty(&report).unwrap_or_default();
             round.store.put_new(&path(STAGE), json).await?;
         }
@@ -103,6 +97,9 @@ pub(super) async fn earlier(round: &EngineRound<'_>) -> Result<Earlier, MeasureE
 pub(super) struct Begun {
     /// RFC 3339.
     pub(super) start: String,
+    /// The load of the stage.
+    #[serde(default)]
+    pub(super) load: Load,
 }
 
 /// Whether a stage ran to its end, however well.
@@ -115,20 +112,13 @@ fn is_whole(report: &StageReport) -> bool {
 }
 
 /// The report of an attempt of which nothing is left.
-fn lost(
-    round: u32,
-    repetition: u32,
-    stage: &str,
-    attempt: u32,
-    begun: Begun,
-    planned: Option<&Stage>,
-) -> StageReport {
+fn lost(round: u32, repetition: u32, stage: &str, attempt: u32, begun: Begun) -> StageReport {
     StageReport {
         name: stage.into(),
         round,
         repetition,
         attempt,
-        load: planned.map(|stage| stage.load.clone()).unwrap_or_default(),
+        load: begun.load,
         window: Window {
             start: begun.start,
             duration_seconds: 0.0,

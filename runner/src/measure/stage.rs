@@ -16,7 +16,7 @@ use crate::{
     workload::tokens::TokenCounter,
 };
 use bakeoff_crds::{
-    plan::{Plan, Stage, StageEnd},
+    plan::{Plan, Stage},
     report::{EngineMetric, StageReport},
     run::Format,
     summary::reason,
@@ -25,8 +25,12 @@ use bakeoff_crds::{
 /// Which stage it is.
 pub(super) struct Place<'a> {
     pub(super) stage: &'a Stage,
-    /// Its place in the plan, from 0.
-    pub(super) position: usize,
+    /// Its number among the stages that the plan can have, from 0.
+    pub(super) number: u64,
+    /// Requests of the stages before it in this round, where they say how many: a stage goes on with
+    /// the prompts where the one before stopped, so that an engine's prefix cache helps no stage by a
+    /// prompt of another.
+    pub(super) requests_before: u64,
     /// From 1.
     pub(super) round: u32,
     /// From 1.
@@ -52,6 +56,7 @@ pub(super) async fn measure(
     );
     let begun = Begun {
         start: clock::wall_now().to_string(),
+        load: place.stage.load.clone(),
     };
     let begun = serde_json::to_vec(&begun).unwrap_or_default();
     round
@@ -89,8 +94,8 @@ pub(super) async fn drive_stage(
     place: &Place<'_>,
 ) -> Result<Driven, MeasureError> {
     let mut input = load.stage(client, place.stage);
-    input.first_request = requests_before(client.plan, place.repetition, place.position);
-    input.seed = seed(client.plan, place.repetition, place.position);
+    input.first_request = place.requests_before;
+    input.seed = seed(client.plan, place.repetition, place.number);
     input.keep_text = true;
     run(input, &client.progress).await
 }
@@ -122,25 +127,9 @@ pub(super) async fn counted(
     Ok((report(&context, &driven), driven))
 }
 
-/// How many requests the stages before hold, where they say: a stage goes on with the prompts where
-/// the one before stopped, so that an engine's prefix cache helps no stage by a prompt of another.
-fn requests_before(plan: &Plan, repetition: u32, position: usize) -> u64 {
-    let requests = |stages: &[Stage]| -> u64 {
-        stages
-            .iter()
-            .map(|stage| match stage.end {
-                StageEnd::Requests(requests) => requests,
-                StageEnd::Seconds(_) => 0,
-            })
-            .sum()
-    };
-    let whole = u64::from(repetition.saturating_sub(1)) * requests(&plan.stages);
-    whole + requests(plan.stages.get(..position).unwrap_or_default())
-}
-
 /// Seed of a stage's arrivals: the same for every engine and round, another for every stage.
-fn seed(plan: &Plan, repetition: u32, position: usize) -> u64 {
-    let number = u64::from(repetition) * 1000 + position as u64;
+fn seed(plan: &Plan, repetition: u32, number: u64) -> u64 {
+    let number = u64::from(repetition) * 10_000 + number;
     // An odd constant spreads neighbouring numbers over all bits (SplitMix64's increment).
     plan.spec.workload.seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }

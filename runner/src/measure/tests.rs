@@ -188,6 +188,90 @@ async fn answers_are_read_judged_and_held_against_each_other() {
 }
 
 #[tokio::test]
+async fn a_sweep_rests_between_its_stages() {
+    let mut plan = plan("None");
+    plan.spec.workload.repetitions = 1;
+    plan.spec.workload.sweep.pause = Some(bakeoff_crds::Duration::from_millis(300));
+    let server = start(&plan);
+    let result = measure_at(&plan, &server.url, &Store::in_memory(), Arc::default()).await;
+    let [first, second] = result.stages.as_slice() else {
+        panic!("{:?}", result.stages)
+    };
+    let begin = |stage: &StageReport| stage.window.start.parse::<jiff::Timestamp>().unwrap();
+    let gap = begin(second).duration_since(begin(first)).as_secs_f64();
+    assert!(gap - first.window.duration_seconds >= 0.3, "{gap}");
+}
+
+/// The plan with a search for the highest concurrency at which half of the answers take less than
+/// `less_than`.
+fn searching(less_than: &str) -> Plan {
+    let sweep = "sweep: {search: {concurrency: {min: 1, max: 4}}}";
+    let objectives =
+        format!("objectives: [{{metric: RequestLatency, percentile: 50, lessThan: {less_than}}}]");
+    let run = RUN
+        .replace("FAULT", "None")
+        .replace("sweep: {concurrency: [1, 4]}", sweep)
+        .replace("  metrics:", &format!("  {objectives}\n  metrics:"));
+    let run: BenchmarkRun = serde_saphyr::from_str(&run).unwrap();
+    let settings = PlanSettings {
+        runner_image: "unused".into(),
+        place: Place::Local,
+    };
+    resolve(&run, &ProfileSet::builtin(), &settings).unwrap()
+}
+
+fn names(stages: &[StageReport]) -> Vec<(u32, &str)> {
+    stages
+        .iter()
+        .map(|stage| (stage.repetition, stage.name.as_str()))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_search_drives_what_follows_from_its_stages() {
+    // Nothing takes an hour: up to the highest concurrency, in both repetitions.
+    let plan = searching("1h");
+    let server = start(&plan);
+    let store = Store::in_memory();
+    let progress = Arc::new(Progress::default());
+    let result = measure_at(&plan, &server.url, &store, Arc::clone(&progress)).await;
+    assert!(result.error.is_none(), "{:?}", result.error);
+    let expected = [1, 2].map(|repetition| {
+        ["concurrency-1", "concurrency-2", "concurrency-4"].map(|name| (repetition, name))
+    });
+    assert_eq!(names(&result.stages), expected.concat());
+    let snapshot = progress.snapshot();
+    assert_eq!((snapshot.stages_done, snapshot.stages_planned), (6, 6));
+    assert_eq!(result.summary(&plan).stages_planned, 6);
+
+    // A runner that was lost in the middle: the next one comes to the same end.
+    let cut = Store::in_memory();
+    for path in paths(&store).await {
+        if !path.contains("rep-2/concurrency-2") && !path.contains("rep-2/concurrency-4") {
+            cut.put_new(&path, store.get(&path).await.unwrap())
+                .await
+                .unwrap();
+        }
+    }
+    let sent = server.log.records().len();
+    let resumed = measure_at(&plan, &server.url, &cut, Arc::default()).await;
+    let mut found = names(&resumed.stages);
+    found.sort_unstable();
+    assert_eq!(found, expected.concat());
+    // One to try, two to warm up, and the two stages.
+    assert_eq!(server.log.records().len() - sent, 1 + 2 + 2 * 8);
+
+    // The simulator's first token takes 5 ms: the first stage is the last.
+    let plan = searching("1ms");
+    let hopeless = measure_at(&plan, &server.url, &Store::in_memory(), Arc::default()).await;
+    assert_eq!(
+        names(&hopeless.stages),
+        [(1, "concurrency-1"), (2, "concurrency-1")]
+    );
+    assert_eq!(hopeless.summary(&plan).stages_planned, 2);
+}
+
+#[tokio::test]
 async fn a_second_runner_goes_on_where_the_first_was_lost() {
     let plan = plan("None");
     let server = start(&plan);

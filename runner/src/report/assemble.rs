@@ -2,16 +2,16 @@
 
 use bakeoff_crds::{
     outcome::Outcome,
-    plan::{EngineSource, Plan, PlannedEngine},
+    plan::{self, EngineSource, Plan, PlannedEngine},
     report::{
         ColdStart, EngineFailure, EngineReport, Provenance, Report, ReportRun, SCHEMA_VERSION,
-        StageReport,
+        SearchReport, StageReport,
     },
     run::status::{EnginePhase, TurnStatus},
     summary::PreflightSummary,
 };
 
-use super::{compare::compare, verdict};
+use super::{compare::compare, table::names_of_stages, verdict};
 
 /// What a report needs beside the plan and the stages.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -55,7 +55,10 @@ pub fn assemble(plan: &Plan, facts: &Facts, stages: Vec<Measured>) -> Report {
         engine.verdict = verdict::of_engine(engine);
     }
     let verdict = verdict::of_run(plan, &facts.outcome, &engines);
-    let names: Vec<_> = plan.stages.iter().map(|stage| stage.name.clone()).collect();
+    let names = match plan.search {
+        Some(_) => names_of_stages(&engines),
+        None => plan.stages.iter().map(|stage| stage.name.clone()).collect(),
+    };
     let comparison = compare(&engines, &names);
     Report {
         schema_version: SCHEMA_VERSION.to_owned(),
@@ -81,8 +84,20 @@ fn report_run(plan: &Plan, facts: &Facts) -> ReportRun {
         dataset_sha256: facts.preflight.dataset_sha256.clone(),
         tokenizer_sha256: facts.preflight.tokenizer_sha256.clone(),
         metadata: plan.spec.output.metadata.clone(),
-        warnings: plan.warnings.clone(),
+        warnings: warnings(plan, &facts.preflight),
     }
+}
+
+/// What the plan warned of, and what the data set lost.
+fn warnings(plan: &Plan, preflight: &PreflightSummary) -> Vec<String> {
+    let mut warnings = plan.warnings.clone();
+    if preflight.left_out > 0 {
+        warnings.push(format!(
+            "{} requests of the data set were left out: they are longer than workload.limits.maxInputTokens",
+            preflight.left_out
+        ));
+    }
+    warnings
 }
 
 fn engine_report(
@@ -99,6 +114,7 @@ fn engine_report(
     sort(&mut stages, plan);
     verdict::mark_cut_attempts(&mut stages);
     verdict::mark_broken_turns(&mut stages, &turns);
+    let searches = searches(plan, &stages);
     EngineReport {
         name: engine.name.clone(),
         profile: engine.profile.clone(),
@@ -110,6 +126,7 @@ fn engine_report(
         cautions: engine.cautions.clone(),
         failures: turns.iter().filter_map(|turn| failure(turn)).collect(),
         stages,
+        searches,
         price_per_million_tokens: match &engine.source {
             EngineSource::External(external) => external.price_per_million_tokens,
             EngineSource::Deployed(_) | EngineSource::Simulated(_) => None,
@@ -118,19 +135,41 @@ fn engine_report(
     }
 }
 
-/// Round by round, repetition by repetition, in the order of the plan.
+/// The answer of each round and repetition that was begun, from the stages that ran to their end.
+fn searches(plan: &Plan, stages: &[StageReport]) -> Vec<SearchReport> {
+    let mut parts: Vec<(u32, u32)> = stages
+        .iter()
+        .map(|stage| (stage.round, stage.repetition))
+        .collect();
+    parts.dedup();
+    let answer = |(round, repetition)| {
+        let of_it: Vec<&StageReport> = stages
+            .iter()
+            .filter(|stage| (stage.round, stage.repetition) == (round, repetition))
+            .filter(|stage| verdict::is_whole(stage))
+            .collect();
+        plan::search::answer(plan, round, repetition, &of_it)
+    };
+    parts.into_iter().filter_map(answer).collect()
+}
+
+/// Round by round, repetition by repetition, in the order of the plan; of a search, in that of the
+/// load.
 fn sort(stages: &mut [StageReport], plan: &Plan) {
-    let place = |name: &str| plan.stages.iter().position(|stage| stage.name == name);
+    let place = |stage: &StageReport| match plan.search {
+        Some(_) => stage.load.level().unwrap_or_default(),
+        None => {
+            let mut planned = plan.stages.iter();
+            let place = planned.position(|planned| planned.name == stage.name);
+            place.map_or(-1.0, |place| place as f64)
+        }
+    };
     stages.sort_by(|a, b| {
-        let key = |stage: &StageReport| {
-            (
-                stage.round,
-                stage.repetition,
-                place(&stage.name),
-                stage.attempt,
-            )
-        };
-        key(a).cmp(&key(b))
+        let turn = |stage: &StageReport| (stage.round, stage.repetition);
+        turn(a)
+            .cmp(&turn(b))
+            .then(place(a).total_cmp(&place(b)))
+            .then(a.attempt.cmp(&b.attempt))
     });
 }
 

@@ -11,6 +11,7 @@ pub use sentence::confidence;
 
 use super::{
     measure::{Better, MEASURES, Measure},
+    search,
     spread::{Sample, Spread, basis, counts, samples},
 };
 
@@ -34,11 +35,16 @@ pub fn compare(engines: &[EngineReport], stages: &[String]) -> Comparison {
             best.extend(best_of(&entries, measure));
         }
     }
+    best.extend(search::best(engines));
     let (agreement, quality) = (answers::agreement(engines), answers::quality(engines));
     let mut notes = saturated(engines, stages);
     notes.extend(answers::notes(engines, &agreement, &quality));
+    let sentences = search::sentence(engines).into_iter();
     Comparison {
-        sentence: sentence::sentence(engines, stages),
+        sentence: sentences
+            .chain([sentence::sentence(engines, stages)])
+            .collect::<Vec<_>>()
+            .join(" "),
         best,
         notes,
         agreement,

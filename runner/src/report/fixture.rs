@@ -182,6 +182,7 @@ pub fn rate_stage(rate: f64, tokens_per_second: f64, latency: f64) -> StageRepor
         concurrency: None,
         rate: Some(rate),
         arrival: Some(bakeoff_crds::run::Arrival::Poisson),
+        ..Load::default()
     };
     stage.request_latency = Some(distribution(latency, 400));
     stage.steady_state = None;

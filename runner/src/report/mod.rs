@@ -1,7 +1,7 @@
 //! Report assembly, pages and pictures.
 //!
 //! In reading order: [`collect`] reads what the runners stored; [`assemble`] makes the `Report` of stages and outcome; [`compare`] says which
-//! engine is best at what, over the figures that [`measure`] and [`mod@spread`] read; [`csv`], [`table`], [`chart`]
+//! engine is best at what, over the figures that [`measure`] and [`mod@spread`] read, and [`search`] what load each bears; [`csv`], [`table`], [`chart`]
 //! and [`html`] show it; [`write()`] stores all of it. Everything but [`mod@write`] is a pure function.
 
 pub mod assemble;
@@ -16,6 +16,7 @@ pub mod html;
 pub mod join;
 pub mod log;
 pub mod measure;
+pub mod search;
 pub mod spread;
 pub mod table;
 pub mod verdict;

@@ -9,6 +9,7 @@ use super::{
     format,
     html::answers,
     measure::{FIRST_TOKEN, LATENCY, MEASURES, Measure, OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT},
+    search,
     spread::{Spread, basis, samples, spread},
 };
 
@@ -88,6 +89,11 @@ pub fn comparison(report: &Report) -> String {
         text.push_str(&indent(&stage_table(report, &stage).render()));
         text.push('\n');
     }
+    let searches = search::table(&report.engines);
+    if !searches.is_empty() {
+        text.push_str(&searches);
+        text.push('\n');
+    }
     text.push_str(&printable(&report.comparison.sentence));
     text.push('\n');
     for note in &report.comparison.notes {
@@ -98,15 +104,27 @@ pub fn comparison(report: &Report) -> String {
     text
 }
 
-/// Names of the stages that were measured, in the order in which they first come.
+/// Names of the stages that were measured, in the order in which they first come; those of a search,
+/// of which each engine has others, in the order of their load.
 pub fn stage_names(report: &Report) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
-    for stage in report.engines.iter().flat_map(|engine| &engine.stages) {
-        if !names.contains(&stage.name) {
-            names.push(stage.name.clone());
+    names_of_stages(&report.engines)
+}
+
+/// As [`stage_names`].
+pub fn names_of_stages(engines: &[EngineReport]) -> Vec<String> {
+    let mut stages: Vec<&StageReport> = Vec::new();
+    for stage in engines.iter().flat_map(|engine| &engine.stages) {
+        if !stages.iter().any(|other| other.name == stage.name) {
+            stages.push(stage);
         }
     }
-    names
+    if engines.iter().any(|engine| !engine.searches.is_empty()) {
+        stages.sort_by(|a, b| {
+            let level = |stage: &StageReport| stage.load.level().unwrap_or_default();
+            level(a).total_cmp(&level(b))
+        });
+    }
+    stages.into_iter().map(|stage| stage.name.clone()).collect()
 }
 
 fn stage_table(report: &Report, stage: &str) -> Table {

@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use bakeoff_crds::{
     outcome::Outcome,
     plan::Plan,
-    report::{EngineReport, StageReport, Verdict, VerdictReason},
+    report::{EngineReport, SearchEnd, SearchReport, StageReport, Verdict, VerdictReason},
     run::status::{TurnStatus, VerdictStatus},
     summary::reason::{ENGINE_RESTARTED, NODE_LOST},
 };
 
-use super::spread::counts;
+use super::{spread::counts, table::names_of_stages};
 
 /// Share by which engines' answers may differ in length before a comparison of their throughput is
 /// doubtful.
@@ -123,10 +123,9 @@ pub fn of_run(plan: &Plan, outcome: &Outcome, engines: &[EngineReport]) -> Verdi
         .iter()
         .filter_map(|engine| stages_missing(plan, engine));
     let whole = [node_changed(outcome), runner_on_engine_node(outcome)];
-    let lengths = plan
-        .stages
+    let lengths = names_of_stages(engines)
         .iter()
-        .find_map(|stage| output_lengths(engines, &stage.name));
+        .find_map(|stage| output_lengths(engines, stage));
     let suspect = failed
         .chain(missing)
         .chain(whole.into_iter().flatten())
@@ -140,6 +139,15 @@ pub fn of_run(plan: &Plan, outcome: &Outcome, engines: &[EngineReport]) -> Verdi
 }
 
 type Found = (&'static str, String);
+
+/// Whether a stage ran to its end, however well.
+pub(super) fn is_whole(stage: &StageReport) -> bool {
+    let cut = ["AttemptCut", "RunnerLost", "Cancelled"];
+    let reasons = &stage.verdict.reasons;
+    !reasons
+        .iter()
+        .any(|reason| cut.contains(&reason.reason.as_str()))
+}
 
 fn was_cut(stage: &StageReport) -> bool {
     stage
@@ -163,6 +171,9 @@ fn engine_failed(engine: &EngineReport) -> Option<Found> {
 /// An engine of which some was measured, but not all that was planned.
 fn stages_missing(plan: &Plan, engine: &EngineReport) -> Option<Found> {
     let rounds = plan.spec.policy.rounds as usize;
+    if plan.search.is_some() {
+        return search_missing(plan, engine);
+    }
     let planned = plan.stages.len() * plan.spec.workload.repetitions as usize * rounds;
     let done = engine.stages.iter().filter(|stage| !was_cut(stage)).count();
     (done > 0 && done < planned).then(|| {
@@ -170,6 +181,23 @@ fn stages_missing(plan: &Plan, engine: &EngineReport) -> Option<Found> {
             "StagesMissing",
             format!(
                 "{}: {done} of {planned} planned stages were measured",
+                engine.name
+            ),
+        )
+    })
+}
+
+/// An engine of which some was measured, but not every search to its end. How many stages that takes
+/// is not known before.
+fn search_missing(plan: &Plan, engine: &EngineReport) -> Option<Found> {
+    let planned = plan.spec.policy.rounds * plan.spec.workload.repetitions;
+    let ended = |search: &&SearchReport| search.end != SearchEnd::Incomplete;
+    let done = engine.searches.iter().filter(ended).count();
+    (!engine.stages.is_empty() && done < planned as usize).then(|| {
+        (
+            "StagesMissing",
+            format!(
+                "{}: {done} of {planned} searches came to their end",
                 engine.name
             ),
         )

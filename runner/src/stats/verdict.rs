@@ -61,6 +61,7 @@ pub fn verdict(evidence: &Evidence) -> Verdict {
         stall,
         throttled,
         descriptors,
+        ports,
         tokens,
         empty_answers,
         short_answers,
@@ -169,6 +170,24 @@ fn descriptors(evidence: &Evidence) -> Option<VerdictReason> {
         vitals.open_files_needed, vitals.open_files_limit, vitals.descriptors_refused
     );
     reason(status, "FileDescriptorLimit", message)
+}
+
+fn ports(evidence: &Evidence) -> Option<VerdictReason> {
+    let vitals = &evidence.vitals;
+    let ports = vitals.local_ports?;
+    let status = if vitals.ports_refused > 0 {
+        Invalid
+    } else if vitals.most_connections > ports {
+        Suspect
+    } else {
+        return None;
+    };
+    let message = format!(
+        "{} connections to one server are needed, {ports} local ports are there, {} connections found none; \
+         widen net.ipv4.ip_local_port_range or lower the load",
+        vitals.most_connections, vitals.ports_refused
+    );
+    reason(status, "LocalPortLimit", message)
 }
 
 fn tokens(evidence: &Evidence) -> Option<VerdictReason> {
@@ -288,7 +307,7 @@ mod tests {
     #[test]
     fn each_rule_has_its_reason_and_status() {
         type Change = fn(&mut Evidence);
-        let cases: [(&str, VerdictStatus, Change); 18] = [
+        let cases: [(&str, VerdictStatus, Change); 20] = [
             ("Cancelled", Invalid, |e| e.cut = Some(Cut::Cancelled)),
             ("StageDeadlineExceeded", Invalid, |e| {
                 e.cut = Some(Cut::Deadline);
@@ -335,6 +354,14 @@ mod tests {
             }),
             ("FileDescriptorLimit", Invalid, |e| {
                 e.vitals.descriptors_refused = 1;
+            }),
+            ("LocalPortLimit", Suspect, |e| {
+                e.vitals.local_ports = Some(28_232);
+                e.vitals.most_connections = 28_233;
+            }),
+            ("LocalPortLimit", Invalid, |e| {
+                e.vitals.local_ports = Some(28_232);
+                e.vitals.ports_refused = 1;
             }),
             ("TokenCountMismatch", Suspect, |e| {
                 e.tokens = Some((1000, 890));

@@ -40,6 +40,9 @@ pub enum DatasetError {
     /// Nothing in it.
     #[error("it holds no prompt")]
     Empty,
+    /// Nothing in the part of a trace that was asked for.
+    #[error("no request of the trace lies within from and duration; widen them")]
+    EmptyWindow,
 }
 
 #[derive(Deserialize)]
@@ -118,7 +121,7 @@ enum OneOrMany {
 }
 
 #[derive(Deserialize)]
-struct LineMessage {
+pub(super) struct LineMessage {
     role: String,
     content: String,
 }
@@ -150,14 +153,7 @@ fn json_line(line: &[u8]) -> Result<Entry, String> {
     let line: Line = serde_json::from_slice(line).map_err(|error| {
         format!(r#"{error}; write a line like {{"prompt": "…", "outputTokens": 128}}"#)
     })?;
-    let messages = match (line.prompt, line.messages) {
-        (Some(prompt), None) => vec![message("user", prompt)],
-        (None, Some(messages)) if !messages.is_empty() => messages
-            .into_iter()
-            .map(|LineMessage { role, content }| Message { role, content })
-            .collect(),
-        _ => return Err("exactly one of prompt and messages must be there, and not empty".into()),
-    };
+    let messages = conversation(line.prompt, line.messages)?;
     if line.output_tokens == Some(0) {
         return Err("outputTokens is 0; leave it out or set it to 1 or more".into());
     }
@@ -198,6 +194,21 @@ fn expected(
     }
     let rule = rule.unwrap_or_default();
     Ok(Some(Expected { answers, rule }))
+}
+
+/// The conversation of a line that has either a prompt or messages.
+pub(super) fn conversation(
+    prompt: Option<String>,
+    messages: Option<Vec<LineMessage>>,
+) -> Result<Vec<Message>, String> {
+    match (prompt, messages) {
+        (Some(prompt), None) => Ok(vec![message("user", prompt)]),
+        (None, Some(messages)) if !messages.is_empty() => Ok(messages
+            .into_iter()
+            .map(|LineMessage { role, content }| Message { role, content })
+            .collect()),
+        _ => Err("exactly one of prompt and messages must be there, and not empty".into()),
+    }
 }
 
 /// A message of a role.

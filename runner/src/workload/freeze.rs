@@ -1,5 +1,7 @@
 //! From bytes to the prompts that every engine gets. Same plan and same bytes, same prompts.
 
+mod replay;
+
 use bakeoff_crds::{
     plan::Plan,
     run::{Limits, SyntheticPrompts},
@@ -65,6 +67,9 @@ pub fn freeze(plan: &Plan, sources: &Sources) -> Result<Frozen, WorkloadError> {
         (maker.inline(&prompts.inline)?, 0)
     } else if let Some(synthetic) = &prompts.synthetic {
         (maker.synthetic(synthetic, count, &mut random)?, 0)
+    } else if let Some(trace) = &prompts.trace {
+        let file = sources.dataset.as_deref().unwrap_or_default();
+        maker.traced(file, trace, workload.seed)?
     } else {
         let file = sources.dataset.as_deref().unwrap_or_default();
         let entries = if prompts.share_gpt.is_some() {
@@ -106,6 +111,7 @@ impl Maker<'_> {
             text,
             max_tokens: max_tokens.clamp(1, self.limits.max_output_tokens),
             expected: None,
+            arrival_nanos: None,
         })
     }
 
@@ -120,6 +126,25 @@ impl Maker<'_> {
                     .collect();
                 Ok(texts.join("\n\n"))
             }
+        }
+    }
+
+    /// Length of a made-up prompt as an engine counts it, chat template and all; one token a word
+    /// without a tokenizer.
+    fn made_up_length(&self, text: &str) -> u32 {
+        if !self.counter.is_exact() {
+            return self.words_length(text);
+        }
+        let plain = self.plain(&[message("user", text.to_owned())]);
+        self.counter.prompt(&plain.unwrap_or_default())
+    }
+
+    /// Length of made-up text alone.
+    fn words_length(&self, text: &str) -> u32 {
+        if self.counter.is_exact() {
+            self.counter.answer(text)
+        } else {
+            u32::try_from(text.split_whitespace().count()).unwrap_or(u32::MAX)
         }
     }
 
@@ -140,14 +165,8 @@ impl Maker<'_> {
         count: usize,
         random: &mut ChaCha8Rng,
     ) -> Result<Vec<Prompt>, WorkloadError> {
+        let length = |text: &str| self.made_up_length(text);
         // A template that cannot be applied says so at the first prompt.
-        let length = |text: &str| {
-            if !self.counter.is_exact() {
-                return u32::try_from(text.split_whitespace().count()).unwrap_or(u32::MAX);
-            }
-            let plain = self.plain(&[message("user", text.to_owned())]);
-            self.counter.prompt(&plain.unwrap_or_default())
-        };
         self.plain(&[message("user", "hello".into())])?;
         let prefix = synthetic::shared_prefix(wanted, random, length);
         (0..count)

@@ -12,6 +12,7 @@ pub mod sources;
 pub mod synthetic;
 pub mod template;
 pub mod tokens;
+pub mod trace;
 
 use bakeoff_crds::summary::reason;
 
@@ -50,7 +51,9 @@ pub enum WorkloadError {
     #[error("chat template: {0}; correct model.chatTemplate or the model's tokenizer_config.json")]
     Template(String),
     /// The plan names no prompts.
-    #[error("workload.prompts names no source; set one of shareGpt, jsonl, synthetic and inline")]
+    #[error(
+        "workload.prompts names no source; set one of shareGpt, jsonl, synthetic, inline and trace"
+    )]
     NoPrompts,
 }
 

@@ -43,7 +43,7 @@ pub struct Sources {
 pub async fn fetch(plan: &Plan, inputs: &Inputs) -> Result<Sources, WorkloadError> {
     let prompts = &plan.spec.workload.prompts;
     let mut sources = Sources::default();
-    if let Some(file) = prompts.share_gpt.as_ref().or(prompts.jsonl.as_ref()) {
+    if let Some((_, file)) = prompts.file() {
         let fetched = inputs.fetch(file, DATASET_FILE).await;
         sources.dataset = Some(fetched.map_err(dataset_error)?.bytes);
     }

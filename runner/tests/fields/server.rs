@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 /// How long a slow answer takes: longer than the bounds of the table's objectives and timeouts.
 const SLOW: Duration = Duration::from_millis(20);
 /// The files that a run can read, by name.
-const INPUTS: [(&str, &str); 6] = [
+const INPUTS: [(&str, &str); 8] = [
     ("one.jsonl", include_str!("inputs/one.jsonl")),
     ("two.jsonl", include_str!("inputs/two.jsonl")),
     (
@@ -38,6 +38,8 @@ const INPUTS: [(&str, &str); 6] = [
         "two.tokenizer.json",
         include_str!("inputs/two.tokenizer.json"),
     ),
+    ("one.trace.csv", include_str!("inputs/one.trace.csv")),
+    ("two.trace.csv", include_str!("inputs/two.trace.csv")),
 ];
 
 /// Two servers that differ in nothing but their address.

@@ -1,13 +1,14 @@
 //! The flags of `bakeoff bench`, and the BenchmarkRun that they stand for.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, str::FromStr};
 
 use bakeoff_crds::{
     BenchmarkRun, BenchmarkRunSpec, Duration,
     common::FileSource,
     run::{
-        Arrival, EngineSpec, ExternalEngine, Limits, ModelSpec, Output, Prompts, Protocol,
-        Sampling, Sweep, SyntheticPrompts, TokenLength, Warmup, Workload,
+        Arrival, EngineSpec, ExternalEngine, Limits, ModelSpec, Output, Prompts, Protocol, Ramp,
+        Sampling, StageSpec, Sweep, SyntheticPrompts, TokenLength, Trace, TraceFormat, Warmup,
+        Workload,
     },
 };
 use clap::{ArgGroup, ValueEnum};
@@ -20,9 +21,9 @@ const DEFAULT_PROMPT: &str = "Write a short story about a baker who measures eve
 /// Arguments of `bakeoff bench`.
 #[derive(Debug, clap::Args)]
 #[command(
-    group = ArgGroup::new("load").required(true).args(["concurrency", "rate"]),
-    group = ArgGroup::new("end").required(true).args(["requests", "duration"]),
-    group = ArgGroup::new("source").args(["prompt", "prompts", "sharegpt", "input_tokens"]),
+    group = ArgGroup::new("load").required(true).args(["concurrency", "rate", "speed"]),
+    group = ArgGroup::new("end").args(["requests", "duration"]),
+    group = ArgGroup::new("source").args(["prompt", "prompts", "sharegpt", "input_tokens", "trace"]),
 )]
 pub struct Arguments {
     /// Root of the server; the protocol adds its path
@@ -40,13 +41,20 @@ pub struct Arguments {
     /// Requests a second, whatever became of those before: an open loop. `inf` is all at once
     #[arg(long, value_name = "R")]
     rate: Option<f64>,
-    /// How the requests of a rate are spread over time
-    #[arg(long, value_enum, requires = "rate", default_value = "poisson")]
-    arrival: ArrivalName,
-    /// Requests to send
+    /// A rate that grows or falls evenly from --rate to this over --duration
+    #[arg(long, value_name = "R", requires = "rate")]
+    ramp_to: Option<f64>,
+    /// How the requests of a rate are spread over time: poisson, constant, or gamma:K, whose gaps
+    /// have shape K (1 is poisson, less comes in bursts, more is steadier)
+    #[arg(long, requires = "rate", default_value = "poisson")]
+    arrival: ArrivalFlag,
+    /// Replays the times of --trace, so many times as fast: 1 is its own speed
+    #[arg(long, value_name = "S", requires = "trace")]
+    speed: Option<f64>,
+    /// Requests to send; of a replay, the most (1000 without it)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     requests: Option<u32>,
-    /// Time in which requests are begun, such as 30s
+    /// Time in which requests are begun, such as 30s; of a replay, how much of the trace is taken
     #[arg(long, value_name = "TIME")]
     duration: Option<Duration>,
     /// Requests that are sent first and thrown away
@@ -55,9 +63,9 @@ pub struct Arguments {
     /// Prompts in each request, for servers whose OpenAI completions take a list
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     prompts_per_request: u32,
-    /// Most tokens of an answer
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
-    max_tokens: u32,
+    /// Most tokens of an answer; 128, or with --trace what its lines say
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_tokens: Option<u32>,
     /// One prompt for all requests
     #[arg(long, value_name = "TEXT")]
     prompt: Option<String>,
@@ -70,6 +78,12 @@ pub struct Arguments {
     /// Made-up prompts of so many tokens (words, without --tokenizer)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     input_tokens: Option<u32>,
+    /// A trace: times, and lengths or prompts, one request a line
+    #[arg(long, value_name = "FILE", requires = "trace_format")]
+    trace: Option<PathBuf>,
+    /// What the trace looks like
+    #[arg(long, value_enum, requires = "trace")]
+    trace_format: Option<TraceFormatName>,
     /// The model's tokenizer.json: exact lengths, and a check of the engine's token counts
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
@@ -139,13 +153,55 @@ impl From<ProtocolName> for Protocol {
     }
 }
 
-/// Arrivals, as the command line spells them.
-#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
-enum ArrivalName {
-    /// Independent arrivals
-    Poisson,
-    /// Equal gaps
-    Constant,
+/// Formats of traces, as the command line spells them.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum TraceFormatName {
+    /// CSV with TIMESTAMP, ContextTokens, GeneratedTokens
+    Azure,
+    /// JSON lines with timestamp in ms, input_length, output_length, hash_ids
+    Mooncake,
+    /// JSON lines with timestamp in s, prompt or messages or inputTokens, outputTokens
+    Jsonl,
+}
+
+impl From<TraceFormatName> for TraceFormat {
+    fn from(name: TraceFormatName) -> Self {
+        match name {
+            TraceFormatName::Azure => Self::Azure,
+            TraceFormatName::Mooncake => Self::Mooncake,
+            TraceFormatName::Jsonl => Self::Jsonl,
+        }
+    }
+}
+
+/// Arrivals, as the command line spells them: `poisson`, `constant`, `gamma:K`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct ArrivalFlag {
+    arrival: Arrival,
+    burstiness: Option<f64>,
+}
+
+impl FromStr for ArrivalFlag {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let plain = |arrival| Self {
+            arrival,
+            burstiness: None,
+        };
+        match text.split_once(':') {
+            None if text == "poisson" => Ok(plain(Arrival::Poisson)),
+            None if text == "constant" => Ok(plain(Arrival::Constant)),
+            Some(("gamma", shape)) => match shape.parse() {
+                Ok(shape) if (0.01..=1000.0).contains(&shape) => Ok(Self {
+                    arrival: Arrival::Gamma,
+                    burstiness: Some(shape),
+                }),
+                _ => Err(format!("shape {shape:?} is not a number from 0.01 to 1000")),
+            },
+            _ => Err("write poisson, constant, or gamma:K such as gamma:0.5".into()),
+        }
+    }
 }
 
 impl Arguments {
@@ -184,6 +240,21 @@ impl Arguments {
     }
 
     fn sweep(&self) -> Result<Sweep, String> {
+        if let Some(speed) = self.speed {
+            return if (0.001..=1000.0).contains(&speed) {
+                Ok(Sweep {
+                    replay_speed: vec![speed],
+                    ..Sweep::default()
+                })
+            } else {
+                Err(format!(
+                    "--speed {speed} is not a number from 0.001 to 1000"
+                ))
+            };
+        }
+        if self.requests.is_none() && self.duration.is_none() {
+            return Err("say when to end, with --requests or --duration".into());
+        }
         let Some(rate) = self.rate else {
             return Ok(Sweep {
                 concurrency: self.concurrency.into_iter().collect(),
@@ -204,12 +275,37 @@ impl Arguments {
         if !(rate.is_finite() && rate > 0.0) {
             return Err(format!("--rate {rate} is not a number over 0"));
         }
-        Ok(Sweep {
-            request_rate: vec![rate],
-            arrival: Some(match self.arrival {
-                ArrivalName::Poisson => Arrival::Poisson,
-                ArrivalName::Constant => Arrival::Constant,
+        let ArrivalFlag {
+            arrival,
+            burstiness,
+        } = self.arrival;
+        let Some(to_rate) = self.ramp_to else {
+            return Ok(Sweep {
+                request_rate: vec![rate],
+                arrival: Some(arrival),
+                burstiness,
+                ..Sweep::default()
+            });
+        };
+        if !(to_rate.is_finite() && to_rate >= 0.0) {
+            return Err(format!("--ramp-to {to_rate} is not a number of 0 or more"));
+        }
+        if self.duration.is_none() {
+            return Err("--ramp-to needs --duration, over which the rate changes".into());
+        }
+        let ramp = StageSpec {
+            name: "ramp".into(),
+            ramp: Some(Ramp {
+                from_rate: rate,
+                to_rate,
             }),
+            duration: self.duration,
+            arrival: Some(arrival),
+            burstiness,
+            ..StageSpec::default()
+        };
+        Ok(Sweep {
+            stages: vec![ramp],
             ..Sweep::default()
         })
     }
@@ -220,7 +316,23 @@ impl Arguments {
             ..FileSource::default()
         };
         let length = |mean| TokenLength { mean, stddev: 0.0 };
-        let max_tokens = self.max_tokens;
+        let default_max_tokens = if self.trace.is_some() {
+            10_000_000
+        } else {
+            128
+        };
+        let max_tokens = self.max_tokens.unwrap_or(default_max_tokens);
+        let is_replay = self.speed.is_some();
+        let trace = self
+            .trace
+            .zip(self.trace_format)
+            .map(|(path, format)| Trace {
+                format: format.into(),
+                file: file(path),
+                from: None,
+                duration: self.duration.filter(|_| is_replay),
+                max_requests: self.requests.filter(|_| is_replay).unwrap_or(1000),
+            });
         let mut prompts = Prompts {
             share_gpt: self.sharegpt.map(file),
             jsonl: self.prompts.map(file),
@@ -230,6 +342,7 @@ impl Arguments {
                 shared_prefix_tokens: 0,
             }),
             inline: self.prompt.into_iter().collect(),
+            trace,
             count: None,
         };
         if prompts == Prompts::default() {
@@ -280,8 +393,8 @@ impl Arguments {
                     requests: self.warmup,
                 },
                 sweep,
-                requests_per_stage: self.requests,
-                stage_duration: self.duration,
+                requests_per_stage: self.requests.filter(|_| !is_replay),
+                stage_duration: self.duration.filter(|_| !is_replay),
                 repetitions: 1,
                 seed: self.seed,
             },
@@ -299,6 +412,98 @@ impl Arguments {
             objectives: Vec::new(),
             policy: Default::default(),
             cleanup: Default::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bakeoff_crds::plan::{Stage, stages::stages};
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Command {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    /// The stage that flags stand for.
+    fn stage(flags: &str) -> Result<Stage, String> {
+        let fixed = [
+            "bench",
+            "--url",
+            "http://h",
+            "--protocol",
+            "tgi",
+            "--model",
+            "m",
+        ];
+        let words = fixed.into_iter().chain(flags.split_whitespace());
+        let command = Command::try_parse_from(words).map_err(|error| error.to_string())?;
+        let (run, _) = command.arguments.into_run()?;
+        let mut planned = stages(&run.spec);
+        assert_eq!(planned.len(), 1, "{flags}");
+        Ok(planned.remove(0))
+    }
+
+    #[test]
+    fn flags_of_the_load_make_one_stage() {
+        for (flags, expected) in [
+            (
+                "--concurrency 8 --requests 20",
+                "concurrency-8 None None None None Requests(20)",
+            ),
+            (
+                "--rate 4 --duration 30s",
+                "rate-4 Some(4.0) None Some(Poisson) None Seconds(30.0)",
+            ),
+            (
+                "--rate 4 --arrival gamma:0.5 --requests 9",
+                "rate-4 Some(4.0) None Some(Gamma) Some(0.5) Requests(9)",
+            ),
+            (
+                "--rate 1 --ramp-to 9 --arrival constant --duration 1m",
+                "ramp Some(1.0) Some(9.0) Some(Constant) None Seconds(60.0)",
+            ),
+            (
+                "--rate inf --requests 9",
+                "burst None None None None Requests(9)",
+            ),
+        ] {
+            let Stage { name, load, end } = stage(flags).unwrap();
+            let found = format!(
+                "{name} {:?} {:?} {:?} {:?} {end:?}",
+                load.rate, load.to_rate, load.arrival, load.burstiness
+            );
+            assert_eq!(found, expected, "{flags}");
+        }
+    }
+
+    #[test]
+    fn flags_that_contradict_each_other_are_refused() {
+        for (flags, word) in [
+            ("--concurrency 8", "--requests"),
+            (
+                "--concurrency 8 --rate 4 --requests 9",
+                "cannot be used with",
+            ),
+            ("--rate 4 --arrival gamma --requests 9", "gamma:0.5"),
+            ("--rate 4 --arrival gamma:0 --requests 9", "0.01 to 1000"),
+            ("--rate 4 --ramp-to 9 --requests 9", "--duration"),
+            ("--rate 4 --ramp-to -1 --duration 9s", "-1"),
+            ("--rate inf --duration 9s", "--requests"),
+            ("--rate -1 --requests 9", "-1"),
+            ("--speed 2", "--trace"),
+            ("--trace t.csv --speed 2", "--trace-format"),
+            (
+                "--trace t.csv --trace-format azure --speed 0",
+                "0.001 to 1000",
+            ),
+        ] {
+            let error = stage(flags).unwrap_err();
+            assert!(error.contains(word), "{flags}: {error}");
         }
     }
 }

@@ -36,9 +36,12 @@ impl Reactor<'_> {
     pub(super) fn open(&mut self) -> io::Result<usize> {
         let tls = self.stage.tls.as_ref().zip(self.tls_name.as_ref());
         let stream = Stream::connect(self.stage.target.address, tls).inspect_err(|error| {
-            // EMFILE and ENFILE: the process's and the system's bound.
-            if matches!(error.raw_os_error(), Some(23 | 24)) {
-                self.part.vitals.descriptors_refused += 1;
+            match error.raw_os_error() {
+                // EMFILE and ENFILE: the process's and the system's bound.
+                Some(23 | 24) => self.part.vitals.descriptors_refused += 1,
+                // EADDRNOTAVAIL: no local port is left for this server.
+                Some(99) => self.part.vitals.ports_refused += 1,
+                _ => {}
             }
         })?;
         let slot = self.pool.insert(stream);

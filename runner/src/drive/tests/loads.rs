@@ -62,6 +62,32 @@ fn an_open_loop_sends_at_its_due_times_whatever_the_answers_do() {
 }
 
 #[test]
+fn a_replay_sends_each_prompt_at_its_time() {
+    let server = simulate::start(&simulated(Fault::None), MODEL).unwrap();
+    let load = Load {
+        mode: LoadMode::Open,
+        replay_speed: Some(2.0),
+        ..Load::default()
+    };
+    let mut stage = stage(&server.url, load, StageEnd::Trace);
+    let request = Arc::clone(&stage.script.turns(0)[0].requests[0]);
+    stage.script = Arc::new(Script::of_requests(std::iter::repeat_n(request, 4)));
+    stage.trace = Arc::from([0, 100, 100, 300].map(|at| at * MILLISECOND));
+    let driven = drive(&stage, &Control::default()).unwrap();
+    let records = driven.records.iter();
+    let sent: Vec<_> = records
+        .map(|record| {
+            (
+                record.prompt,
+                (record.due.unwrap() - driven.start) / MILLISECOND,
+            )
+        })
+        .collect();
+    assert_eq!(sent, [(0, 0), (1, 50), (2, 50), (3, 150)]);
+    assert_eq!(driven.intended, 4);
+}
+
+#[test]
 fn a_burst_is_under_way_all_at_once() {
     let server = simulate::start(&simulated(Fault::None), MODEL).unwrap();
     let stage = stage(&server.url, open(None), StageEnd::Requests(50));

@@ -82,6 +82,7 @@ fn stage(url: &str, load: Load, end: StageEnd) -> StageInput {
         load,
         end,
         seed: 1,
+        trace: Arc::from([]),
         request_timeout: 20 * SECOND,
         deadline: None,
         threads: 1,

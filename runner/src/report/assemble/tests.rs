@@ -170,3 +170,70 @@ fn stages_of_strangers_are_left_out() {
     let report = assemble(&plan(), &facts(), vec![stranger]);
     assert!(report.engines.iter().all(|engine| engine.stages.is_empty()));
 }
+
+#[test]
+fn a_search_is_answered_from_its_stages() {
+    use bakeoff_crds::{
+        plan::{
+            PlannedSearch,
+            search::{Goal, Variable},
+        },
+        report::SearchEnd,
+    };
+    let mut plan = plan();
+    plan.search = Some(PlannedSearch {
+        variable: Variable::Concurrency,
+        goal: Goal::Knee { least_gain: 0.1 },
+        min: 1.0,
+        max: 2.0,
+    });
+    let at = |concurrency, tokens_per_second| Measured {
+        engine: "vllm".into(),
+        stage: fixture::stage(concurrency, tokens_per_second, 0.1),
+    };
+    // As the bucket lists them.
+    let stages = vec![at(2, 104.0), at(1, 100.0)];
+    let report = assemble(&plan, &facts(), stages.clone());
+    let [answer] = report.engines[0].searches.as_slice() else {
+        panic!("{:?}", report.engines[0].searches)
+    };
+    assert_eq!(
+        (answer.best, answer.first_failing, answer.stages),
+        (Some(1.0), Some(2.0), 2)
+    );
+    let names: Vec<_> = report.engines[0]
+        .stages
+        .iter()
+        .map(|stage| &stage.name)
+        .collect();
+    assert_eq!(names, ["concurrency-1", "concurrency-2"]);
+    let missing = |report: &Report| {
+        let mut reasons = report.verdict.reasons.iter();
+        reasons.any(|reason| reason.reason == "StagesMissing")
+    };
+    assert!(!missing(&report), "{:?}", report.verdict);
+    assert!(
+        report
+            .comparison
+            .sentence
+            .starts_with("Throughput hardly grows beyond 1 request in flight with vllm."),
+        "{}",
+        report.comparison.sentence
+    );
+
+    let cut = assemble(&plan, &facts(), vec![at(1, 100.0)]);
+    assert_eq!(cut.engines[0].searches[0].end, SearchEnd::Incomplete);
+    assert!(missing(&cut), "{:?}", cut.verdict);
+}
+
+#[test]
+fn what_a_data_set_lost_is_told() {
+    let mut facts = facts();
+    facts.preflight.left_out = 7;
+    let report = assemble(&plan(), &facts, measured());
+    assert!(
+        report.run.warnings[0].starts_with("7 requests"),
+        "{:?}",
+        report.run.warnings
+    );
+}

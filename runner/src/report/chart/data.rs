@@ -72,8 +72,9 @@ pub fn panels(report: &Report) -> Vec<Panel> {
     } else {
         REQUEST_THROUGHPUT
     };
+    let axis = Axis::of(report, open);
     let over_load =
-        |title: &str, measure: &Measure, empty| over_load(report, title, measure, open, empty);
+        |title: &str, measure: &Measure, empty| over_load(report, title, measure, &axis, empty);
     let mut panels = vec![
         over_load("Throughput", &throughput, "nothing was measured"),
         over_load("Request latency, median", &LATENCY, "no request succeeded"),
@@ -84,16 +85,58 @@ pub fn panels(report: &Report) -> Vec<Panel> {
         ),
     ];
     if open {
-        panels.push(latency_over_throughput(report, &throughput));
+        panels.push(latency_over_throughput(report, &throughput, &axis));
     }
     panels
 }
 
-/// Where a stage stands on the axis of loads. A burst has no rate, so it stands nowhere.
-fn load(stage: &StageReport) -> Option<f64> {
-    match stage.load.mode {
-        LoadMode::Closed => stage.load.concurrency.map(f64::from),
-        LoadMode::Open => stage.load.rate,
+/// The axis of loads.
+struct Axis {
+    label: &'static str,
+    /// Where each stage stands, by its name.
+    places: Vec<(String, Option<f64>)>,
+    /// Whether the places are those of the loads themselves.
+    by_load: bool,
+}
+
+impl Axis {
+    /// Stages that were written out can mix open and closed loops, or have one load twice. Then they
+    /// stand side by side in their order.
+    fn of(report: &Report, open: bool) -> Self {
+        let names = stage_names(report);
+        let all = || report.engines.iter().flat_map(|engine| &engine.stages);
+        let load_of = |name: &String| all().find(|stage| stage.name == *name)?.load.level();
+        let mut loads: Vec<f64> = names.iter().filter_map(load_of).collect();
+        let stages = loads.len();
+        loads.sort_by(f64::total_cmp);
+        loads.dedup();
+        let replay = all().any(|stage| stage.load.replay_speed.is_some());
+        let kind = |stage: &StageReport| (stage.load.mode, stage.load.replay_speed.is_some());
+        let mixed = all().any(|stage| all().next().map(kind) != Some(kind(stage)));
+        let by_load = !mixed && loads.len() == stages;
+        let places = names.into_iter().enumerate().map(|(number, name)| {
+            let place = if by_load {
+                load_of(&name)
+            } else {
+                Some(number as f64 + 1.0)
+            };
+            (name, place)
+        });
+        Self {
+            places: places.collect(),
+            by_load,
+            label: match (by_load, open) {
+                (false, _) => "Stage (in the order of the tables)",
+                (true, true) if replay => "Speed of the replay (times the trace's)",
+                (true, true) => "Request rate (requests/s)",
+                (true, false) => "Concurrency (requests in flight)",
+            },
+        }
+    }
+
+    fn place(&self, stage: &str) -> Option<f64> {
+        let found = self.places.iter().find(|(name, _)| name == stage);
+        found.and_then(|(_, place)| *place)
     }
 }
 
@@ -101,13 +144,12 @@ fn over_load(
     report: &Report,
     title: &str,
     measure: &Measure,
-    open: bool,
+    axis: &Axis,
     empty: &'static str,
 ) -> Panel {
     let line = |engine: &EngineReport, stage: &str| {
-        let one = engine.stages.iter().find(|one| one.name == stage)?;
         Some(Point {
-            x: load(one)?,
+            x: axis.place(stage)?,
             y: spread(&report.engines, engine, stage, measure)?,
             note: String::new(),
             stage: stage.to_owned(),
@@ -121,12 +163,7 @@ fn over_load(
     Panel {
         title: title.to_owned(),
         better: better(measure),
-        x_label: if open {
-            "Request rate (requests/s)"
-        } else {
-            "Concurrency (requests in flight)"
-        }
-        .to_owned(),
+        x_label: axis.label.to_owned(),
         unit: measure.unit,
         wide: measure.better == Better::Lower,
         loads,
@@ -136,13 +173,16 @@ fn over_load(
 }
 
 /// Each point is one rate; the knee shows how much an engine bears.
-fn latency_over_throughput(report: &Report, throughput: &Measure) -> Panel {
+fn latency_over_throughput(report: &Report, throughput: &Measure, axis: &Axis) -> Panel {
     let line = |engine: &EngineReport, stage: &str| {
         let one = engine.stages.iter().find(|one| one.name == stage)?;
         Some(Point {
             x: spread(&report.engines, engine, stage, throughput)?.mean,
             y: spread(&report.engines, engine, stage, &LATENCY)?,
-            note: load(one).map_or_else(|| "burst".into(), |rate| format!("{rate}/s")),
+            note: match one.load.mean_rate().filter(|_| axis.by_load) {
+                Some(rate) => format!("{rate}/s"),
+                None => stage.to_owned(),
+            },
             stage: stage.to_owned(),
         })
     };

@@ -36,6 +36,33 @@ fn a_rate_sweep_adds_latency_over_throughput() {
 }
 
 #[test]
+fn stages_that_share_no_axis_stand_side_by_side() {
+    let mut bursty = fixture::rate_stage(4.0, 300.0, 2.0);
+    bursty.name = "bursty".into();
+    let mut report = fixture::report();
+    let stages = vec![
+        stage(8, 100.0, 0.1),
+        fixture::rate_stage(4.0, 200.0, 1.0),
+        bursty,
+    ];
+    report.engines = vec![engine("vllm", stages)];
+    let panels = panels(&report);
+    assert_eq!(panels[0].x_label, "Stage (in the order of the tables)");
+    let places: Vec<_> = panels[0].lines[0]
+        .points
+        .iter()
+        .map(|point| point.x)
+        .collect();
+    assert_eq!(places, [1.0, 2.0, 3.0]);
+    let notes: Vec<_> = panels[3].lines[0]
+        .points
+        .iter()
+        .map(|point| &point.note)
+        .collect();
+    assert_eq!(notes, ["concurrency-8", "rate-4", "bursty"]);
+}
+
+#[test]
 fn repetitions_are_a_range() {
     let mut report = fixture::report();
     report.engines = vec![engine(

@@ -110,6 +110,7 @@ fn prompts_in_words(spec: &Value, prompts: u64) -> Option<String> {
         "jsonl" => Some("from a JSON Lines file"),
         "synthetic" => Some("made up to given lengths"),
         "inline" => Some("written out in the run"),
+        "trace" => Some("from a trace"),
         _ => None,
     })?;
     let lengths = ["input", "output"].map(|side| {
@@ -158,13 +159,85 @@ fn load(spec: &Value) -> Option<String> {
     };
     let concurrency =
         list("/workload/sweep/concurrency").map(|levels| format!("{levels} requests in flight"));
-    let arrival = word(spec, "/workload/sweep/arrival").unwrap_or("Poisson");
-    let rates = list("/workload/sweep/requestRate")
-        .map(|rates| format!("{rates} requests/s, {arrival} arrivals"));
+    let rates = list("/workload/sweep/requestRate").map(|rates| {
+        let arrivals = arrivals(spec, "/workload/sweep").unwrap_or_default();
+        format!("{rates} requests/s, {arrivals}")
+    });
+    let stages = (0..)
+        .map(|place| format!("/workload/sweep/stages/{place}"))
+        .map_while(|place| stage_in_words(spec, &place))
+        .map(Some);
+    let pause =
+        word(spec, "/workload/sweep/pause").map(|time| format!("{time} of rest between stages"));
+    let search = search_in_words(spec);
+    let replay = list("/workload/sweep/replaySpeed")
+        .map(|speeds| format!("the trace's arrivals at {speeds} times its speed"));
     let requests =
         number(spec, "/workload/requestsPerStage").map(|n| format!("{n} requests a stage"));
     let duration = word(spec, "/workload/stageDuration").map(|time| format!("{time} a stage"));
-    join([concurrency, rates, requests, duration])
+    join(
+        [concurrency, rates]
+            .into_iter()
+            .chain(stages)
+            .chain([replay, search, requests, duration, pause]),
+    )
+}
+
+/// A search for a load, or for the knee.
+fn search_in_words(spec: &Value) -> Option<String> {
+    let sweep = spec.pointer("/workload/sweep")?;
+    let range = |kind: &str, variable: &str| {
+        let range = sweep.get(kind)?.get(variable)?;
+        Some((plain(range.get("min")?), plain(range.get("max")?)))
+    };
+    if let Some((min, max)) = range("knee", "concurrency") {
+        return Some(format!(
+            "doubled from {min} requests in flight to the knee, {max} at most"
+        ));
+    }
+    let rates = range("search", "requestRate").map(|range| (range, "requests/s"));
+    let levels = range("search", "concurrency").map(|range| (range, "requests in flight"));
+    let ((min, max), unit) = rates.or(levels)?;
+    Some(format!(
+        "the highest of {min} to {max} {unit} that meets the objectives, searched for engine by engine"
+    ))
+}
+
+/// One stage that was written out.
+fn stage_in_words(spec: &Value, place: &str) -> Option<String> {
+    let name = word(spec, &format!("{place}/name"))?;
+    let number = |field: &str| number(spec, &format!("{place}/{field}"));
+    let level = if let Some(concurrency) = number("concurrency") {
+        format!("{concurrency} requests in flight")
+    } else if let Some(rate) = number("requestRate") {
+        format!("{rate} requests/s")
+    } else if let Some((from, to)) = number("ramp/fromRate").zip(number("ramp/toRate")) {
+        format!("{from} to {to} requests/s")
+    } else if let Some(speed) = number("replaySpeed") {
+        format!("the trace's arrivals at {speed} times its speed")
+    } else {
+        "all at once".to_owned()
+    };
+    let open = number("requestRate").or_else(|| number("ramp/fromRate"));
+    let spread = open.and_then(|_| arrivals(spec, place));
+    let requests = number("requests").map(|requests| format!("{requests} requests"));
+    let duration = word(spec, &format!("{place}/duration")).map(str::to_owned);
+    join([Some(level), spread, requests, duration]).map(|words| format!("{name}: {words}"))
+}
+
+/// How the requests of a rate are spread over time.
+fn arrivals(spec: &Value, place: &str) -> Option<String> {
+    let arrival = word(spec, &format!("{place}/arrival")).unwrap_or("Poisson");
+    let shape = spec
+        .pointer(&format!("{place}/burstiness"))
+        .and_then(Value::as_f64);
+    Some(match shape {
+        Some(shape) => format!(
+            "{arrival} arrivals of burstiness {shape} (coefficient of variation {:.2})",
+            1.0 / shape.sqrt()
+        ),
+        None => format!("{arrival} arrivals"),
+    })
 }
 
 fn answers(spec: &Value) -> Option<String> {

@@ -14,6 +14,7 @@ use crate::report::{
     chart::{self, panel},
     format,
     measure::{Better, MEASURES, Measure, REQUEST_THROUGHPUT},
+    search,
     spread::{Spread, basis, samples, spread},
     table::stage_names,
 };
@@ -31,6 +32,8 @@ pub struct Page {
     /// Markup that was made here, with every text in it escaped; the template takes it as it is.
     panels: Vec<String>,
     glance: Vec<StageGroup>,
+    /// Cells of each search: engine, best, first that fails, goodput, stages, how it ended.
+    searches: Vec<[String; 6]>,
     measures: Vec<String>,
     conditions: Vec<Row>,
     warnings: Vec<String>,
@@ -128,6 +131,7 @@ impl Page {
                 .iter()
                 .map(|stage| group(report, stage, &measures))
                 .collect(),
+            searches: search::rows(&report.engines),
             measures: measures
                 .iter()
                 .map(|(_, heading)| (*heading).to_owned())
