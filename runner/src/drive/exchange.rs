@@ -12,6 +12,10 @@ use crate::{
 
 /// Most bytes kept of the body of an error answer.
 const MAX_ERROR_BODY: usize = 512;
+/// Most bytes read of it, to keep the connection.
+const MAX_DRAINED: u64 = 64 * 1024;
+/// Most bytes kept of one answer's text; a longer one is not counted by the tokenizer.
+const MAX_TEXT: usize = 16 << 20;
 /// Most bytes of a failure's message.
 const MAX_MESSAGE: usize = 300;
 
@@ -84,7 +88,11 @@ impl Exchange {
             if !(200..300).contains(&head.status) {
                 let room = MAX_ERROR_BODY - error_body.len();
                 error_body.extend_from_slice(piece.get(..room).unwrap_or(piece));
-                return ControlFlow::Continue(());
+                return if record.bytes > MAX_DRAINED {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                };
             }
             let mut on_event = |event: Event<'_>| note(record, texts, latest, gaps, stamp, event);
             match decoder.feed(piece, &mut on_event) {
@@ -100,9 +108,33 @@ impl Exchange {
         }
         match fed {
             Err(cause) => ended(failure(FailureKind::Protocol, &cause.to_string()), false),
+            Ok(ControlFlow::Break(())) => {
+                ended(self.refused().unwrap_or(Outcome::Succeeded), false)
+            }
             Ok(_) if self.response.is_done() => self.complete(stamp, gaps),
             Ok(_) => Step::Continue,
         }
+    }
+
+    /// The failure that the answer's status says, if it does.
+    fn refused(&self) -> Option<Outcome> {
+        let status = self.response.head()?.status;
+        let kind = match status {
+            200..=299 => return None,
+            400..=499 => FailureKind::Http4xx,
+            500..=599 => FailureKind::Http5xx,
+            _ => FailureKind::Protocol,
+        };
+        let body = String::from_utf8_lossy(&self.error_body);
+        Some(failure(kind, &format!("HTTP {status}: {}", body.trim())))
+    }
+
+    /// The outcome where the time for it is up: what the status said, if there was one that says it.
+    pub(super) fn late(&self, after: Nanos) -> Outcome {
+        self.refused().unwrap_or_else(|| {
+            let message = format!("no whole answer within {} s", clock::seconds(after));
+            failure(FailureKind::Timeout, &message)
+        })
     }
 
     /// Whether nothing of an answer has come.
@@ -127,6 +159,9 @@ impl Exchange {
         if cause.is_none() && self.response.finish() {
             return self.complete(stamp, gaps);
         }
+        if let Some(refused) = self.refused() {
+            return ended(refused, false);
+        }
         let (kind, what) = if self.response.has_begun() {
             (
                 FailureKind::Truncated,
@@ -147,7 +182,7 @@ impl Exchange {
 
     fn complete(&mut self, stamp: Nanos, gaps: &mut Gaps) -> Step {
         let head = self.response.head().unwrap_or_default();
-        let outcome = if (200..300).contains(&head.status) {
+        let outcome = self.refused().unwrap_or_else(|| {
             let (record, texts) = (&mut self.record, &mut self.texts);
             let latest = &mut self.latest;
             let mut on_event = |event: Event<'_>| note(record, texts, latest, gaps, stamp, event);
@@ -158,16 +193,8 @@ impl Exchange {
                 }
                 Ok(()) => Outcome::Succeeded,
             }
-        } else {
-            let kind = match head.status {
-                400..=499 => FailureKind::Http4xx,
-                500..=599 => FailureKind::Http5xx,
-                _ => FailureKind::Protocol,
-            };
-            let body = String::from_utf8_lossy(&self.error_body);
-            failure(kind, &format!("HTTP {}: {}", head.status, body.trim()))
-        };
-        ended(outcome, head.keep_alive)
+        });
+        ended(outcome, head.keep_alive && !self.response.has_surplus())
     }
 }
 
@@ -197,9 +224,12 @@ fn note(
             }
             record.first_content.get_or_insert(stamp);
             record.last_content = Some(stamp);
-            record.chunks += 1;
+            record.chunks = record.chunks.saturating_add(1);
             if let Some(text) = texts.as_mut().and_then(|texts| texts.get_mut(answer)) {
                 text.push_str(piece);
+                if text.len() > MAX_TEXT {
+                    *texts = None;
+                }
             }
         }
         Event::Usage {
@@ -233,12 +263,6 @@ pub(super) fn failure(kind: FailureKind, message: &str) -> Outcome {
     Outcome::Failed(kind, message.get(..end).unwrap_or_default().into())
 }
 
-/// The failure of a request whose time is up.
-pub(super) fn timed_out(after: Nanos) -> Outcome {
-    let message = format!("no whole answer within {} s", clock::seconds(after));
-    failure(FailureKind::Timeout, &message)
-}
-
 fn decode_failure(error: &DecodeError) -> Outcome {
     let kind = match error {
         DecodeError::StreamError(_) => FailureKind::StreamError,
@@ -249,5 +273,7 @@ fn decode_failure(error: &DecodeError) -> Outcome {
     failure(kind, &error.to_string())
 }
 
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod tests;

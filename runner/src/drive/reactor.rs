@@ -20,7 +20,7 @@ use rustls::pki_types::ServerName;
 
 use super::{
     Control, Cut, DriveError, Dropped, Gate, SpooledText, StageInput,
-    exchange::{failure, timed_out},
+    exchange::failure,
     intake::Intake,
     pool::Pool,
     thinking::Thinking,
@@ -41,6 +41,8 @@ const EVENTS: usize = 1024;
 /// Room for what one round reads, and for one read.
 const ARENA: usize = 1 << 20;
 const READ: usize = 64 << 10;
+/// Most reads of one connection in one round.
+const READS_AT_ONCE: usize = ARENA / READ;
 /// Most requests begun in one round, so that answers are read in between.
 const BEGIN_AT_ONCE: usize = 32;
 /// Sockets or answers looked at between two looks at the schedule of an open loop.
@@ -103,6 +105,8 @@ struct Reactor<'a> {
     arena: Vec<u8>,
     filled: usize,
     readings: Vec<sockets::Reading>,
+    /// Connections that had more to read than a round takes.
+    unread: Vec<sockets::Unread>,
     plain: Vec<u8>,
     deadlines: VecDeque<(Nanos, usize, u64)>,
     resting: VecDeque<Nanos>,
@@ -162,6 +166,7 @@ impl<'a> Reactor<'a> {
             arena: vec![0; ARENA],
             filled: 0,
             readings: Vec::with_capacity(EVENTS),
+            unread: Vec::new(),
             plain: Vec::new(),
             deadlines: VecDeque::new(),
             resting: VecDeque::new(),
@@ -255,6 +260,11 @@ impl<'a> Reactor<'a> {
     }
 
     fn wait(&mut self, events: &mut Events, timeout: Duration) -> io::Result<()> {
+        let timeout = if self.unread.is_empty() {
+            timeout
+        } else {
+            Duration::ZERO
+        };
         match self.poll.poll(events, Some(timeout)) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {
                 events.clear();
@@ -290,16 +300,17 @@ impl<'a> Reactor<'a> {
     /// in which they were begun.
     fn expire(&mut self, now: Nanos) {
         while let Some(&(at, slot, index)) = self.deadlines.front() {
-            let is_this = self
+            let exchange = self
                 .pool
                 .get(slot)
                 .and_then(|connection| connection.exchange.as_ref())
-                .is_some_and(|exchange| exchange.record.index == index);
-            if is_this {
+                .filter(|exchange| exchange.record.index == index);
+            if let Some(exchange) = exchange {
                 if at > now {
                     return;
                 }
-                self.end(slot, timed_out(self.stage.request_timeout), false, now);
+                let outcome = exchange.late(self.stage.request_timeout);
+                self.end(slot, outcome, false, now);
             }
             self.deadlines.pop_front();
         }

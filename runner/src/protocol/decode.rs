@@ -126,11 +126,13 @@ impl Decoder {
     /// is of no use after an error.
     pub fn feed(
         &mut self,
-        bytes: &[u8],
+        mut bytes: &[u8],
         on_event: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), DecodeError> {
         if let Framing::Undecided = self.framing {
-            match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+            // In whichever piece it comes.
+            bytes = bytes.trim_ascii_start();
+            match bytes.first() {
                 None => return Ok(()),
                 Some(b'{') => self.framing = Framing::Whole(Vec::new()),
                 Some(_) => self.framing = Framing::Events(SseParser::default()),
@@ -140,12 +142,14 @@ impl Decoder {
             Framing::Undecided => Ok(()),
             Framing::Events(parser) => {
                 let mut outcome = Ok(());
-                parser.feed(bytes, &mut |event| {
+                let fed = parser.feed(bytes, &mut |event| {
                     if outcome.is_ok() {
                         outcome = self.frames.take(event, on_event);
                     }
-                })?;
-                outcome
+                });
+                // A frame that cannot be read comes before one that is too large.
+                outcome?;
+                Ok(fed?)
             }
             Framing::Whole(body) => {
                 if body.len() + bytes.len() > MAX_EVENT_BYTES {
@@ -173,6 +177,12 @@ impl Decoder {
                     // The end of the body cut through a frame.
                     Err(DecodeError::Protocol(_)) => return Err(DecodeError::Truncated),
                     outcome => outcome?,
+                }
+                if let Some(line) = parser.unknown().filter(|_| !self.frames.seen) {
+                    return Err(DecodeError::Protocol(format!(
+                        "no event, but lines such as {:?}",
+                        excerpt(line)
+                    )));
                 }
             }
             Framing::Whole(body) => match self.frames.take_whole(&body, on_event) {

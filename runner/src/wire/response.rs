@@ -21,9 +21,6 @@ pub enum ResponseError {
     /// The body's framing is broken.
     #[error("the answer's body is framed wrongly: {0}")]
     Framing(&'static str),
-    /// Bytes that nobody asked for.
-    #[error("bytes after the end of the answer")]
-    Surplus,
 }
 
 /// Status and what follows from the header.
@@ -64,6 +61,7 @@ pub struct ResponseReader {
     head: Option<Head>,
     /// Bytes of a head or a line that have not ended yet; empty while a body's data passes.
     carry: Vec<u8>,
+    surplus: bool,
 }
 
 impl Default for ResponseReader {
@@ -79,6 +77,7 @@ impl ResponseReader {
             state: State::Head,
             head: None,
             carry: Vec::new(),
+            surplus: false,
         }
     }
 
@@ -90,6 +89,11 @@ impl ResponseReader {
     /// Whether the response is whole.
     pub fn is_done(&self) -> bool {
         self.state == State::Done
+    }
+
+    /// Whether bytes stood after the end of the response: the connection is of no further use then.
+    pub fn has_surplus(&self) -> bool {
+        self.surplus
     }
 
     /// Whether any byte has come.
@@ -147,14 +151,18 @@ impl ResponseReader {
                     input = rest;
                 }
                 State::ChunkEnd => {
-                    let (line, rest) = self.read_line(input)?;
-                    input = rest;
-                    if let Some(line) = line {
-                        if !line.is_empty() {
-                            return Err(ResponseError::Framing("a chunk is longer than its size"));
+                    input = match input {
+                        [b'\n', rest @ ..] => {
+                            self.carry.clear();
+                            self.state = State::ChunkSize;
+                            rest
                         }
-                        self.state = State::ChunkSize;
-                    }
+                        [b'\r', rest @ ..] if self.carry.is_empty() => {
+                            self.carry.push(b'\r');
+                            rest
+                        }
+                        _ => return Err(ResponseError::Framing("a chunk is longer than its size")),
+                    };
                 }
                 State::Trailer => {
                     let (line, rest) = self.read_line(input)?;
@@ -169,7 +177,10 @@ impl ResponseReader {
                     }
                     input = &[];
                 }
-                State::Done => return Err(ResponseError::Surplus),
+                State::Done => {
+                    self.surplus = true;
+                    return Ok(ControlFlow::Continue(()));
+                }
             }
         }
         Ok(ControlFlow::Continue(()))
@@ -207,6 +218,10 @@ impl ResponseReader {
             Ok(httparse::Status::Partial) => return Ok(&[]),
             Err(error) => return Err(ResponseError::Head(error.to_string())),
         };
+        // The same bound however the bytes came.
+        if length > MAX_HEAD {
+            return Err(ResponseError::HeadTooLarge);
+        }
         let status = response.code.unwrap_or_default();
         if (100..200).contains(&status) {
             // An interim response; the real one follows.
@@ -260,9 +275,8 @@ fn framing(
     for field in fields {
         let value = std::str::from_utf8(field.value).unwrap_or_default().trim();
         if field.name.eq_ignore_ascii_case("content-length") {
-            let new = value
-                .parse()
-                .map_err(|_| ResponseError::Framing("content-length is no number"))?;
+            let new =
+                number(value, 10).ok_or(ResponseError::Framing("content-length is no number"))?;
             if length.is_some_and(|old| old != new) {
                 return Err(ResponseError::Framing("two lengths"));
             }
@@ -301,10 +315,16 @@ fn chunk_size(line: &[u8]) -> Result<u64, ResponseError> {
     let digits = line.split(|&byte| byte == b';').next().unwrap_or_default();
     std::str::from_utf8(digits)
         .ok()
-        .map(str::trim)
-        .filter(|digits| !digits.starts_with('+'))
-        .and_then(|digits| u64::from_str_radix(digits, 16).ok())
+        .and_then(|digits| number(digits.trim(), 16))
         .ok_or(ResponseError::Framing("a chunk's size is no number"))
+}
+
+/// A number of nothing but digits: Rust itself takes a sign as well.
+fn number(digits: &str, radix: u32) -> Option<u64> {
+    let plain = digits.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    plain
+        .then(|| u64::from_str_radix(digits, radix).ok())
+        .flatten()
 }
 
 fn without_line_end(line: &[u8]) -> &[u8] {

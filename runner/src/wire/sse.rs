@@ -8,6 +8,9 @@ use memchr::memchr2;
 /// Most bytes that one event may take: 16 MiB.
 pub const MAX_EVENT_BYTES: usize = 16 << 20;
 
+/// Most bytes kept of a line of no known field.
+const EXCERPT: usize = 100;
+
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// One event. Bytes, because who only skips an event need not pay for checking its UTF-8.
@@ -40,6 +43,10 @@ pub struct SseParser {
     data: Vec<u8>,
     has_data: bool,
     name: Vec<u8>,
+    /// Bytes of the lines that the event under way was made of.
+    size: usize,
+    /// The beginning of the first line that is of no known field.
+    unknown: Option<Vec<u8>>,
     /// The last line ended with CR: a LF right after it belongs to it.
     after_carriage_return: bool,
     at_start: bool,
@@ -68,6 +75,8 @@ impl SseParser {
             data: Vec::new(),
             has_data: false,
             name: Vec::new(),
+            size: 0,
+            unknown: None,
             after_carriage_return: false,
             at_start: true,
             limit,
@@ -100,27 +109,37 @@ impl SseParser {
             self.after_carriage_return = rest[end] == b'\r';
             rest = after;
             if self.line.is_empty() {
+                self.check_size(line.len())?;
                 self.take_line(line, &mut lent, on_event);
             } else {
+                self.check_size(self.line.len() + line.len())?;
                 let mut whole = std::mem::take(&mut self.line);
                 whole.extend_from_slice(line);
                 self.take_kept_line(&whole, on_event);
                 whole.clear();
                 self.line = whole;
             }
-            self.check_size(lent)?;
         }
         if let Some(data) = lent {
             self.keep(data);
         }
-        self.check_size(None)
+        self.check_size(self.line.len())
+    }
+
+    /// The beginning of the first whole line that is of no known field and no comment: such lines
+    /// are passed over, but a body of nothing else is no stream of events.
+    pub fn unknown(&self) -> Option<&[u8]> {
+        self.unknown.as_deref()
     }
 
     /// Hands over what the end of the body left without its blank line.
     pub fn finish(&mut self, on_event: &mut impl FnMut(SseEvent<'_>)) {
         if !self.line.is_empty() {
             let line = std::mem::take(&mut self.line);
+            let unknown = self.unknown.take();
             self.take_kept_line(&line, on_event);
+            // A line that was cut says nothing.
+            self.unknown = unknown;
         }
         self.dispatch(None, on_event);
     }
@@ -132,7 +151,11 @@ impl SseParser {
         lent: &mut Option<&'a [u8]>,
         on_event: &mut impl FnMut(SseEvent<'_>),
     ) {
-        match self.read(line) {
+        let meaning = self.read(line);
+        if !matches!(meaning, Line::Ignored) {
+            self.size += line.len();
+        }
+        match meaning {
             Line::Blank => self.dispatch(lent.take(), on_event),
             Line::Data(data) if lent.is_none() && !self.has_data => *lent = Some(data),
             Line::Data(data) => {
@@ -174,6 +197,11 @@ impl SseParser {
             self.set_name(b"error");
             return Line::Data(value);
         }
+        let known =
+            line.starts_with(b":") || field(line, b"id").or(field(line, b"retry")).is_some();
+        if !known && self.unknown.is_none() {
+            self.unknown = Some(line.get(..EXCERPT).unwrap_or(line).to_vec());
+        }
         Line::Ignored
     }
 
@@ -198,14 +226,15 @@ impl SseParser {
             });
         }
         self.has_data = false;
+        self.size = 0;
         self.data.clear();
         self.name.clear();
     }
 
-    fn check_size(&self, lent: Option<&[u8]>) -> Result<(), SseError> {
-        let size =
-            self.line.len() + self.data.len() + self.name.len() + lent.map_or(0, <[u8]>::len);
-        if size > self.limit {
+    /// Whether a line of so many bytes, whole or not, still fits: counted by the bytes that came, so
+    /// that it does not matter in which pieces they did.
+    fn check_size(&self, line: usize) -> Result<(), SseError> {
+        if self.size + line > self.limit {
             return Err(SseError::FrameTooLarge { limit: self.limit });
         }
         Ok(())
@@ -295,6 +324,35 @@ mod tests {
         assert_eq!(count, 100);
     }
 
+    #[test]
+    fn lines_of_no_known_field_are_remembered() {
+        for (stream, expected) in [
+            ("<html>\n<p>\n", Some("<html>")),
+            (": a\nid: 1\nretry: 2\nid\ndata: a\n\n", None),
+            ("data: a\n\nhello\n", Some("hello")),
+            ("data: a\n\ncut", None),
+        ] {
+            let mut parser = SseParser::default();
+            parser.feed(stream.as_bytes(), &mut |_| ()).unwrap();
+            parser.finish(&mut |_| ());
+            assert_eq!(parser.unknown(), expected.map(str::as_bytes), "{stream:?}");
+        }
+    }
+
+    /// Events of a stream under a bound, and whether it was kept.
+    fn bounded<'a>(
+        limit: usize,
+        pieces: impl IntoIterator<Item = &'a [u8]>,
+    ) -> (Vec<Vec<u8>>, bool) {
+        let mut parser = SseParser::with_limit(limit);
+        let mut found = Vec::new();
+        let fits = pieces.into_iter().all(|piece| {
+            let fed = parser.feed(piece, &mut |event| found.push(event.data.to_vec()));
+            fed.is_ok()
+        });
+        (found, fits)
+    }
+
     /// Streams made of the pieces that matter, in any order.
     fn stream() -> impl Strategy<Value = Vec<u8>> {
         let piece = prop_oneof![
@@ -327,6 +385,12 @@ mod tests {
             }
             pieces.push(&stream[from..]);
             prop_assert_eq!(events(pieces), events([stream.as_slice()]));
+        }
+
+        #[test]
+        fn the_bound_does_not_depend_on_the_pieces(stream in stream(), limit in 1_usize..40, size in 1_usize..9) {
+            let whole = bounded(limit, [stream.as_slice()]);
+            prop_assert_eq!(bounded(limit, stream.chunks(size)), whole);
         }
 
         #[test]

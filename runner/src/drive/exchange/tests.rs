@@ -139,3 +139,51 @@ fn a_lost_connection_is_told_by_where_it_was_lost() {
         }
     }
 }
+
+#[test]
+fn bytes_after_the_end_cost_the_connection_and_nothing_else() {
+    let whole = answer(&format!("{TOKEN}{LAST}{USAGE}"));
+    for surplus in ["", "HTTP/1.1 200 OK\r\n\r\n"] {
+        let mut exchange = exchange();
+        let bytes = format!("{whole}{surplus}");
+        let step = exchange.receive(bytes.as_bytes(), 100, &mut Gaps::new());
+        assert_eq!(step, ended(Outcome::Succeeded, surplus.is_empty()));
+    }
+}
+
+#[test]
+fn text_is_kept_up_to_a_bound() {
+    let mut exchange = exchange();
+    let mut gaps = Gaps::new();
+    let token = TOKEN.replace("\"a\"", &format!("\"{}\"", "a".repeat(1 << 20)));
+    exchange.receive(format!("{HEAD}\r\n").as_bytes(), 100, &mut gaps);
+    let kept = |exchange: &Exchange| exchange.texts.as_ref().map(|texts| texts[0].len());
+    for megabytes in 1..=16 {
+        exchange.receive(token.as_bytes(), 100, &mut gaps);
+        assert_eq!(kept(&exchange), Some(megabytes << 20));
+    }
+    exchange.receive(token.as_bytes(), 100, &mut gaps);
+    assert_eq!(kept(&exchange), None);
+    // The answer itself goes on.
+    assert_eq!(exchange.record.chunks, 17);
+}
+
+#[test]
+fn a_late_answer_is_a_timeout_unless_its_status_says_more() {
+    for (before, kind) in [
+        ("", FailureKind::Timeout),
+        (HEAD, FailureKind::Timeout),
+        (&answer(TOKEN)[..80], FailureKind::Timeout),
+        (
+            "HTTP/1.1 503 No\r\ncontent-length: 4\r\n\r\n",
+            FailureKind::Http5xx,
+        ),
+    ] {
+        let mut exchange = exchange();
+        exchange.receive(before.as_bytes(), 100, &mut Gaps::new());
+        let Outcome::Failed(found, _) = exchange.late(7) else {
+            panic!("{before}");
+        };
+        assert_eq!(found, kind, "{before}");
+    }
+}

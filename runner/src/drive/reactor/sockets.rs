@@ -4,11 +4,11 @@ use std::io::{self, ErrorKind};
 
 use mio::{Events, Interest, Token, event::Event};
 
-use super::{ARENA, READ, Reactor, TIMER};
+use super::{ARENA, READ, READS_AT_ONCE, Reactor, TIMER};
 use crate::{
     clock::{self, Nanos},
-    drive::exchange::{Step, failure, timed_out},
-    record::{FailureKind, Outcome, Record},
+    drive::exchange::{Exchange, Step, failure},
+    record::{FailureKind, Outcome},
     wire::stream::Stream,
 };
 
@@ -18,6 +18,13 @@ pub(super) struct Reading {
     generation: u64,
     stamp: Nanos,
     what: What,
+}
+
+/// A connection of which a round took as much as it takes of one.
+pub(super) struct Unread {
+    slot: usize,
+    generation: u64,
+    ending: bool,
 }
 
 enum What {
@@ -84,6 +91,11 @@ impl Reactor<'_> {
 
     /// Reads and stamps everything that is there, then looks at it.
     pub(super) fn handle(&mut self, events: &Events) {
+        for unread in std::mem::take(&mut self.unread) {
+            if self.pool.is_same(unread.slot, unread.generation) {
+                self.read(unread.slot, unread.ending);
+            }
+        }
         for (number, event) in events.iter().enumerate() {
             if event.token() != TIMER {
                 self.collect(event);
@@ -145,12 +157,22 @@ impl Reactor<'_> {
         }
     }
 
+    /// Reads until there is no more, or as much as a round takes of one connection: a server that
+    /// sends faster than it is read must keep nobody from looking at the clock.
     fn read(&mut self, slot: usize, ending: bool) {
-        loop {
+        let Some(generation) = self.pool.get(slot).map(|connection| connection.generation) else {
+            return;
+        };
+        for _ in 0..READS_AT_ONCE {
             if ARENA - self.filled < READ {
                 self.digest();
             }
-            let Some(connection) = self.pool.get(slot) else {
+            // What was looked at may have ended it.
+            let Some(connection) = self
+                .pool
+                .get(slot)
+                .filter(|connection| connection.generation == generation)
+            else {
                 return;
             };
             let Some(space) = self.arena.get_mut(self.filled..self.filled + READ) else {
@@ -158,7 +180,6 @@ impl Reactor<'_> {
             };
             let result = connection.stream.read(space);
             let stamp = clock::now();
-            let generation = connection.generation;
             let (what, more) = match result {
                 Ok(0) => (What::End(None), false),
                 Ok(bytes) => {
@@ -185,6 +206,11 @@ impl Reactor<'_> {
                 return;
             }
         }
+        self.unread.push(Unread {
+            slot,
+            generation,
+            ending,
+        });
     }
 
     /// Looks at everything that was read.
@@ -315,10 +341,10 @@ impl Reactor<'_> {
 
     /// An answer that was read after its time was up is late, also where this loop came to look at
     /// the clock only after it.
-    fn unless_late(&self, record: &Record, outcome: Outcome, stamp: Nanos) -> Outcome {
+    fn unless_late(&self, exchange: &Exchange, outcome: Outcome, stamp: Nanos) -> Outcome {
         let time = self.stage.request_timeout;
-        if outcome == Outcome::Succeeded && stamp > record.started.saturating_add(time) {
-            return timed_out(time);
+        if outcome == Outcome::Succeeded && stamp > exchange.record.started.saturating_add(time) {
+            return exchange.late(time);
         }
         outcome
     }
@@ -331,7 +357,7 @@ impl Reactor<'_> {
         let Some(exchange) = connection.exchange.take() else {
             return;
         };
-        let outcome = self.unless_late(&exchange.record, outcome, stamp);
+        let outcome = self.unless_late(&exchange, outcome, stamp);
         let Some(connection) = self.pool.get(slot) else {
             return;
         };

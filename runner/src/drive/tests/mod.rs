@@ -3,6 +3,7 @@
 mod connections;
 mod conversations;
 mod failures;
+mod hostile;
 mod loads;
 mod processes;
 mod requests;

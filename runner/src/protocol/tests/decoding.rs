@@ -217,6 +217,29 @@ fn frames_of_no_protocol_are_refused() {
 }
 
 #[test]
+fn a_page_of_words_is_no_stream_and_says_so() {
+    let page = "<!DOCTYPE html>\n<title>502 Bad Gateway</title>\n";
+    for protocol in PROTOCOLS {
+        let (events, error) = decode(protocol, [page.as_bytes()]);
+        assert_eq!(events, [] as [String; 0]);
+        let Some(DecodeError::Protocol(message)) = error else {
+            panic!("{protocol:?}: {error:?}");
+        };
+        assert!(message.contains("<!DOCTYPE html>"), "{message}");
+    }
+}
+
+#[test]
+fn white_space_before_an_answer_means_nothing_in_whichever_piece_it_comes() {
+    let body = b" \r\n data: {\"choices\":[{\"text\":\"a\"}]}\n\ndata: [DONE]\n\n";
+    for at in 0..body.len() {
+        let (first, second) = body.split_at(at);
+        let (events, error) = decode(Protocol::OpenAiCompletions, [first, second]);
+        assert_eq!((events.len(), error), (2, None), "{at}");
+    }
+}
+
+#[test]
 fn invalid_utf8_is_an_error_and_no_panic() {
     let body = b"data: {\"choices\":[{\"text\":\"\xff\xfe\"}]}\n\n";
     let (_, error) = decode(Protocol::OpenAiCompletions, [body.as_slice()]);

@@ -101,13 +101,23 @@ fn what_is_no_response_is_an_error() {
         b"HTTP/1.1 200 OK\r\ncontent-length: ten\r\n\r\n",
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello!\r\n",
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
-        b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nab",
+        b"HTTP/1.1 200 OK\r\ncontent-length: +1\r\n\r\na",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\na",
     ] {
         assert!(
             read(bytes, &[]).is_err(),
             "{}",
             String::from_utf8_lossy(bytes)
         );
+    }
+    for (spare, fits) in [(0, true), (1, false)] {
+        // However it comes: whole, or in pieces.
+        let line = &b"HTTP/1.1 200 OK\r\nx: "[..];
+        let filler = vec![b'a'; MAX_HEAD - line.len() - 4 + spare];
+        let head = [line, &filler, b"\r\n\r\n"].concat();
+        for cuts in [&[][..], &[100, 40_000, MAX_HEAD]] {
+            assert_eq!(read(&head, cuts).is_ok(), fits, "{spare} {cuts:?}");
+        }
     }
     let endless = [&b"HTTP/1.1 200 OK\r\nx: "[..], &vec![b'a'; MAX_HEAD]].concat();
     assert_eq!(read(&endless, &[]).err(), Some(ResponseError::HeadTooLarge));
