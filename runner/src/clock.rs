@@ -53,6 +53,19 @@ pub fn wall_now() -> Timestamp {
     wall(now())
 }
 
+/// By how many nanoseconds the system's wall clock is ahead of [`wall_now`]: what it was set by since
+/// the process first asked for the time. Both are read one after the other, so that a pause in
+/// between shows too.
+#[allow(clippy::disallowed_methods)]
+pub fn wall_clock_ahead() -> i64 {
+    let system = match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => since.as_nanos().cast_signed(),
+        Err(before) => -before.duration().as_nanos().cast_signed(),
+    };
+    let ours = anchor().wall + i128::from(now());
+    i64::try_from(system - ours).unwrap_or(i64::MAX)
+}
+
 /// Nanoseconds as seconds.
 pub fn seconds(nanos: Nanos) -> f64 {
     // Exact up to 2^53 ns, which are 104 days.

@@ -2,8 +2,9 @@
 //!
 //! In reading order: [`cli`] takes the words of the command line; [`agent`] is what the Jobs of a
 //! cluster start; [`measure`] takes one engine through its stages; [`workload`] makes prompts and
-//! arrival times; [`drive`] sends them; [`wire`] and [`protocol`] speak HTTP and the engines'
-//! formats; [`record`] and [`stats`] turn time stamps into figures, [`answer`] reads texts; [`scrape`] reads the engines' own
+//! arrival times; [`drive`] sends them, [`calibrate`] tells what it adds itself; [`wire`] and
+//! [`protocol`] speak HTTP and the engines' formats; [`record`] and [`stats`] turn time stamps into
+//! figures, [`answer`] reads texts; [`scrape`] reads the engines' own
 //! metrics; [`report`] makes the pages; [`store`] keeps them; [`simulate`] stands in for engines.
 //!
 //! Invariants: no Kubernetes client; `protocol` does no I/O; `stats` knows no protocol; only
@@ -11,6 +12,7 @@
 
 pub mod agent;
 pub mod answer;
+pub mod calibrate;
 pub mod cli;
 pub mod clock;
 pub mod drive;

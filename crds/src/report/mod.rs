@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     answers::{Agreement, OutputSanity, Quality, QualityDifference},
-    client::ClientReport,
+    client::{ClientReport, NetworkReport, ReceiveBacklog},
     comparison::{Basis, Best, Comparison, Difference},
     distribution::{Distribution, TokenDistribution},
     engine::{ColdStart, EngineFailure, EngineReport, Provenance},

@@ -18,7 +18,7 @@ pub use engine::{
 pub use hardware::{Accelerator, Hardware, SameNode};
 pub use model::{Dtype, ModelClaim, ModelSpec, Tuning};
 pub use settings::{
-    Cleanup, CleanupEngines, ExtraQuery, Format, Metrics, MetricsBackend, Objective,
+    Calibration, Cleanup, CleanupEngines, ExtraQuery, Format, Metrics, MetricsBackend, Objective,
     ObjectiveMetric, OnEngineFailure, Output, Policy, Runner, Timeouts,
 };
 pub use status::BenchmarkRunStatus;

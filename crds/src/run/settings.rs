@@ -19,6 +19,10 @@ pub struct Runner {
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 256))]
     pub parallelism: u32,
+    /// Whether the client measures what it adds itself, for a second or two before the warm-up of
+    /// each engine.
+    #[serde(default)]
+    pub calibration: Calibration,
     /// Image in place of the one that the operator was installed with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
@@ -52,6 +56,7 @@ impl Default for Runner {
     fn default() -> Self {
         Self {
             parallelism: one(),
+            calibration: Calibration::default(),
             image: None,
             resources: None,
             node_selector: BTreeMap::new(),
@@ -61,6 +66,16 @@ impl Default for Runner {
             image_pull_secrets: Vec::new(),
         }
     }
+}
+
+/// Whether the client is calibrated before a run.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+pub enum Calibration {
+    /// It is; where that fails, the run goes on without.
+    #[default]
+    Auto,
+    /// It is not, and the report does not say what the client itself adds.
+    Never,
 }
 
 /// Where the engines' own metrics come from, beside the runner's direct scrape.

@@ -18,6 +18,7 @@ pub mod vitals;
 
 use std::{
     fs::File,
+    path::Path,
     sync::{Arc, Barrier},
 };
 
@@ -29,13 +30,7 @@ pub use script::{Script, Turn};
 pub use share::Share;
 pub use spool::SpooledText;
 
-use crate::{
-    clock::{self, Nanos},
-    protocol::Codec,
-    record::Record,
-    stats::Gaps,
-    wire::target::Target,
-};
+use crate::{clock::Nanos, protocol::Codec, record::Record, stats::Gaps, wire::target::Target};
 
 /// Says when a stage begins that other processes drive too, by this process's clock; `None` where
 /// it will not begin. It is asked once, on a thread of the load path, when this process is ready, and
@@ -146,7 +141,7 @@ pub fn drive(stage: &StageInput, control: &Control) -> Result<Driven, DriveError
     let threads = stage.threads.max(1);
     let plan = intake::Arrivals::of(stage)?;
     let shared = reactor::Shared::new(Barrier::new(threads), stage.gate.clone());
-    let throttled_before = vitals::throttled();
+    let watch = vitals::Watch::begin(Path::new("/"));
     let spools = (0..threads)
         .map(|_| stage.keep_text.then(tempfile::tempfile).transpose())
         .collect::<Result<Vec<Option<File>>, _>>()?;
@@ -176,9 +171,7 @@ pub fn drive(stage: &StageInput, control: &Control) -> Result<Driven, DriveError
         records: Vec::new(),
         gaps: Gaps::new(),
         vitals: vitals::StageVitals {
-            throttled_seconds: throttled_before
-                .zip(vitals::throttled())
-                .map(|(before, after)| clock::seconds(after.saturating_sub(before))),
+            surroundings: watch.end(),
             peak_rss_bytes: vitals::peak_rss_bytes(),
             open_files_limit: vitals::open_files_limit(),
             local_ports: vitals::local_ports(),
@@ -190,7 +183,7 @@ pub fn drive(stage: &StageInput, control: &Control) -> Result<Driven, DriveError
     for part in loops {
         driven.records.extend(part.records);
         driven.gaps.add(&part.gaps);
-        driven.vitals.add(&part.vitals);
+        driven.vitals.loops.add(&part.vitals);
         driven.texts.extend(part.text);
         driven.cut = driven.cut.max(part.cut);
         driven.dropped.not_sent += part.dropped.not_sent;
@@ -199,7 +192,7 @@ pub fn drive(stage: &StageInput, control: &Control) -> Result<Driven, DriveError
     driven.records.sort_unstable_by_key(|record| record.index);
     driven.dropped.not_sent += never_begun(stage, &plan, &driven.records);
     driven.intended = driven.records.len() as u64 + driven.dropped.total();
-    let connections = &mut driven.vitals.most_connections;
+    let connections = &mut driven.vitals.loops.most_connections;
     *connections = (*connections).max(plan.most_connections());
     driven.vitals.open_files_needed = *connections + vitals::OPEN_FILES_SPARE;
     Ok(driven)

@@ -25,7 +25,7 @@ use super::{
     pool::Pool,
     thinking::Thinking,
     timer::Timer,
-    vitals::{self, StageVitals},
+    vitals::{LoopVitals, ThreadTimes},
 };
 use crate::{
     clock::{self, MILLISECOND, Nanos, SECOND},
@@ -87,7 +87,7 @@ impl Shared {
 pub(super) struct Part {
     pub(super) records: Vec<Record>,
     pub(super) gaps: Gaps,
-    pub(super) vitals: StageVitals,
+    pub(super) vitals: LoopVitals,
     pub(super) text: Option<SpooledText>,
     pub(super) cut: Option<Cut>,
     pub(super) dropped: Dropped,
@@ -177,7 +177,7 @@ impl<'a> Reactor<'a> {
             part: Part {
                 records: Vec::new(),
                 gaps: Gaps::new(),
-                vitals: StageVitals::default(),
+                vitals: LoopVitals::default(),
                 text: spool.map(SpooledText::new),
                 cut: None,
                 dropped: Dropped::default(),
@@ -213,7 +213,7 @@ impl<'a> Reactor<'a> {
         let start = self.shared.start().ok_or(DriveError::NotBegun)?;
         self.start = Some(start);
         self.part.vitals.late_start = clock::now().saturating_sub(start);
-        let cpu_before = vitals::thread_cpu();
+        let times = ThreadTimes::begin(clock::now());
         let mut events = Events::with_capacity(EVENTS);
         let mut tick = clock::now() + TICK;
         loop {
@@ -243,13 +243,17 @@ impl<'a> Reactor<'a> {
             let woken = clock::now();
             if woken >= tick {
                 self.stalled_for(woken - tick);
+                // A poll sleeps whole milliseconds: that much of its delay was asked for.
+                let asked = now + clock::span(timeout).next_multiple_of(MILLISECOND);
+                let late = woken.saturating_sub(tick.max(asked));
+                self.part.vitals.late(late, TICK);
                 tick = woken + TICK;
                 self.close_old();
             }
             self.handle(&events);
             self.stalled_for(clock::now() - woken);
         }
-        self.part.vitals.cpu = vitals::thread_cpu().saturating_sub(cpu_before);
+        times.end(clock::now(), &mut self.part.vitals);
         self.part.vitals.most_connections = self.pool.most() as u64;
         Ok(self.part)
     }

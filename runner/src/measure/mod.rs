@@ -14,6 +14,7 @@ use std::{sync::Arc, time::Duration};
 use bakeoff_crds::{
     plan::{Plan, PlannedEngine, Stage, StageEnd, search::NextStage},
     report::StageReport,
+    run::Calibration as Wanted,
     summary::{Failure, Summary, reason},
 };
 use rustls::ClientConfig;
@@ -24,6 +25,7 @@ pub use summary::{fit, summarize};
 
 use crate::{
     answer::Expected,
+    calibrate::{self, Calibration},
     clock::{self, Nanos},
     drive::{self, DriveError, Script, Share, StageInput, vitals},
     prompt::Prompt,
@@ -179,7 +181,7 @@ async fn measure(round: &EngineRound<'_>, result: &mut RoundResult) -> Result<()
     if repetitions.clone().all(is_over) {
         return Ok(());
     }
-    let load = Load::prepare(client)?;
+    let mut load = Load::prepare(client)?;
     let engine = check::Engine {
         url: client.url,
         api_key: client.api_key.as_deref(),
@@ -189,6 +191,7 @@ async fn measure(round: &EngineRound<'_>, result: &mut RoundResult) -> Result<()
     engine.check_model(client.engine).await?;
     result.engine_version = engine.version(client.engine).await;
     load.try_once(client).await?;
+    load.calibrate(client).await;
     load.warm_up(client).await?;
     let scraping = Scraping::start(client);
     let mut requests_before = 0;
@@ -259,7 +262,8 @@ pub async fn measure_stage(
     client: &Client<'_>,
     stage: &Stage,
 ) -> Result<(StageReport, drive::Driven), MeasureError> {
-    let load = Load::prepare(client)?;
+    let mut load = Load::prepare(client)?;
+    load.calibrate(client).await;
     load.warm_up(client).await?;
     client.progress.stage(1, &stage.name);
     let place = stage::Place {
@@ -326,6 +330,8 @@ struct Load {
     expected: Arc<[Option<Expected>]>,
     /// When each prompt came, where they are of a trace.
     trace: Arc<[Nanos]>,
+    /// What the client adds itself, where the run wants to know.
+    calibration: Option<Calibration>,
 }
 
 impl Load {
@@ -370,6 +376,7 @@ impl Load {
                 .iter()
                 .map_while(|prompt| prompt.arrival_nanos)
                 .collect(),
+            calibration: None,
         })
     }
 
@@ -396,6 +403,35 @@ impl Load {
             share: Share::WHOLE,
             gate: None,
             keep_text: false,
+        }
+    }
+
+    /// Measures what the client itself adds, while the engine has nothing to do. Where that fails,
+    /// the run goes on without.
+    async fn calibrate(&mut self, client: &Client<'_>) {
+        if client.plan.spec.runner.calibration == Wanted::Never {
+            return;
+        }
+        client.progress.stage(0, "calibration");
+        let protocol = client.engine.endpoint.protocol;
+        let streams = calibrate::streams(&client.plan.stages);
+        let threads = client.threads;
+        let found =
+            tokio::task::spawn_blocking(move || calibrate::calibrate(protocol, streams, threads));
+        match found.await {
+            Ok(Ok(found)) => {
+                tracing::info!(
+                    streams = found.streams,
+                    overhead_micros = (found.overhead_mean * 1e6).round(),
+                    chunks_per_second = found.sustainable_chunks_per_second.round(),
+                    seconds = found.seconds,
+                    cpu_seconds = found.cpu_seconds,
+                    "the client is calibrated"
+                );
+                self.calibration = Some(found);
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "the client is not calibrated"),
+            Err(error) => tracing::warn!(%error, "the client is not calibrated"),
         }
     }
 

@@ -32,7 +32,8 @@ struct State {
 pub struct Snapshot {
     /// Repetition, from 1; 0 before the first.
     pub repetition: u32,
-    /// Name of the stage under way; `warm-up` before the first, empty before that.
+    /// Name of the stage under way; `calibration` and `warm-up` before the first, empty
+    /// before that.
     pub stage: String,
     /// Stages that are stored.
     pub stages_done: u32,

@@ -123,6 +123,7 @@ pub(super) async fn counted(
         forced_length: spec.workload.sampling.ignore_eos,
         greedy: spec.workload.sampling.temperature == 0.0,
         prompt_tokens: &load.prompt_tokens,
+        calibration: load.calibration,
     };
     Ok((report(&context, &driven), driven))
 }

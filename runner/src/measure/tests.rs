@@ -27,6 +27,7 @@ spec:
     requestsPerStage: 8
     repetitions: 2
   metrics: {interval: 20ms}
+  runner: {calibration: Never}
   output: {uri: 'file:///nowhere'}
 ";
 

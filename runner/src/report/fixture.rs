@@ -95,9 +95,13 @@ pub fn stage(concurrency: u32, tokens_per_second: f64, first_token: f64) -> Stag
             chunks: count * 128,
             overhead_micros: Some(85.0),
             longest_stall_seconds: 0.000_4,
+            busiest_loop_share: 0.12,
+            loop_delay: Some(distribution(0.000_03, 2000)),
+            run_queue_wait_seconds: Some(0.01),
             throttled_seconds: Some(0.0),
+            steal_share: Some(0.001),
             open_files_limit: 1_048_576,
-            reconnects: 0,
+            ..ClientReport::default()
         },
         engine_metrics: BTreeMap::from([
             (

@@ -6,6 +6,7 @@
 
 pub mod assemble;
 pub mod chart;
+mod client;
 pub mod collect;
 pub mod compare;
 pub mod csv;

@@ -6,7 +6,7 @@ use bakeoff_crds::{
 };
 
 use super::{
-    format,
+    client, format,
     html::answers,
     measure::{FIRST_TOKEN, LATENCY, MEASURES, Measure, OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT},
     search,
@@ -261,6 +261,7 @@ pub fn stage(stage: &StageReport) -> String {
     text.push('\n');
     text.push_str(&steady(stage));
     text.push_str(&table.render());
+    text.push_str(&client::line(stage));
     for line in answers::lines(stage) {
         text.push_str(&format!("{line}\n"));
     }

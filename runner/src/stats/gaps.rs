@@ -25,6 +25,16 @@ pub struct Latencies {
     max: Nanos,
 }
 
+impl std::fmt::Debug for Latencies {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not its thousands of buckets.
+        formatter
+            .debug_tuple("Latencies")
+            .field(&self.distribution())
+            .finish()
+    }
+}
+
 impl Default for Latencies {
     fn default() -> Self {
         Self::new()

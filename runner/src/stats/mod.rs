@@ -3,11 +3,13 @@
 //! Per request, every value is kept and quantiles are exact; per frame, a histogram holds them to
 //! three digits, so that memory does not grow with the number of tokens.
 
+mod client;
 mod distribution;
 mod gaps;
 pub mod goodput;
 pub mod interval;
 mod mser;
+mod pace;
 pub mod sanity;
 mod settle;
 pub mod stage;

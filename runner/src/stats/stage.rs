@@ -7,17 +7,18 @@ use std::collections::BTreeMap;
 
 use bakeoff_crds::{
     plan::Load,
-    report::{ClientReport, Requests, StageReport, Throughput, TokenCountSource, Window},
+    report::{Requests, StageReport, Throughput, TokenCountSource, Window},
     run::Objective,
 };
 
 use super::{
-    distribution, goodput, quantile, sanity,
+    client, distribution, goodput, pace, quantile, sanity,
     steady::{SteadyContext, percentile_intervals, steady_state},
     token_distribution,
     verdict::{self, Evidence},
 };
 use crate::{
+    calibrate::Calibration,
     clock::{self, Nanos},
     drive::Driven,
     record::{Outcome, Record},
@@ -53,6 +54,8 @@ pub struct StageContext<'a> {
     /// Length of each prompt by the tokenizer, where it is known; stands in where the engine does
     /// not tell.
     pub prompt_tokens: &'a [Option<u32>],
+    /// What the client adds itself, where it was calibrated.
+    pub calibration: Option<Calibration>,
 }
 
 /// The report of a stage. Engine metrics are not in it yet.
@@ -72,6 +75,7 @@ pub fn report(context: &StageContext<'_>, driven: &Driven) -> StageReport {
         found.as_ref().and_then(|distribution| distribution.p50)
     };
     let output_sanity = sanity::output_sanity(records, context.asked_tokens, context.forced_length);
+    let client = client::client(&driven.vitals, context.calibration, window_seconds);
     let evidence = Evidence {
         output: output_sanity.clone(),
         requests: requests.clone(),
@@ -79,7 +83,12 @@ pub fn report(context: &StageContext<'_>, driven: &Driven) -> StageReport {
         own_delay_p99: own_delay_p99(records),
         median_answer: median(&time_to_first).or_else(|| median(&latency)),
         window_seconds,
-        vitals: driven.vitals,
+        streaming: context.streaming,
+        rate_kept: pace::rate_kept(records),
+        concurrency_held: pace::concurrency_held(records, context.load),
+        overhead: context.calibration.map(|found| found.overhead_mean),
+        capacity_used: client.capacity_used,
+        vitals: driven.vitals.clone(),
         cut: driven.cut,
         tokens: counted_twice(records),
     };
@@ -154,7 +163,7 @@ pub fn report(context: &StageContext<'_>, driven: &Driven) -> StageReport {
             true => sanity::digests(records),
             false => BTreeMap::new(),
         },
-        client: client(driven),
+        client,
         engine_metrics: BTreeMap::new(),
         verdict: verdict::verdict(&evidence),
         requests,
@@ -308,25 +317,6 @@ fn counted_twice(records: &[Record]) -> Option<(u64, u64)> {
         .reduce(|sums, counts| (sums.0 + counts.0, sums.1 + counts.1))
 }
 
-fn client(driven: &Driven) -> ClientReport {
-    let vitals = &driven.vitals;
-    ClientReport {
-        cpu_seconds: clock::seconds(vitals.cpu),
-        cpu_micros_per_chunk: if vitals.chunks > 0 {
-            clock::seconds(vitals.cpu) * 1e6 / vitals.chunks as f64
-        } else {
-            0.0
-        },
-        peak_rss_bytes: vitals.peak_rss_bytes,
-        chunks: vitals.chunks,
-        overhead_micros: None,
-        longest_stall_seconds: clock::seconds(vitals.longest_stall),
-        throttled_seconds: vitals.throttled_seconds,
-        open_files_limit: vitals.open_files_limit,
-        reconnects: vitals.reconnects,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use bakeoff_crds::{plan::LoadMode, run::status::VerdictStatus};
@@ -334,7 +324,10 @@ mod tests {
     use super::*;
     use crate::{
         clock::{MILLISECOND, SECOND},
-        drive::{Dropped, vitals::StageVitals},
+        drive::{
+            Dropped,
+            vitals::{LoopVitals, StageVitals},
+        },
         record::FailureKind,
         stats::Gaps,
     };
@@ -367,8 +360,11 @@ mod tests {
             records,
             gaps,
             vitals: StageVitals {
-                cpu: MILLISECOND,
-                chunks: 4,
+                loops: LoopVitals {
+                    cpu: MILLISECOND,
+                    chunks: 4,
+                    ..LoopVitals::default()
+                },
                 open_files_limit: 1000,
                 ..StageVitals::default()
             },
@@ -392,6 +388,7 @@ mod tests {
             forced_length: true,
             greedy: true,
             prompt_tokens,
+            calibration: None,
         }
     }
 

@@ -35,6 +35,7 @@ spec:
   metrics: {interval: 1ms}
   output: {uri: "s3://results/base", formats: [Requests]}
   policy: {timeouts: {upload: 5s}}
+  runner: {calibration: Never}
 "#;
 
 /// The story of a run with one value of a field.
@@ -105,6 +106,7 @@ fn told(report: &Report) -> String {
                 "outputTokens": stage["outputTokens"]["sum"],
                 "tokenCountMismatches": stage["tokenCountMismatches"],
                 "goodput": goodput(&stage["goodput"]),
+                "calibrated": !stage["client"]["overheadMicros"].is_null(),
                 "fromPrometheus": from_prometheus(&stage["engineMetrics"]),
                 "tooManyErrors": stage["verdict"]["reasons"].as_array().unwrap().iter()
                     .any(|reason| reason["reason"] == "ErrorRateExceeded"),

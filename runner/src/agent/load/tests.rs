@@ -42,6 +42,7 @@ spec:
     warmup: {{requests: 0}}
     sweep: {{concurrency: [2]}}
     requestsPerStage: 6
+  runner: {{calibration: Never}}
   output: {{uri: 'file://{}'}}
 ",
             folder.path().join("out").display()

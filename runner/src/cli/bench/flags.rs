@@ -6,9 +6,9 @@ use bakeoff_crds::{
     BenchmarkRun, BenchmarkRunSpec, Duration,
     common::FileSource,
     run::{
-        Arrival, EngineSpec, ExternalEngine, Limits, ModelSpec, Output, Prompts, Protocol, Ramp,
-        Sampling, StageSpec, Sweep, SyntheticPrompts, TokenLength, Trace, TraceFormat, Warmup,
-        Workload,
+        Arrival, Calibration, EngineSpec, ExternalEngine, Limits, ModelSpec, Output, Prompts,
+        Protocol, Ramp, Runner, Sampling, StageSpec, Sweep, SyntheticPrompts, TokenLength, Trace,
+        TraceFormat, Warmup, Workload,
     },
 };
 use clap::{ArgGroup, ValueEnum};
@@ -102,6 +102,9 @@ pub struct Arguments {
     /// Event loops of the load path, each on a thread of its own
     #[arg(long, value_name = "N", default_value_t = 1)]
     threads: usize,
+    /// Do not measure beforehand what this client adds itself
+    #[arg(long)]
+    no_calibration: bool,
     /// Longest wait for one answer
     #[arg(long, value_name = "TIME", default_value = "3h")]
     request_timeout: Duration,
@@ -398,7 +401,14 @@ impl Arguments {
                 repetitions: 1,
                 seed: self.seed,
             },
-            runner: Default::default(),
+            runner: Runner {
+                calibration: if self.no_calibration {
+                    Calibration::Never
+                } else {
+                    Calibration::Auto
+                },
+                ..Runner::default()
+            },
             metrics: Default::default(),
             output: Output {
                 uri: "file:///dev/null".into(),

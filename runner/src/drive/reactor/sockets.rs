@@ -43,13 +43,7 @@ impl Reactor<'_> {
     pub(super) fn open(&mut self) -> io::Result<usize> {
         let tls = self.stage.tls.as_ref().zip(self.tls_name.as_ref());
         let stream = Stream::connect(self.stage.target.address, tls).inspect_err(|error| {
-            match error.raw_os_error() {
-                // EMFILE and ENFILE: the process's and the system's bound.
-                Some(23 | 24) => self.part.vitals.descriptors_refused += 1,
-                // EADDRNOTAVAIL: no local port is left for this server.
-                Some(99) => self.part.vitals.ports_refused += 1,
-                _ => {}
-            }
+            self.part.vitals.not_opened(error);
         })?;
         let slot = self.pool.insert(stream);
         if let Some(connection) = self.pool.get(slot) {
@@ -183,6 +177,7 @@ impl Reactor<'_> {
             let (what, more) = match result {
                 Ok(0) => (What::End(None), false),
                 Ok(bytes) => {
+                    self.part.vitals.read(bytes, READ);
                     let begin = self.filled;
                     self.filled += bytes;
                     // Less than asked for means that the socket is empty; a new edge will tell of

@@ -117,5 +117,8 @@ fn a_request_that_meets_the_closing_of_a_used_connection_is_sent_on_a_fresh_one(
         assert_eq!(failure_of(record), None, "{record:?}");
         assert!(record.sent.is_some_and(|sent| sent >= record.started));
     }
-    assert!(driven.vitals.reconnects > 0, "the closing was never met");
+    assert!(
+        driven.vitals.loops.reconnects > 0,
+        "the closing was never met"
+    );
 }

@@ -23,26 +23,27 @@ fn a_closed_loop_keeps_its_concurrency_and_agrees_with_the_server() {
         }
         assert_eq!(most_in_flight(&driven.records), 4);
         assert_eq!(driven.gaps.chunk.count(), 40 * 4);
-        assert_eq!(driven.vitals.chunks, 200);
-        assert!(driven.vitals.cpu > 0);
+        assert_eq!(driven.vitals.loops.chunks, 200);
+        assert!(driven.vitals.loops.cpu > 0);
 
         let truth = server.log.records();
         let truth = &truth[before..];
         assert_eq!(truth.len(), 40);
-        let true_mean = truth
+        // The quickest of each: a busy machine makes single ones late.
+        let true_least = truth
             .iter()
-            .map(|record| (record.first_token_at.unwrap() - record.received_at) as f64 / 1e9)
-            .sum::<f64>()
-            / 40.0;
-        let said_mean = driven
+            .map(|record| record.first_token_at.unwrap() - record.received_at)
+            .min();
+        let said_least = driven
             .records
             .iter()
-            .map(|record| clock::seconds(record.first_content.unwrap() - record.sent.unwrap()))
-            .sum::<f64>()
-            / 40.0;
-        // The client sees a first token after it was written, and on a busy machine a little later.
-        assert!(said_mean >= true_mean, "{said_mean} {true_mean}");
-        assert!(said_mean - true_mean < 0.010, "{said_mean} {true_mean}");
+            .map(|record| record.first_content.unwrap() - record.sent.unwrap())
+            .min();
+        let added = said_least.unwrap().checked_sub(true_least.unwrap());
+        assert!(
+            added.is_some_and(|added| added < 10 * MILLISECOND),
+            "{said_least:?} {true_least:?}"
+        );
     }
 }
 

@@ -1,6 +1,7 @@
 //! Several processes as one client.
 
 use super::*;
+use crate::clock;
 
 /// Two processes' parts, driven side by side from one start that is named once both are ready.
 #[test]

@@ -10,7 +10,7 @@ use super::{
     steady::{self, SteadyRow},
     view::{VerdictView, status},
 };
-use crate::report::{chart::panel, format, measure::LatencyOf};
+use crate::report::{chart::panel, client::COLUMNS, format, measure::LatencyOf};
 
 /// One engine.
 #[derive(Debug, Serialize)]
@@ -23,6 +23,7 @@ pub struct EngineView {
     cautions: Vec<String>,
     failures: Vec<FailureView>,
     latencies: Vec<LatencyTable>,
+    client_columns: Vec<&'static str>,
     stages: Vec<StageView>,
     steady: Vec<SteadyRow>,
     cold_start: Vec<[String; 4]>,
@@ -113,6 +114,7 @@ impl EngineView {
                 .iter()
                 .filter_map(|(title, of)| latency_table(title, *of, &measured))
                 .collect(),
+            client_columns: COLUMNS.iter().map(|column| column.title).collect(),
             stages: measured
                 .iter()
                 .map(|(label, stage)| StageView::of(label, stage))
@@ -259,26 +261,11 @@ fn objectives(stage: &StageReport) -> Vec<String> {
         .collect()
 }
 
-/// CPU, CPU per chunk, memory, longest stall, throttling, overhead, schedule delay.
 fn client(stage: &StageReport) -> Vec<String> {
-    let client = &stage.client;
-    let none = || "–".to_owned();
-    vec![
-        format::seconds(client.cpu_seconds),
-        format::seconds(client.cpu_micros_per_chunk / 1e6),
-        format!(
-            "{} MiB",
-            format::number(client.peak_rss_bytes as f64 / f64::from(1 << 20))
-        ),
-        format::seconds(client.longest_stall_seconds),
-        client.throttled_seconds.map_or_else(none, format::seconds),
-        client
-            .overhead_micros
-            .map_or_else(none, |micros| format::seconds(micros / 1e6)),
-        stage.schedule_delay.as_ref().map_or_else(none, |delay| {
-            format::seconds(delay.p99.unwrap_or(delay.max))
-        }),
-    ]
+    COLUMNS
+        .iter()
+        .map(|column| (column.value)(stage).unwrap_or_else(|| "–".to_owned()))
+        .collect()
 }
 
 fn cold_start(engine: &EngineReport) -> Vec<[String; 4]> {
