@@ -156,7 +156,7 @@ fn fields_of_a_run_reach_a_manifest_or_an_engine() {
 #[test]
 fn fields_of_a_profile_reach_a_manifest_or_an_engine() {
     let base: Value = serde_saphyr::from_str(include_str!("fields/profile.yaml")).unwrap();
-    let with_profile = |document: &Value| {
+    let with_profile = |document: &Value, with: &Value| {
         let yaml = serde_json::to_string(document).unwrap();
         let Ok(Document::EngineProfile(profile)) = read(&yaml) else {
             panic!("{:?}", read(&yaml))
@@ -165,7 +165,7 @@ fn fields_of_a_profile_reach_a_manifest_or_an_engine() {
         let field = Field {
             path: "engines[0].profile".into(),
             by: String::new(),
-            with: Value::Null,
+            with: with.clone(),
             a: Value::Null,
             b: Value::Null,
             refused: Value::Null,
@@ -177,13 +177,13 @@ fn fields_of_a_profile_reach_a_manifest_or_an_engine() {
         )
         .unwrap()
     };
-    let before = effects(&with_profile(&base));
     for field in profile_fields() {
+        let before = effects(&with_profile(&base, &field.with));
         let mut changed = base.clone();
         table::set(&mut changed["spec"], &field.path, &field.b);
         assert_ne!(
             before,
-            effects(&with_profile(&changed)),
+            effects(&with_profile(&changed, &field.with)),
             "{} makes no difference",
             field.path
         );

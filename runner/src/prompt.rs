@@ -10,7 +10,8 @@ use crate::answer::Expected;
 pub struct Prompt {
     /// Place in the frozen file, from 0.
     pub index: u64,
-    /// The conversation so far; one user message for most prompts.
+    /// The conversation so far; one user message for most prompts. Where the engine's own answers are
+    /// to stand between the turns, what this turn adds.
     pub messages: Vec<Message>,
     /// The plain prompt for interfaces that take no messages: the chat template applied where the
     /// model has one, else the text itself.
@@ -27,6 +28,12 @@ pub struct Prompt {
     /// nanoseconds of the trace's own time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arrival_nanos: Option<u64>,
+    /// Which conversation it is a turn of, from 0; the turns of one follow one another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<u64>,
+    /// Seconds between the end of the answer before and this turn; none in the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub think_seconds: Option<f64>,
 }
 
 /// One message of a conversation.

@@ -188,18 +188,22 @@ fn simulated_pod(
         .model_check
         .as_ref()
         .map_or("/health", |check| check.path.as_str());
+    let mut args = vec![
+        "simulate".into(),
+        "--settings".into(),
+        settings,
+        "--model".into(),
+        plan.spec.model.id.clone(),
+        "--listen".into(),
+        format!("0.0.0.0:{}", engine.endpoint.port),
+    ];
+    for adapter in &plan.spec.model.adapters {
+        args.extend(["--adapter".into(), adapter.name.clone()]);
+    }
     let container = Container {
         name: "engine".into(),
         image: Some(plan.runner_image.clone()),
-        args: Some(vec![
-            "simulate".into(),
-            "--settings".into(),
-            settings,
-            "--model".into(),
-            plan.spec.model.id.clone(),
-            "--listen".into(),
-            format!("0.0.0.0:{}", engine.endpoint.port),
-        ]),
+        args: Some(args),
         ports: Some(container_ports(engine)),
         readiness_probe: Some(readiness(path)),
         resources: plan.spec.hardware.resources.clone(),

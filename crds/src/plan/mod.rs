@@ -99,6 +99,10 @@ pub struct PlannedEngine {
     pub source: EngineSource,
     /// How requests are made.
     pub endpoint: Endpoint,
+    /// What requests ask for, in the order of `workload.models`; empty where that is `model.id`
+    /// alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<RequestedModel>,
     /// How it tells which model it serves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_check: Option<PlannedModelCheck>,
@@ -197,6 +201,22 @@ pub struct PlannedModelCheck {
     pub pointer: String,
     /// Value that one of the places must hold.
     pub expect: String,
+    /// Names of adapters that other places must hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adapters: Vec<String>,
+}
+
+/// A name that requests ask for, and its share of them.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct RequestedModel {
+    /// Name in the report: `model.id` or an adapter's.
+    pub name: String,
+    /// Requests for it, in proportion to the other weights.
+    pub weight: u32,
+    /// Name of the adapter in requests to this engine; none for the model itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<String>,
 }
 
 /// Where an engine's own metrics are, and their names.

@@ -2,7 +2,7 @@
 
 use super::{
     Endpoint, EngineSource, ExternalEndpoint, Plan, PlannedEngine, PlannedMetrics,
-    PlannedModelCheck, RunIdentity, SCHEMA_VERSION,
+    PlannedModelCheck, RequestedModel, RunIdentity, SCHEMA_VERSION,
     endpoint::{choose_protocol, default_path},
     search::PlannedSearch,
     stages::stages,
@@ -11,8 +11,8 @@ use super::{
 use crate::{
     profile::{Capabilities, EngineProfileSpec, ProfileSet, render::Renderer},
     run::{
-        Api, BenchmarkRun, BenchmarkRunSpec, EngineSpec, ExternalEngine, Protocol, SimulatedEngine,
-        Tuning,
+        Adapter, Api, BenchmarkRun, BenchmarkRunSpec, EngineSpec, ExternalEngine, Protocol,
+        SimulatedEngine, Tuning,
     },
     validate::{Place, Problem, Problems},
 };
@@ -40,7 +40,7 @@ pub fn resolve(
 ) -> Result<Plan, Problems> {
     let spec = &run.spec;
     let mut problems = crate::validate::rules(spec, settings.place);
-    let mut warnings = Vec::new();
+    let mut warnings = unused_adapters(spec);
     let mut engines: Vec<PlannedEngine> = Vec::new();
     for (index, engine) in spec.engines.iter().enumerate() {
         let field = format!("spec.engines[{index}]");
@@ -76,6 +76,20 @@ pub fn resolve(
         search: PlannedSearch::of(&spec.workload.sweep),
         warnings,
     })
+}
+
+fn unused_adapters(spec: &BenchmarkRunSpec) -> Vec<String> {
+    let asked_for = |name: &str| spec.workload.models.iter().any(|share| share.name == name);
+    let adapters = spec.model.adapters.iter();
+    adapters
+        .filter(|adapter| !asked_for(&adapter.name))
+        .map(|adapter| {
+            format!(
+                "adapter {} is loaded and no request asks for it; name it in workload.models",
+                adapter.name
+            )
+        })
+        .collect()
 }
 
 /// An engine as problems name it.
@@ -155,6 +169,12 @@ fn deployed_engine(
         ));
     };
     let capabilities = profile.capabilities.clone();
+    if chosen.adapter.is_none()
+        && let Some(problem) =
+            traffic::no_adapters(spec, chosen.protocol, &format!("profile {profile_name:?}"))
+    {
+        return Err(problem);
+    }
     if spec.workload.sampling.ignore_eos && !capabilities.ignore_eos {
         return Err(Problem::new(
             "spec.workload.sampling.ignoreEos",
@@ -169,6 +189,9 @@ fn deployed_engine(
             .map_err(in_profile)?,
         None => spec.model.id.clone(),
     };
+    let template = chosen.adapter.as_deref().unwrap_or_default();
+    let adapter = |adapter: &Adapter| renderer.adapter(template, adapter).map_err(in_profile);
+    let models = traffic::models(spec, adapter)?;
     let model_check = match &profile.model_check {
         None => None,
         Some(check) => Some(PlannedModelCheck {
@@ -179,6 +202,12 @@ fn deployed_engine(
                     .render("modelCheck.expect", template)
                     .map_err(in_profile)?,
                 None => spec.model.id.clone(),
+            },
+            adapters: if check.adapters {
+                let adapters = spec.model.adapters.iter().map(adapter);
+                adapters.collect::<Result<_, _>>()?
+            } else {
+                Vec::new()
             },
         }),
     };
@@ -197,6 +226,7 @@ fn deployed_engine(
                 .unwrap_or_else(|| default_path(chosen.protocol, &model, spec.workload.streaming)),
             model,
         },
+        models,
         model_check,
         version: profile.version.clone(),
         metrics: profile.metrics.as_ref().map(|metrics| PlannedMetrics {
@@ -235,6 +265,7 @@ fn external_engine(
             path: default_path(external.protocol, &model, spec.workload.streaming),
             model,
         },
+        models: by_name(spec),
         model_check: None,
         version: None,
         metrics: None,
@@ -244,6 +275,7 @@ fn external_engine(
             seed: true,
             usage_in_stream: true,
             prompt_lists: external.protocol == Protocol::OpenAiCompletions,
+            adapters: external.protocol != Protocol::LlamaCpp && !is_triton(external.protocol),
             ..Capabilities::default()
         },
         cautions: vec!["Its hardware is not known, so it is not the same hardware.".into()],
@@ -269,6 +301,7 @@ fn simulated_engine(
     let check = profile
         .as_ref()
         .and_then(|profile| profile.model_check.clone());
+    let adapters = spec.model.adapters.iter();
     PlannedEngine {
         name: engine.name.clone(),
         profile: "simulated".into(),
@@ -280,7 +313,13 @@ fn simulated_engine(
             path: default_path(protocol, &model, spec.workload.streaming),
             model: model.clone(),
         },
+        models: by_name(spec),
         model_check: check.map(|check| PlannedModelCheck {
+            adapters: if check.adapters {
+                adapters.map(|adapter| adapter.name.clone()).collect()
+            } else {
+                Vec::new()
+            },
             path: check.path,
             pointer: check.pointer,
             expect: model,
@@ -302,6 +341,17 @@ fn simulated_engine(
     }
 }
 
+/// What requests ask for where adapters go by their own names.
+fn by_name(spec: &BenchmarkRunSpec) -> Vec<RequestedModel> {
+    let name = |adapter: &Adapter| Ok::<_, std::convert::Infallible>(adapter.name.clone());
+    let Ok(models) = traffic::models(spec, name);
+    models
+}
+
+fn is_triton(protocol: Protocol) -> bool {
+    matches!(protocol, Protocol::TritonVllm | Protocol::TritonTensorRtLlm)
+}
+
 fn merged(all: &Tuning, own: Option<&Tuning>) -> Tuning {
     let own = own.cloned().unwrap_or_default();
     Tuning {
@@ -309,6 +359,7 @@ fn merged(all: &Tuning, own: Option<&Tuning>) -> Tuning {
         gpu_memory_utilization: own.gpu_memory_utilization.or(all.gpu_memory_utilization),
         tensor_parallel_size: own.tensor_parallel_size.or(all.tensor_parallel_size),
         prefix_caching: own.prefix_caching.or(all.prefix_caching),
+        max_adapter_rank: own.max_adapter_rank.or(all.max_adapter_rank),
     }
 }
 

@@ -1,8 +1,9 @@
 //! Whether an engine can take the traffic that the run asks for.
 
+use super::RequestedModel;
 use crate::{
     profile::Capabilities,
-    run::{BenchmarkRunSpec, Protocol},
+    run::{Adapter, BenchmarkRunSpec, History, Protocol},
     validate::Problem,
 };
 
@@ -23,7 +24,54 @@ pub fn problem(
             ),
         ));
     }
-    None
+    let conversations = workload.prompts.conversations.as_ref();
+    let by_answers = conversations.is_some_and(|it| it.history == History::Answers);
+    if by_answers && protocol != Protocol::OpenAiChat {
+        return Some(Problem::new(
+            "spec.workload.prompts.conversations.history",
+            format!(
+                "Answers goes by OpenAI chat alone, and {engine} is asked by {protocol:?}; set workload.api to Chat, or history to Recorded"
+            ),
+        ));
+    }
+    if capabilities.adapters {
+        return None;
+    }
+    no_adapters(spec, protocol, engine)
+}
+
+/// That the run has adapters, for an engine that serves none.
+pub fn no_adapters(spec: &BenchmarkRunSpec, protocol: Protocol, engine: &str) -> Option<Problem> {
+    let first = spec.model.adapters.first()?;
+    Some(Problem::new(
+        "spec.model.adapters",
+        format!(
+            "{engine} by {protocol:?} serves no adapters, and the run asks for {}; remove adapters, or leave the engine out",
+            first.name
+        ),
+    ))
+}
+
+/// What requests ask for: `in_requests` gives an adapter's name in them.
+///
+/// # Errors
+/// As `in_requests`.
+pub fn models<E>(
+    spec: &BenchmarkRunSpec,
+    in_requests: impl Fn(&Adapter) -> Result<String, E>,
+) -> Result<Vec<RequestedModel>, E> {
+    let shares = spec.workload.models.iter();
+    shares
+        .map(|share| {
+            let mut adapters = spec.model.adapters.iter();
+            let adapter = adapters.find(|adapter| adapter.name == share.name);
+            Ok(RequestedModel {
+                name: share.name.clone(),
+                weight: share.weight,
+                adapter: adapter.map(&in_requests).transpose()?,
+            })
+        })
+        .collect()
 }
 
 fn takes_lists(protocol: Protocol, capabilities: &Capabilities) -> bool {

@@ -90,7 +90,8 @@ pub struct ProfileContainer {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(max = 1024)))]
     pub command: Vec<String>,
-    /// Arguments, each item a template. One that renders to nothing is left out.
+    /// Arguments, each item a template. One that renders to nothing is left out; one that renders to
+    /// several lines is as many arguments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(max = 1024)))]
     pub args: Vec<String>,
@@ -136,6 +137,9 @@ pub struct ModelCheck {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub expect: Option<String>,
+    /// Whether the names of adapters, as requests give them, stand at the same place: then each must.
+    #[serde(default)]
+    pub adapters: bool,
 }
 
 /// A GET of JSON, with a place in it.
@@ -164,6 +168,11 @@ pub struct ProfileProtocol {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub model: Option<String>,
+    /// Name of an adapter in requests, a template over `adapter` (its `name`, `id` and `revision`).
+    /// Left out: requests by this protocol cannot ask for adapters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub adapter: Option<String>,
 }
 
 /// The engine's own metrics in Prometheus' text format.
@@ -272,6 +281,9 @@ pub struct Capabilities {
     /// OpenAI completions take a list of prompts, and count the tokens of all.
     #[serde(default)]
     pub prompt_lists: bool,
+    /// LoRA adapters are loaded beside the model and asked for by name.
+    #[serde(default)]
+    pub adapters: bool,
 }
 
 /// Pod security level that an engine's image needs.

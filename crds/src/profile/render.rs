@@ -11,7 +11,7 @@ use minijinja::{Environment, UndefinedBehavior, Value, context};
 use super::EngineProfileSpec;
 use crate::{
     plan::Deployment,
-    run::{BenchmarkRunSpec, Dtype, EngineSpec, Tuning},
+    run::{Adapter, BenchmarkRunSpec, Dtype, EngineSpec, Tuning},
 };
 
 /// Steps that one template may take.
@@ -69,6 +69,18 @@ impl Renderer {
             })
     }
 
+    /// The name by which requests ask for an adapter, by a template over `adapter`.
+    ///
+    /// # Errors
+    /// As [`Renderer::render`].
+    pub fn adapter(&self, template: &str, adapter: &Adapter) -> Result<String, RenderError> {
+        let with_adapter = Self {
+            environment: self.environment.clone(),
+            values: context! { adapter => adapter_value(adapter), ..self.values.clone() },
+        };
+        with_adapter.render("protocols.adapter", template)
+    }
+
     /// Renders the container and files of a profile.
     ///
     /// # Errors
@@ -116,9 +128,8 @@ impl Renderer {
         let mut rendered = Vec::new();
         for (index, template) in templates.iter().enumerate() {
             let item = self.render(&format!("{place}[{index}]"), template)?;
-            if !item.is_empty() {
-                rendered.push(item);
-            }
+            let words = item.lines().filter(|word| !word.is_empty());
+            rendered.extend(words.map(str::to_owned));
         }
         Ok(rendered)
     }
@@ -143,21 +154,52 @@ impl Renderer {
                 }
             }
         }
+        // A loop's own variable cannot be seen from outside its template.
+        if self.has_adapter_revision() && !texts(profile).any(|it| it.contains("adapter.revision"))
+        {
+            ignored.push("model.adapters.revision".to_owned());
+        }
         ignored
     }
 
+    fn has_adapter_revision(&self) -> bool {
+        let adapters = self
+            .values
+            .get_attr("model")
+            .and_then(|model| model.get_attr("adapters"));
+        let adapters = adapters.and_then(|adapters| adapters.try_iter());
+        adapters.is_ok_and(|mut adapters| {
+            adapters.any(|adapter| {
+                let revision = adapter.get_attr("revision");
+                revision.is_ok_and(|revision| !revision.is_none())
+            })
+        })
+    }
+
     fn mentioned(&self, profile: &EngineProfileSpec) -> BTreeSet<String> {
-        let container = &profile.container;
-        let texts = container
-            .command
-            .iter()
-            .chain(&container.args)
-            .chain(container.env.values())
-            .chain(profile.files.iter().map(|file| &file.content));
-        texts
+        texts(profile)
             .filter_map(|text| self.environment.template_from_str(text).ok())
             .flat_map(|template| template.undeclared_variables(true))
             .collect()
+    }
+}
+
+/// The templates of the container.
+fn texts(profile: &EngineProfileSpec) -> impl Iterator<Item = &String> {
+    let container = &profile.container;
+    container
+        .command
+        .iter()
+        .chain(&container.args)
+        .chain(container.env.values())
+        .chain(profile.files.iter().map(|file| &file.content))
+}
+
+fn adapter_value(adapter: &Adapter) -> Value {
+    context! {
+        name => adapter.name.clone(),
+        id => adapter.id.clone(),
+        revision => adapter.revision.clone(),
     }
 }
 
@@ -199,12 +241,14 @@ fn values(spec: &BenchmarkRunSpec, engine: &EngineSpec, tuning: &Tuning, port: u
             quantization => model.quantization.clone(),
             maxModelLen => model.max_model_len,
             chatTemplate => model.chat_template.clone(),
+            adapters => model.adapters.iter().map(adapter_value).collect::<Vec<_>>(),
         },
         tuning => context! {
             maxBatchSize => tuning.max_batch_size,
             gpuMemoryUtilization => tuning.gpu_memory_utilization,
             tensorParallelSize => tuning.tensor_parallel_size,
             prefixCaching => tuning.prefix_caching,
+            maxAdapterRank => tuning.max_adapter_rank,
         },
         hardware => context! { acceleratorCount => spec.hardware.accelerator.count },
         workload => context! {

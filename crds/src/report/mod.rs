@@ -8,6 +8,7 @@ mod comparison;
 mod distribution;
 mod engine;
 mod goodput;
+mod group;
 mod interval;
 mod metrics;
 mod search;
@@ -27,6 +28,7 @@ pub use self::{
     distribution::{Distribution, TokenDistribution},
     engine::{ColdStart, EngineFailure, EngineReport, Provenance},
     goodput::{Goodput, ObjectiveResult},
+    group::RequestGroup,
     interval::{Interval, IntervalMethod},
     metrics::{EngineMetric, MetricValue},
     search::{SearchEnd, SearchGoal, SearchReport},

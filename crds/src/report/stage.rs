@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ClientReport, Distribution, EngineMetric, Goodput, Interval, NoSteadyState, OutputSanity,
-    Quality, SteadyState, TokenDistribution, Verdict,
+    Quality, RequestGroup, SteadyState, TokenDistribution, Verdict,
 };
 use crate::plan::Load;
 
@@ -71,6 +71,14 @@ pub struct StageReport {
     /// Share and rate of requests that met every objective; absent where there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub goodput: Option<Goodput>,
+    /// The requests of each name that they asked for, in the order of `workload.models`; empty where
+    /// that is one alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<RequestGroup>,
+    /// The first turns of conversations and the later ones, where arrivals are conversations. Later
+    /// turns repeat what was said before, so this is where an engine's prefix cache shows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub turns: Vec<RequestGroup>,
     /// How sure the percentiles are by this one measurement alone, by their names in
     /// `comparison.best`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

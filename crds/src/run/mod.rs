@@ -16,7 +16,7 @@ pub use engine::{
     EngineEnv, EngineModel, EngineSpec, ExternalEngine, Fault, Protocol, SimulatedEngine,
 };
 pub use hardware::{Accelerator, Hardware, SameNode};
-pub use model::{Dtype, ModelClaim, ModelSpec, Tuning};
+pub use model::{Adapter, Dtype, ModelClaim, ModelSpec, Tuning};
 pub use settings::{
     Calibration, Cleanup, CleanupEngines, ExtraQuery, Format, Metrics, MetricsBackend, Objective,
     ObjectiveMetric, OnEngineFailure, Output, Policy, Runner, Timeouts,
@@ -25,7 +25,8 @@ pub use status::BenchmarkRunStatus;
 pub use sweep::{Arrival, ConcurrencyRange, Knee, Ramp, RateRange, Search, StageSpec, Sweep};
 pub use trace::{Trace, TraceFormat};
 pub use workload::{
-    Api, Limits, Prompts, Sampling, SyntheticPrompts, TokenLength, Warmup, Workload,
+    Api, Conversations, History, Limits, ModelShare, Prompts, Sampling, SharedPrefix,
+    SyntheticPrompts, ThinkDistribution, ThinkTime, TokenLength, Warmup, Workload,
 };
 
 /// One bake-off: the same model and traffic on each engine in turn, on the same node, and a report

@@ -53,6 +53,38 @@ pub struct ModelSpec {
     /// read-only at /models.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub persistent_volume_claim: Option<ModelClaim>,
+    /// LoRA adapters that engines load beside the model, each asked for by its name. Engines that
+    /// cannot are refused. At an external endpoint they are further names that it serves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub adapters: Vec<Adapter>,
+}
+
+/// A LoRA adapter of the model.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Adapter {
+    /// Its name in `workload.models`, in the report and, where the engine lets one choose, in
+    /// requests.
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")
+    )]
+    pub name: String,
+    /// Hugging Face id of its repository, or a path in the engine's container.
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[A-Za-z0-9/][A-Za-z0-9._/-]*$")
+    )]
+    pub id: String,
+    /// Branch, tag or commit of its repository. Left out: the repository's main branch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")
+    )]
+    pub revision: Option<String>,
 }
 
 /// Weights on a PersistentVolumeClaim.
@@ -104,6 +136,11 @@ pub struct Tuning {
     /// Whether prompts' common beginnings are kept from one request to the next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix_caching: Option<bool>,
+    /// Largest rank of an adapter that engines make room for, for those that have to be told. Engines
+    /// know certain steps, such as 8, 16, 32, 64, 128 and 256.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 512))]
+    pub max_adapter_rank: Option<u32>,
 }
 
 fn main_revision() -> String {

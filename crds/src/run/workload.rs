@@ -36,6 +36,13 @@ pub struct Workload {
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 1024))]
     pub prompts_per_request: u32,
+    /// Which of the served models the requests ask for: `model.id` or the name of an adapter, each
+    /// with its share. The names are dealt out in blocks that hold each as often as its weight, each
+    /// block in an order that the seed decides: the same for every engine. Left out: `model.id` alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 33))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub models: Vec<ModelShare>,
     /// Longest wait for one answer; later ones count as failed by timeout.
     #[serde(default = "default_request_timeout")]
     pub request_timeout: Duration,
@@ -63,6 +70,19 @@ pub struct Workload {
     pub seed: u64,
 }
 
+/// A model or adapter, and how many of the requests ask for it.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelShare {
+    /// `model.id`, or the name of one of `model.adapters`.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Requests for it, in proportion to the other weights.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub weight: u32,
+}
+
 /// Where prompts come from: exactly one source.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, KubeSchema, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -70,13 +90,15 @@ pub struct Workload {
     "[has(self.shareGpt), has(self.jsonl), has(self.synthetic), has(self.inline), has(self.trace)]\
      .filter(x, x).size() == 1")
     .message("set exactly one of shareGpt, jsonl, synthetic, inline and trace"))]
+#[x_kube(validation = Rule::new("!has(self.conversations) || !(has(self.inline) || has(self.trace))")
+    .message("inline prompts and traces are single questions; remove conversations, or use shareGpt, jsonl with messages, or synthetic"))]
 #[x_kube(validation = Rule::new("!has(self.count) || !has(self.inline)")
     .message("inline prompts are all used; remove count"))]
 #[x_kube(validation = Rule::new("!has(self.count) || !has(self.trace)")
     .message("a trace is cut by its maxRequests; set that in place of count"))]
 pub struct Prompts {
     /// A file in ShareGPT's format: the first human turn is the prompt, the answer after it gives
-    /// the output length.
+    /// the output length. With `conversations` the turns after it follow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share_gpt: Option<FileSource>,
     /// A file with one JSON object a line: `{"prompt": "…", "outputTokens": 128}` or
@@ -93,7 +115,15 @@ pub struct Prompts {
     /// Requests that once came: their lengths or prompts, and for `sweep.replaySpeed` their times.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<Trace>,
-    /// How many different prompts are frozen for the run; the requests take them in turn.
+    /// Several turns of each conversation, one after the other, in place of its first alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversations: Option<Conversations>,
+    /// A system message that begins every prompt, in place of the data set's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 65_536))]
+    pub system: Option<String>,
+    /// How many different prompts, or conversations, are frozen for the run; the requests take them
+    /// in turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub count: Option<u32>,
@@ -117,10 +147,71 @@ pub struct SyntheticPrompts {
     pub input_tokens: TokenLength,
     /// Length of the answers asked for.
     pub output_tokens: TokenLength,
-    /// Tokens at the beginning of each prompt that are the same in all of them.
+    /// A beginning that prompts have in common.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_prefix: Option<SharedPrefix>,
+}
+
+/// A beginning that prompts have in common. Prompt i has the beginning i mod `groups`.
+#[derive(Clone, Debug, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct SharedPrefix {
+    /// Its length in tokens, part of `inputTokens`.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub tokens: u32,
+    /// Different beginnings: with one, all prompts share it; the more there are, the fewer hits an
+    /// engine's prefix cache can have.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub groups: u32,
+}
+
+/// Conversations of several turns, each sent with what was said before it. An arrival of the load is
+/// a conversation: so are concurrency, rates and `requestsPerStage` counted.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Conversations {
+    /// Most turns of a conversation; synthetic ones have as many.
+    #[serde(default = "default_turns")]
+    #[schemars(range(min = 1, max = 64))]
+    pub max_turns: u32,
+    /// Time between the end of an answer and the next turn. Left out: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub think_time: Option<ThinkTime>,
+    /// Which answers a turn has before it.
     #[serde(default)]
-    #[schemars(range(min = 0, max = 1_000_000))]
-    pub shared_prefix_tokens: u32,
+    pub history: History,
+}
+
+/// Time between the end of an answer and the next turn.
+#[derive(Clone, Debug, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ThinkTime {
+    /// Its mean.
+    pub mean: Duration,
+    /// How it is spread.
+    #[serde(default)]
+    pub distribution: ThinkDistribution,
+}
+
+/// How times to think are spread. They are drawn once, and are the same for every engine.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+pub enum ThinkDistribution {
+    /// Exponential, as gaps of independent events are.
+    #[default]
+    Exponential,
+    /// Always the mean.
+    Constant,
+}
+
+/// Which answers a turn has before it.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+pub enum History {
+    /// The data set's own, so that every engine gets the same bytes.
+    #[default]
+    Recorded,
+    /// The engine's own, as in use; so engines get different prompts. By OpenAI chat only.
+    Answers,
 }
 
 /// A length in tokens: normally distributed, or fixed where `stddev` is 0.
@@ -223,6 +314,10 @@ impl Default for Warmup {
 
 fn yes() -> bool {
     true
+}
+
+fn default_turns() -> u32 {
+    8
 }
 
 fn one() -> u32 {

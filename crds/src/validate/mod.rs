@@ -51,6 +51,8 @@ pub fn rules(spec: &BenchmarkRunSpec, place: Place) -> Vec<Problem> {
     lengths(spec, &mut problems);
     several_prompts(spec, &mut problems);
     loads::rules(spec, &mut problems);
+    conversations(spec, &mut problems);
+    models(spec, &mut problems);
     problems
 }
 
@@ -121,6 +123,77 @@ fn places(spec: &BenchmarkRunSpec, place: Place, problems: &mut Vec<Problem>) {
     }
 }
 
+fn conversations(spec: &BenchmarkRunSpec, problems: &mut Vec<Problem>) {
+    let workload = &spec.workload;
+    let Some(conversations) = &workload.prompts.conversations else {
+        return;
+    };
+    if !workload.prompts.inline.is_empty() || workload.prompts.trace.is_some() {
+        problems.push(Problem::new(
+            "spec.workload.prompts.conversations",
+            "inline prompts and traces are single questions; remove it, or use shareGpt, jsonl with messages, or synthetic",
+        ));
+    }
+    if workload.prompts_per_request > 1 {
+        problems.push(Problem::new(
+            "spec.workload.promptsPerRequest",
+            format!(
+                "{} prompts in a request are no conversation; set it to 1, or remove prompts.conversations",
+                workload.prompts_per_request
+            ),
+        ));
+    }
+    if let Some(synthetic) = &workload.prompts.synthetic {
+        let turns = u64::from(conversations.max_turns);
+        let (input, output) = (
+            u64::from(synthetic.input_tokens.mean),
+            u64::from(synthetic.output_tokens.mean),
+        );
+        let last = turns * input + turns.saturating_sub(1) * output;
+        let most = u64::from(workload.limits.max_input_tokens);
+        if last > most {
+            problems.push(Problem::new(
+                "spec.workload.prompts.conversations.maxTurns",
+                format!(
+                    "the last of {turns} turns has a prompt of some {last} tokens with what was said before it, over the limit of {most}; lower it, or raise workload.limits.maxInputTokens"
+                ),
+            ));
+        }
+    }
+}
+
+fn models(spec: &BenchmarkRunSpec, problems: &mut Vec<Problem>) {
+    let mut served = BTreeSet::from([spec.model.id.as_str()]);
+    for (index, adapter) in spec.model.adapters.iter().enumerate() {
+        if !served.insert(&adapter.name) {
+            problems.push(Problem::new(
+                format!("spec.model.adapters[{index}].name"),
+                format!(
+                    "{:?} is another adapter's name or model.id; give each a name of its own",
+                    adapter.name
+                ),
+            ));
+        }
+    }
+    let mut seen = BTreeSet::new();
+    for (index, share) in spec.workload.models.iter().enumerate() {
+        let problem = if !served.contains(share.name.as_str()) {
+            let known: Vec<&str> = served.iter().copied().collect();
+            format!(
+                "{:?} is not served; name model.id or an adapter: {}",
+                share.name,
+                known.join(", ")
+            )
+        } else if !seen.insert(&share.name) {
+            format!("{:?} is there twice; add up the weights", share.name)
+        } else {
+            continue;
+        };
+        let field = format!("spec.workload.models[{index}].name");
+        problems.push(Problem::new(field, problem));
+    }
+}
+
 fn several_prompts(spec: &BenchmarkRunSpec, problems: &mut Vec<Problem>) {
     let by_token = spec
         .objectives
@@ -170,12 +243,14 @@ fn lengths(spec: &BenchmarkRunSpec, problems: &mut Vec<Problem>) {
                 ));
             }
         }
-        if synthetic.shared_prefix_tokens >= synthetic.input_tokens.mean {
+        let mean = synthetic.input_tokens.mean;
+        let prefix = synthetic.shared_prefix.as_ref();
+        if let Some(prefix) = prefix.filter(|prefix| prefix.tokens >= mean) {
             problems.push(Problem::new(
-                "spec.workload.prompts.synthetic.sharedPrefixTokens",
+                "spec.workload.prompts.synthetic.sharedPrefix.tokens",
                 format!(
-                    "{} leaves nothing of inputTokens.mean {}; lower it",
-                    synthetic.shared_prefix_tokens, synthetic.input_tokens.mean
+                    "{} leaves nothing of inputTokens.mean {mean}; lower it",
+                    prefix.tokens
                 ),
             ));
         }

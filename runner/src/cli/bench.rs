@@ -1,6 +1,7 @@
 //! `bakeoff bench`: one engine, one stage, no file.
 
 mod flags;
+mod traffic;
 
 use std::{fs::File, io::BufWriter, path::Path, process::ExitCode, sync::Arc};
 

@@ -32,12 +32,14 @@ impl Live {
             bar.set_style(style);
         }
         let most = if plan.search.is_some() { "≤" } else { "" };
+        let single = plan.spec.workload.prompts.conversations.is_none();
         let requests: Vec<(String, Option<u64>)> = plan
             .stages
             .iter()
             .map(|stage| {
                 let requests = match stage.end {
-                    StageEnd::Requests(requests) => Some(requests),
+                    // Of conversations, whose turns are counted, it says less.
+                    StageEnd::Requests(requests) => Some(requests).filter(|_| single),
                     StageEnd::Seconds(_) | StageEnd::Trace => None,
                 };
                 (stage.name.clone(), requests)

@@ -40,6 +40,9 @@ pub struct Arguments {
     /// Id of the model that it serves; requests for another one are refused where the engine does
     #[arg(long, default_value = "simulated")]
     model: String,
+    /// An adapter that it serves beside the model, by its name in requests
+    #[arg(long = "adapter", value_name = "NAME")]
+    adapters: Vec<String>,
     /// Time of the prefill of one prompt on an idle engine; 50ms where it is left out
     #[arg(long, value_name = "DURATION")]
     time_to_first_token: Option<Duration>,
@@ -147,6 +150,7 @@ fn config(arguments: Arguments) -> anyhow::Result<SimulatorConfig> {
         engine.fault = fault;
     }
     Ok(SimulatorConfig {
+        adapters: arguments.adapters,
         log: arguments.log,
         seed: arguments.seed,
         ..SimulatorConfig::new(&engine, &arguments.model)

@@ -4,6 +4,7 @@ use std::{io, ops::ControlFlow, sync::Arc};
 
 use crate::{
     clock::{self, Nanos},
+    prompt::Message,
     protocol::{DecodeError, Decoder, Event, FinishReason},
     record::{FailureKind, Outcome, Record},
     stats::Gaps,
@@ -32,6 +33,8 @@ pub(super) struct Exchange {
     /// When the last content of each answer was read, where there are several.
     latest: Box<[Option<Nanos>]>,
     error_body: Vec<u8>,
+    /// What was said before, where later turns are made from the engine's answers.
+    pub(super) history: Vec<Message>,
 }
 
 /// Where an exchange is after some bytes.
@@ -65,6 +68,7 @@ impl Exchange {
             texts: keep_text.then(|| vec![String::new(); answers]),
             latest: vec![None; several].into(),
             error_body: Vec::new(),
+            history: Vec::new(),
         }
     }
 

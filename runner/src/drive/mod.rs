@@ -26,7 +26,7 @@ use bakeoff_crds::plan::{Load, StageEnd};
 use rustls::ClientConfig;
 
 pub use control::{Control, Cut};
-pub use script::{Script, Turn};
+pub use script::{Compose, Script, Turn};
 pub use share::Share;
 pub use spool::SpooledText;
 
@@ -69,6 +69,13 @@ pub struct StageInput {
     pub gate: Option<Gate>,
     /// Whether the answers' text is kept on disk, for the tokenizer.
     pub keep_text: bool,
+}
+
+impl StageInput {
+    /// Answers of each request.
+    fn answers(&self) -> u32 {
+        u32::try_from(self.codec.prompts_per_request()).unwrap_or(u32::MAX)
+    }
 }
 
 /// What a stage gave.
@@ -204,7 +211,9 @@ fn never_begun(stage: &StageInput, plan: &intake::Arrivals, records: &[Record]) 
         return 0;
     };
     let turns = |arrival: u64| stage.script.turns(stage.first_request + arrival).len() as u64;
-    let begun = records.iter().filter(|record| record.turn == 0);
+    let begun = records
+        .iter()
+        .filter(|record| record.turn.unwrap_or(0) == 0);
     let (intended, begun): (u64, u64) = if stage.script.has_conversations() {
         let all = (0..arrivals).map(|number| turns(plan.arrival(number)));
         (all.sum(), begun.map(|record| turns(record.arrival)).sum())

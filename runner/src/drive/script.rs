@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::clock::Nanos;
+use crate::{clock::Nanos, prompt::Message};
 
 /// One request of an arrival.
 #[derive(Clone, Debug, Default)]
@@ -12,12 +12,27 @@ pub struct Turn {
     pub prompt: u64,
     /// Time between the end of the answer before and this turn; 0 in the first.
     pub think: Nanos,
-    /// The whole request as it goes onto the socket, one for each name that the load asks for.
+    /// The whole request as it goes onto the socket, one for each name that the load asks for. Empty
+    /// where it is made from the answers before it.
     pub requests: Box<[Arc<[u8]>]>,
 }
 
+/// Makes the requests of turns that have the engine's own answers before them.
+pub trait Compose: Send + Sync {
+    /// The request of the turn `next`, once the one of the prompt `said` has its `answer`. `before`
+    /// holds what was said so far, nothing after the first turn, and gets what is new.
+    fn next(
+        &self,
+        before: &mut Vec<Message>,
+        said: u64,
+        answer: String,
+        next: &Turn,
+        name: u16,
+    ) -> Option<Arc<[u8]>>;
+}
+
 /// What the arrivals of a stage send.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Script {
     turns: Vec<Turn>,
     /// Where the turns of each place begin.
@@ -25,6 +40,7 @@ pub struct Script {
     /// Which name the arrival of each place asks for; in turn.
     names: Vec<u16>,
     most_turns: u64,
+    composer: Option<Arc<dyn Compose>>,
 }
 
 impl Script {
@@ -54,6 +70,17 @@ impl Script {
             script.turns.extend(turns);
         }
         script
+    }
+
+    /// The same with requests of later turns that are made from the answers before them.
+    pub fn composed_by(mut self, composer: Arc<dyn Compose>) -> Self {
+        self.composer = Some(composer);
+        self
+    }
+
+    /// What makes the requests of later turns, where they hold the engine's answers.
+    pub(super) fn composer(&self) -> Option<&dyn Compose> {
+        self.composer.as_deref()
     }
 
     /// Different arrivals that it holds; the one after the last is the first again.

@@ -1,18 +1,58 @@
 //! Conversations between two turns.
 
-use std::{cmp::Reverse, collections::BinaryHeap};
+use std::{
+    cmp::{Ordering, Reverse},
+    collections::BinaryHeap,
+    sync::Arc,
+};
 
-use crate::clock::Nanos;
+use crate::{clock::Nanos, prompt::Message};
 
 /// A turn that is not due yet.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug)]
 pub(super) struct Waiting {
     /// When it is due: the end of the answer before and the time to think.
     pub(super) due: Nanos,
     pub(super) arrival: u64,
     /// From 0.
     pub(super) turn: u32,
+    /// Its request and what was said before it, where that is made from the engine's answers.
+    pub(super) composed: Option<Composed>,
 }
+
+/// A request that was made from the engine's answers.
+#[derive(Debug)]
+pub(super) struct Composed {
+    pub(super) request: Arc<[u8]>,
+    /// Everything said so far, with the turn's own message.
+    pub(super) history: Vec<Message>,
+}
+
+impl Waiting {
+    fn order(&self) -> (Nanos, u64, u32) {
+        (self.due, self.arrival, self.turn)
+    }
+}
+
+impl Ord for Waiting {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.order().cmp(&other.order())
+    }
+}
+
+impl PartialOrd for Waiting {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Waiting {
+    fn eq(&self, other: &Self) -> bool {
+        self.order() == other.order()
+    }
+}
+
+impl Eq for Waiting {}
 
 /// The conversations of one event loop that wait for their next turn, the earliest first.
 #[derive(Debug, Default)]
@@ -56,6 +96,7 @@ mod tests {
                 due,
                 arrival,
                 turn: 1,
+                composed: None,
             });
         }
         assert_eq!(thinking.next_due(), Some(10));

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bakeoff_crds::{
-    plan::{PlannedEngine, PlannedModelCheck},
+    plan::{PlannedEngine, PlannedModelCheck, RequestedModel},
     summary::reason,
 };
 use serde_json::Value;
@@ -47,10 +47,11 @@ impl Engine<'_> {
         };
         let answer = self.ask_patiently(&check.path).await?;
         let found = values_at(&answer, &check.pointer);
-        if found.contains(&check.expect) {
-            return Ok(());
+        let mut expected = std::iter::once(&check.expect).chain(&check.adapters);
+        match expected.find(|name| !found.contains(name)) {
+            None => Ok(()),
+            Some(missing) => Err(wrong_model(engine, check, missing, &found)),
         }
-        Err(wrong_model(engine, check, &found))
     }
 
     /// The version that the engine tells of itself; `None` where it does not.
@@ -116,6 +117,7 @@ fn client() -> Result<reqwest::Client, String> {
 fn wrong_model(
     engine: &PlannedEngine,
     check: &PlannedModelCheck,
+    missing: &str,
     found: &[String],
 ) -> MeasureError {
     let serves = match found {
@@ -125,8 +127,8 @@ fn wrong_model(
     MeasureError::new(
         reason::WRONG_MODEL_SERVED,
         format!(
-            "{} {serves}, but the run asks for {}; start it with that model, or correct model.id",
-            engine.name, check.expect
+            "{} {serves}, but the run asks for {missing}; start it with that model, or correct model.id and model.adapters",
+            engine.name
         ),
     )
 }
@@ -161,19 +163,29 @@ fn values_at(value: &Value, pointer: &str) -> Vec<String> {
         .collect()
 }
 
-/// What the first tiny answer says. Failures that show only in the course of an answer are left to
-/// the stages, which count them.
-pub(super) fn first_answer(records: &[Record]) -> Result<(), MeasureError> {
-    let Some(record) = records.first() else {
-        return Ok(());
-    };
+/// What the first tiny answers say, one for each of the models that requests ask for. Failures that
+/// show only in the course of an answer are left to the stages, which count them.
+pub(super) fn first_answers(
+    records: &[Record],
+    models: &[RequestedModel],
+) -> Result<(), MeasureError> {
+    for record in records {
+        let at = usize::try_from(record.index).ok();
+        let model = at.and_then(|at| models.get(at));
+        let asked_for = model.map_or_else(String::new, |model| format!(" for {}", model.name));
+        first_answer(record, &asked_for)?;
+    }
+    Ok(())
+}
+
+fn first_answer(record: &Record, asked_for: &str) -> Result<(), MeasureError> {
     let Outcome::Failed(kind, message) = &record.outcome else {
         return Ok(());
     };
     let unreachable = || {
         MeasureError::new(
             reason::ENGINE_UNREACHABLE,
-            format!("the engine does not answer a first request: {message}"),
+            format!("the engine does not answer a first request{asked_for}: {message}"),
         )
     };
     match kind {
@@ -230,9 +242,11 @@ mod tests {
         ] {
             let mut record = Record::new(0, 0, None, 0);
             record.outcome = Outcome::Failed(kind, "why".into());
-            let may_pass = first_answer(&[record]).err().map(|error| error.may_pass);
+            let may_pass = first_answers(&[record], &[])
+                .err()
+                .map(|error| error.may_pass);
             assert_eq!(may_pass, ends, "{kind:?}");
         }
-        assert!(first_answer(&[Record::new(0, 0, None, 0)]).is_ok());
+        assert!(first_answers(&[Record::new(0, 0, None, 0)], &[]).is_ok());
     }
 }

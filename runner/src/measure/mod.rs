@@ -14,7 +14,7 @@ use std::{sync::Arc, time::Duration};
 use bakeoff_crds::{
     plan::{Plan, PlannedEngine, Stage, StageEnd, search::NextStage},
     report::StageReport,
-    run::Calibration as Wanted,
+    run::{Calibration as Wanted, History},
     summary::{Failure, Summary, reason},
 };
 use rustls::ClientConfig;
@@ -22,6 +22,8 @@ use rustls::ClientConfig;
 pub use paths::{BEGUN, REQUESTS, STAGE, attempt_folder, round_folder};
 pub use progress::{Progress, Snapshot};
 pub use summary::{fit, summarize};
+
+use turns::{Answers, Writer};
 
 use crate::{
     answer::Expected,
@@ -33,7 +35,7 @@ use crate::{
     scrape::{Prometheus, Scraper, Target as ScrapeTarget, metrics_url},
     store::{Store, StoreError},
     wire::{request::RequestHead, target::Target},
-    workload::tokens::TokenCounter,
+    workload::{names, tokens::TokenCounter},
 };
 
 /// Between two looks at whether to stop, while nothing is sent.
@@ -317,9 +319,7 @@ impl Scraping {
 
 /// Everything that is the same for all stages of a round, made before the first.
 struct Load {
-    target: Target,
-    head: RequestHead,
-    codec: Arc<Codec>,
+    writer: Writer,
     script: Arc<Script>,
     /// The first turns alone, without time to think.
     first_turns: Arc<Script>,
@@ -347,7 +347,12 @@ impl Load {
                 sampling: workload.sampling.clone(),
                 streaming: workload.streaming,
                 prompts_per_request: workload.prompts_per_request,
-                names: Vec::new(),
+                names: client
+                    .engine
+                    .models
+                    .iter()
+                    .map(|model| model.adapter.clone())
+                    .collect(),
             },
         );
         let head = RequestHead {
@@ -358,24 +363,40 @@ impl Load {
         };
         head.check()
             .map_err(|error| unreachable(error.to_string()))?;
-        let turns = turns::of(client.prompts, &codec, &|body| head.post(&target, body));
-        let first_turns = turns.iter().filter_map(|turns| turns.first().cloned());
-        let first_turns = Arc::new(Script::new(first_turns.map(|turn| vec![turn]), Vec::new()));
-        let script = Arc::new(Script::new(turns, Vec::new()));
-        Ok(Self {
-            target,
-            head,
-            script,
-            first_turns,
-            prompt_tokens: turns::prompt_tokens(client.prompts, codec.prompts_per_request()),
-            asked_tokens: turns::asked_tokens(client.prompts, codec.prompts_per_request()),
-            expected: turns::expected(client.prompts, codec.prompts_per_request()),
+        let conversations = workload.prompts.conversations.as_ref();
+        let history = conversations.map(|conversations| conversations.history);
+        let writer = Writer {
             codec: Arc::new(codec),
+            head,
+            target,
+        };
+        let turns = turns::of(client.prompts, &writer, history);
+        let models = client.engine.models.iter();
+        let weights: Vec<u32> = models.map(|model| model.weight).collect();
+        let names = names::sequence(&weights, workload.seed);
+        let first_turns = turns.iter().filter_map(|turns| turns.first().cloned());
+        let first_turns = first_turns.map(|turn| vec![turn]);
+        let first_turns = Arc::new(Script::new(first_turns, names.clone()));
+        let mut script = Script::new(turns, names);
+        if history == Some(History::Answers) {
+            script = script.composed_by(Arc::new(Answers {
+                writer: writer.clone(),
+                prompts: client.prompts.to_vec(),
+            }));
+        }
+        let together = writer.codec.prompts_per_request();
+        Ok(Self {
+            script: Arc::new(script),
+            first_turns,
+            prompt_tokens: turns::prompt_tokens(client.prompts, together),
+            asked_tokens: turns::asked_tokens(client.prompts, together),
+            expected: turns::expected(client.prompts, together),
             trace: client
                 .prompts
                 .iter()
                 .map_while(|prompt| prompt.arrival_nanos)
                 .collect(),
+            writer,
             calibration: None,
         })
     }
@@ -384,13 +405,14 @@ impl Load {
     fn stage(&self, client: &Client<'_>, stage: &Stage) -> StageInput {
         let spec = &client.plan.spec;
         StageInput {
-            target: self.target.clone(),
+            target: self.writer.target.clone(),
             tls: self
+                .writer
                 .target
                 .tls_name
                 .is_some()
                 .then(|| Arc::clone(&client.tls)),
-            codec: Arc::clone(&self.codec),
+            codec: Arc::clone(&self.writer.codec),
             script: Arc::clone(&self.script),
             first_request: 0,
             load: stage.load.clone(),
@@ -435,25 +457,27 @@ impl Load {
         }
     }
 
-    /// One tiny answer, so that an engine that cannot answer costs no stage.
+    /// One tiny answer for each name that requests ask for, so that an engine that cannot answer costs
+    /// no stage.
     async fn try_once(&self, client: &Client<'_>) -> Result<(), MeasureError> {
         let Some(prompt) = client.prompts.first() else {
             return Err(DriveError::NoPrompts.into());
         };
         let mut tiny = prompt.clone();
         tiny.max_tokens = 1;
-        let tiny = vec![&tiny; self.codec.prompts_per_request()];
-        let request = self.head.post(&self.target, &self.codec.encode(&tiny, 0));
+        let tiny = vec![&tiny; self.writer.codec.prompts_per_request()];
+        let names = u16::try_from(client.engine.models.len().max(1)).unwrap_or(u16::MAX);
+        let requests = (0..names).map(|name| self.writer.request(&tiny, name));
         let stage = Stage {
             name: "try".into(),
             load: closed_loop_of_one(),
-            end: StageEnd::Requests(1),
+            end: StageEnd::Requests(u64::from(names)),
         };
         let mut input = self.stage(client, &stage);
-        input.script = Arc::new(Script::of_requests([request]));
+        input.script = Arc::new(Script::of_requests(requests));
         input.request_timeout = input.request_timeout.min(check::TRY_TIMEOUT);
         let driven = run(input, &client.progress).await?;
-        check::first_answer(&driven.records)
+        check::first_answers(&driven.records, &client.engine.models)
     }
 
     /// Requests that are thrown away, at the first stage's load.

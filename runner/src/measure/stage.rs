@@ -18,7 +18,7 @@ use crate::{
 use bakeoff_crds::{
     plan::{Plan, Stage},
     report::{EngineMetric, StageReport},
-    run::Format,
+    run::{Format, History},
     summary::reason,
 };
 
@@ -116,16 +116,29 @@ pub(super) async fn counted(
         attempt: place.attempt,
         load: &place.stage.load,
         streaming: spec.workload.streaming,
-        several_prompts: spec.workload.prompts_per_request > 1,
+        names: client
+            .engine
+            .models
+            .iter()
+            .map(|model| model.name.clone())
+            .collect(),
         objectives: &spec.objectives,
         max_error_rate: spec.policy.max_error_rate,
         asked_tokens: &load.asked_tokens,
         forced_length: spec.workload.sampling.ignore_eos,
-        greedy: spec.workload.sampling.temperature == 0.0,
+        greedy: spec.workload.sampling.temperature == 0.0 && same_question(client),
         prompt_tokens: &load.prompt_tokens,
         calibration: load.calibration,
     };
     Ok((report(&context, &driven), driven))
+}
+
+/// Whether a prompt is the same question each time: not where several models are asked, nor where
+/// the engine's own answers stand before it.
+fn same_question(client: &Client<'_>) -> bool {
+    let conversations = client.plan.spec.workload.prompts.conversations.as_ref();
+    let own_answers = conversations.is_some_and(|it| it.history == History::Answers);
+    client.engine.models.len() < 2 && !own_answers
 }
 
 /// Seed of a stage's arrivals: the same for every engine and round, another for every stage.

@@ -1,3 +1,5 @@
+mod requests;
+
 use bakeoff_crds::{
     BenchmarkRun,
     plan::{EngineSource, Place, PlanSettings, resolve},

@@ -2,27 +2,67 @@
 
 use std::sync::Arc;
 
-use crate::{answer::Expected, drive::Turn, prompt::Prompt, protocol::Codec};
+use bakeoff_crds::run::History;
 
-/// The turns of each arrival. With several prompts per request, each takes as many as follow one
-/// another in the frozen file; the last is filled up from its beginning.
-pub(super) fn of(
-    prompts: &[Prompt],
-    codec: &Codec,
-    whole: &dyn Fn(&[u8]) -> Arc<[u8]>,
-) -> Vec<Vec<Turn>> {
-    let together = codec.prompts_per_request();
-    let begins = (0..prompts.len()).step_by(together);
-    begins
-        .map(|begin| {
-            let taken: Vec<&Prompt> = taken(prompts, begin, together).collect();
-            vec![Turn {
-                prompt: begin as u64,
-                requests: Box::from([whole(&codec.encode(&taken, 0))]),
-                ..Turn::default()
-            }]
-        })
-        .collect()
+use crate::{
+    answer::Expected,
+    clock,
+    drive::{Compose, Turn},
+    prompt::{Message, Prompt},
+    protocol::Codec,
+    wire::{request::RequestHead, target::Target},
+};
+
+/// What makes a body a whole request.
+#[derive(Clone, Debug)]
+pub(super) struct Writer {
+    pub(super) codec: Arc<Codec>,
+    pub(super) head: RequestHead,
+    pub(super) target: Target,
+}
+
+impl Writer {
+    /// The request for some prompts under one of the names that may be asked for.
+    pub(super) fn request(&self, prompts: &[&Prompt], name: u16) -> Arc<[u8]> {
+        self.head
+            .post(&self.target, &self.codec.encode(prompts, name))
+    }
+
+    fn under_each_name(&self, prompts: &[&Prompt]) -> Box<[Arc<[u8]>]> {
+        (0..self.codec.names())
+            .map(|name| self.request(prompts, name))
+            .collect()
+    }
+}
+
+/// The turns of each arrival, with one request for every name that may be asked for.
+///
+/// The prompts of a conversation follow one another in the frozen file, and so do those of a request
+/// that takes several; the last of these is filled up from the file's beginning. With the engine's
+/// own answers as history, requests after the first are left to [`Answers`].
+pub(super) fn of(prompts: &[Prompt], writer: &Writer, history: Option<History>) -> Vec<Vec<Turn>> {
+    let together = writer.codec.prompts_per_request();
+    let mut arrivals: Vec<Vec<Turn>> = Vec::new();
+    let mut before: Option<u64> = None;
+    for (begin, prompt) in prompts.iter().enumerate().step_by(together) {
+        let goes_on = prompt.conversation.is_some() && prompt.conversation == before;
+        before = prompt.conversation;
+        let taken: Vec<&Prompt> = taken(prompts, begin, together).collect();
+        let turn = Turn {
+            prompt: begin as u64,
+            think: clock::nanos(prompt.think_seconds.unwrap_or(0.0)),
+            requests: if goes_on && history == Some(History::Answers) {
+                Box::default()
+            } else {
+                writer.under_each_name(&taken)
+            },
+        };
+        match arrivals.last_mut().filter(|_| goes_on) {
+            Some(turns) => turns.push(turn),
+            None => arrivals.push(vec![turn]),
+        }
+    }
+    arrivals
 }
 
 /// Tokens of the prompts of the request that begins with each prompt, by the tokenizer, where they
@@ -59,6 +99,49 @@ pub(super) fn expected(prompts: &[Prompt], together: usize) -> Arc<[Option<Expec
 
 fn taken(prompts: &[Prompt], begin: usize, together: usize) -> impl Iterator<Item = &Prompt> {
     prompts.iter().cycle().skip(begin).take(together)
+}
+
+/// Makes the requests of turns that have the engine's own answers before them.
+pub(super) struct Answers {
+    pub(super) writer: Writer,
+    pub(super) prompts: Vec<Prompt>,
+}
+
+impl Answers {
+    fn prompt(&self, place: u64) -> Option<&Prompt> {
+        usize::try_from(place)
+            .ok()
+            .and_then(|at| self.prompts.get(at))
+    }
+}
+
+impl Compose for Answers {
+    fn next(
+        &self,
+        before: &mut Vec<Message>,
+        said: u64,
+        answer: String,
+        next: &Turn,
+        name: u16,
+    ) -> Option<Arc<[u8]>> {
+        if before.is_empty() {
+            before.extend(self.prompt(said)?.messages.iter().cloned());
+        }
+        before.push(Message {
+            role: "assistant".into(),
+            content: answer,
+        });
+        let next = self.prompt(next.prompt)?;
+        before.extend(next.messages.iter().cloned());
+        let prompt = Prompt {
+            messages: std::mem::take(before),
+            max_tokens: next.max_tokens,
+            ..Prompt::default()
+        };
+        let request = self.writer.request(&[&prompt], name);
+        *before = prompt.messages;
+        Some(request)
+    }
 }
 
 #[cfg(test)]

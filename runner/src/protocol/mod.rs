@@ -108,6 +108,11 @@ impl Codec {
         }
     }
 
+    /// Names that requests may ask for, at least one.
+    pub fn names(&self) -> u16 {
+        u16::try_from(self.options.names.len().max(1)).unwrap_or(u16::MAX)
+    }
+
     /// Prompts in each request, at least one.
     pub fn prompts_per_request(&self) -> usize {
         self.options.prompts_per_request.max(1) as usize

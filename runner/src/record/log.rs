@@ -34,8 +34,17 @@ struct Anchor<'a> {
 struct Line<'a> {
     /// Place in the sequence of arrivals, from 0.
     index: u64,
-    /// Place of the prompt in `prompts.jsonl`, from 0.
+    /// Place of the prompt in `prompts.jsonl`, from 0; of the first, where there are several.
     prompt: u64,
+    /// Number of the conversation among the arrivals, from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conversation: Option<u64>,
+    /// Its turn, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    turn: Option<u32>,
+    /// Place in `workload.models` of the name that it asked for, from 0; absent for the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<u16>,
     /// When it was due; absent in a closed loop.
     #[serde(skip_serializing_if = "Option::is_none")]
     due: Option<f64>,
@@ -117,6 +126,9 @@ fn line(record: &Record, start: Nanos) -> Line<'_> {
     Line {
         index: record.index,
         prompt: record.prompt,
+        conversation: record.turn.map(|_| record.arrival),
+        turn: record.turn.map(|turn| turn + 1),
+        model: Some(record.name).filter(|&name| name > 0),
         due: record.due.map(relative),
         started: relative(record.started),
         sent: record.sent.map(relative),
@@ -161,7 +173,9 @@ mod tests {
         record.sent = Some(1_500_200_000);
         record.end = 2_000_000_000;
         record.outcome = Outcome::Failed(FailureKind::Timeout, "late".into());
-        let packed = compressed("rate-2", 1_000_000_000, &[record]).unwrap();
+        let mut later = record.clone();
+        (later.arrival, later.turn, later.name) = (2, Some(1), 3);
+        let packed = compressed("rate-2", 1_000_000_000, &[record, later]).unwrap();
         let text = String::from_utf8(zstd::decode_all(&packed[..]).unwrap()).unwrap();
         let lines: Vec<serde_json::Value> = text
             .lines()
@@ -176,5 +190,7 @@ mod tests {
                 "chunks": 0, "bytes": 0, "outcome": "timeout", "message": "late"
             })
         );
+        let found = ["conversation", "turn", "model"].map(|key| lines[2][key].as_u64());
+        assert_eq!(found, [Some(2), Some(2), Some(3)]);
     }
 }

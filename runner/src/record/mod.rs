@@ -17,8 +17,10 @@ pub struct Record {
     pub index: u64,
     /// Place in the stage's sequence of arrivals, from 0.
     pub arrival: u64,
-    /// Turn of the arrival's conversation, from 0; 0 for an arrival of one request.
-    pub turn: u32,
+    /// Turn of the arrival's conversation, from 0; none where arrivals are single requests.
+    pub turn: Option<u32>,
+    /// Answers that it asked for: one for each prompt.
+    pub answers: u32,
     /// Which of the load's names for the model it asked for, from 0.
     pub name: u16,
     /// Place of the prompt in the frozen file, from 0; of the first, where it holds several.
@@ -59,7 +61,8 @@ impl Record {
         Self {
             index,
             arrival: index,
-            turn: 0,
+            turn: None,
+            answers: 1,
             name: 0,
             prompt,
             due,

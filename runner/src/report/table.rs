@@ -1,7 +1,7 @@
 //! Tables for terminals.
 
 use bakeoff_crds::{
-    report::{Basis, EngineReport, Report, StageReport, TokenCountSource},
+    report::{Basis, EngineReport, Report, RequestGroup, StageReport, TokenCountSource},
     run::status::VerdictStatus,
 };
 
@@ -265,6 +265,9 @@ pub fn stage(stage: &StageReport) -> String {
     for line in answers::lines(stage) {
         text.push_str(&format!("{line}\n"));
     }
+    for (what, groups) in [("model", &stage.models), ("turns", &stage.turns)] {
+        text.extend(groups.iter().map(|group| one_group(what, group)));
+    }
     if stage.verdict.status != VerdictStatus::Valid {
         text.push_str(&format!("Verdict: {:?}\n", stage.verdict.status));
         for reason in &stage.verdict.reasons {
@@ -276,6 +279,26 @@ pub fn stage(stage: &StageReport) -> String {
         }
     }
     text
+}
+
+/// A part of the requests in a line.
+fn one_group(what: &str, group: &RequestGroup) -> String {
+    let mut line = format!(
+        "{what} {}: {} sent, {} failed",
+        printable(&group.name),
+        format::count(group.sent),
+        format::count(group.failed),
+    );
+    for (title, found) in [
+        ("time to first token", &group.time_to_first_token),
+        ("request latency", &group.request_latency),
+    ] {
+        if let Some(found) = found {
+            line.push_str(&format!(", mean {title} {}", format::seconds(found.mean)));
+        }
+    }
+    line.push('\n');
+    line
 }
 
 /// The steady part of a stage in a line, or why there is none.

@@ -46,6 +46,13 @@ impl Trace {
             .unwrap_or_default()
     }
 
+    /// The request has named a model.
+    pub fn model(&mut self, model: Option<String>) {
+        if let Some(record) = &mut self.record {
+            record.model = model;
+        }
+    }
+
     /// The prompt has been read.
     pub fn input_tokens(&mut self, tokens: u32) {
         if let Some(record) = &mut self.record {
@@ -256,6 +263,7 @@ mod tests {
         let record = Record {
             id: "id".to_owned(),
             path: "/".to_owned(),
+            model: None,
             received_at: 0,
             input_tokens: 2,
             output_tokens: 0,

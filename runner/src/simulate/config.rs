@@ -63,6 +63,8 @@ pub struct SimulatorConfig {
     pub engine: Engine,
     /// Id of the model that it serves; requests for another one are refused as the engine does.
     pub model: String,
+    /// Adapters that it serves beside the model, by their names in requests.
+    pub adapters: Vec<String>,
     /// Longest sequence in tokens; requests for more output are refused.
     pub max_model_len: u32,
     /// Time of a prefill.
@@ -91,6 +93,7 @@ impl SimulatorConfig {
         Self {
             engine: Engine::native(simulated.protocol),
             model: model.to_owned(),
+            adapters: Vec::new(),
             max_model_len: 131_072,
             time_to_first_token: simulated.time_to_first_token.get(),
             inter_token_latency: simulated.inter_token_latency.get(),

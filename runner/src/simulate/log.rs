@@ -24,6 +24,9 @@ pub struct Record {
     pub id: String,
     /// Path of the request.
     pub path: String,
+    /// Name of the model or adapter that it asked for, where it named one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// When the request's head had been read, in nanoseconds since the Unix epoch.
     pub received_at: u64,
     /// Tokens of the prompt by the simulator's own rule.

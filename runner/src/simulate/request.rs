@@ -77,6 +77,7 @@ struct Tgi {
 #[derive(Default, Deserialize)]
 struct TgiParameters {
     max_new_tokens: Option<u32>,
+    adapter_id: Option<String>,
     temperature: Option<f64>,
     top_p: Option<f64>,
 }
@@ -137,6 +138,7 @@ impl Generation {
         if let Some(asked) = &generation.model
             && engine == Engine::Vllm
             && asked != config.shown_model()
+            && !config.adapters.contains(asked)
         {
             return Err(Refusal::unknown_model(engine, asked));
         }
@@ -216,6 +218,8 @@ fn tgi(request: Tgi) -> Result<Generation, Refusal> {
         return Err(refuse("`top_p` must be > 0.0 and < 1.0"));
     }
     Ok(Generation {
+        // TGI answers by the model itself where it has no such adapter.
+        model: parameters.adapter_id,
         prompt: request.inputs,
         max_tokens: parameters.max_new_tokens.unwrap_or(100),
         ..Generation::default()

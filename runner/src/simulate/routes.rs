@@ -62,10 +62,19 @@ fn native(streams: bool) -> Route {
 
 fn models(config: &SimulatorConfig, owner: &str) -> Route {
     let id = config.shown_model();
-    Route::Document(json!({"object": "list", "data": [{
+    let mut data = vec![json!({
         "id": id, "object": "model", "created": 0, "owned_by": owner, "root": id,
         "parent": null, "max_model_len": config.max_model_len,
-    }]}))
+    })];
+    if config.engine == Engine::Vllm {
+        data.extend(config.adapters.iter().map(|adapter| {
+            json!({
+                "id": adapter, "object": "model", "created": 0, "owned_by": owner, "root": adapter,
+                "parent": id, "max_model_len": null,
+            })
+        }));
+    }
+    Route::Document(json!({"object": "list", "data": data}))
 }
 
 fn vllm(config: &SimulatorConfig, post: bool, path: &str) -> Route {

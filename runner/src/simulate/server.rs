@@ -30,7 +30,7 @@ use tokio::{
 
 use super::{
     body::{Part, StreamBody, Trace},
-    config::SimulatorConfig,
+    config::{Engine, SimulatorConfig},
     frames::{Answer, Interface},
     log::{self, Outcome, Record, TruthLog},
     metrics::Metrics,
@@ -242,6 +242,7 @@ impl Simulator {
             Err(refusal) => return refuse(refusal),
         };
         let answers = self.plan(interface, &generation, &trace.id());
+        trace.model(generation.model.clone());
         trace.input_tokens(answers.iter().map(|answer| answer.input_tokens).sum());
         let mut parts: Vec<Part> = answers
             .into_iter()
@@ -295,6 +296,7 @@ impl Simulator {
                 text::hash(&number.to_le_bytes(), self.config.seed)
             ),
             path: path.to_owned(),
+            model: None,
             received_at,
             input_tokens: 0,
             output_tokens: 0,
@@ -337,8 +339,13 @@ impl Simulator {
         let output_tokens = text::output_tokens(hash, generation.max_tokens, ignore_eos)
             .max(generation.min_tokens)
             .min(generation.max_tokens);
+        let adapter = generation
+            .model
+            .as_ref()
+            .filter(|asked| engine == Engine::Vllm && self.config.adapters.contains(asked));
         let model = engine
             .triton_model()
+            .or(adapter.map(String::as_str))
             .unwrap_or_else(|| self.config.shown_model());
         Answer {
             engine,

@@ -7,6 +7,7 @@ mod client;
 mod distribution;
 mod gaps;
 pub mod goodput;
+mod groups;
 pub mod interval;
 mod mser;
 mod pace;

@@ -11,7 +11,10 @@ const FEWEST: usize = 20;
 /// burst, which has no rate, and for few arrivals. Of conversations, first turns alone are due by the
 /// rate.
 pub(super) fn rate_kept(records: &[Record]) -> Option<f64> {
-    let records: Vec<&Record> = records.iter().filter(|record| record.turn == 0).collect();
+    let records: Vec<&Record> = records
+        .iter()
+        .filter(|record| record.turn.unwrap_or(0) == 0)
+        .collect();
     let due = |record: &&Record| record.due;
     let first = records.iter().filter_map(due).min()?;
     let last = records.iter().filter_map(due).max()?;
@@ -34,7 +37,7 @@ pub(super) fn concurrency_held(records: &[Record], load: &Load) -> Option<f64> {
         (LoadMode::Closed, Some(concurrency)) if concurrency > 0 => concurrency as usize,
         _ => return None,
     };
-    let conversations = records.iter().any(|record| record.turn > 0);
+    let conversations = records.iter().any(|record| record.turn.is_some());
     if conversations || records.len() < 2 * concurrency {
         return None;
     }
@@ -96,7 +99,7 @@ mod tests {
         };
         assert_eq!(concurrency_held(&records, &open), None);
         let mut turns = records;
-        turns[5].turn = 1;
+        turns[5].turn = Some(1);
         assert_eq!(concurrency_held(&turns, &load(2)), None);
     }
 }

@@ -12,7 +12,9 @@ use bakeoff_crds::{
 };
 
 use super::{
-    client, distribution, goodput, pace, quantile, sanity,
+    client, distribution, goodput,
+    groups::GroupContext,
+    pace, quantile, sanity,
     steady::{SteadyContext, percentile_intervals, steady_state},
     token_distribution,
     verdict::{self, Evidence},
@@ -39,8 +41,8 @@ pub struct StageContext<'a> {
     pub load: &'a Load,
     /// Whether answers streamed.
     pub streaming: bool,
-    /// Whether each request holds several prompts.
-    pub several_prompts: bool,
+    /// The names that requests asked for, in the plan's order.
+    pub names: Vec<String>,
     /// Bounds that make an answer good.
     pub objectives: &'a [Objective],
     /// Share of failed and dropped arrivals over which the stage is Invalid.
@@ -104,6 +106,10 @@ pub fn report(context: &StageContext<'_>, driven: &Driven) -> StageReport {
             input_tokens: &prompt_length,
         },
     );
+    let groups = GroupContext {
+        streaming: context.streaming,
+        input_tokens: &prompt_length,
+    };
     let (steady_state, no_steady_state) = match steady {
         Ok(steady) => (Some(steady), None),
         Err(reason) => (None, Some(reason)),
@@ -130,8 +136,7 @@ pub fn report(context: &StageContext<'_>, driven: &Driven) -> StageReport {
             .streaming
             .then(|| driven.gaps.chunk.distribution())
             .flatten(),
-        // The answers of one request overlap, and their tokens are counted together.
-        time_per_output_token: streamed(time_per_output_token).filter(|_| !context.several_prompts),
+        time_per_output_token: streamed(time_per_output_token),
         request_latency: latency,
         request_latency_scheduled: distribution(succeeded(records, request_latency_scheduled)),
         schedule_delay: distribution(
@@ -150,6 +155,8 @@ pub fn report(context: &StageContext<'_>, driven: &Driven) -> StageReport {
             window_seconds,
             context.objectives,
         ),
+        models: groups.models(records, &context.names),
+        turns: groups.turns(records),
         intervals: percentile_intervals(
             values(time_to_first_token),
             succeeded(records, request_latency),
@@ -203,10 +210,11 @@ pub(super) fn request_latency(record: &Record) -> Option<f64> {
 }
 
 /// (last content - first content) / (tokens - 1), for two tokens or more that did not come in one
-/// piece.
+/// piece. None for a request of several prompts: its answers overlap, and their tokens are counted
+/// together.
 pub(super) fn time_per_output_token(record: &Record) -> Option<f64> {
     let tokens = record.answer_tokens()?;
-    if tokens < 2 || record.chunks < 2 {
+    if tokens < 2 || record.chunks < 2 || record.answers > 1 {
         return None;
     }
     Some(since(record.first_content?, record.last_content?)? / f64::from(tokens - 1))
@@ -381,7 +389,7 @@ mod tests {
             attempt: 1,
             load,
             streaming: true,
-            several_prompts: false,
+            names: Vec::new(),
             objectives: &[],
             max_error_rate: 0.5,
             asked_tokens: &[3],
@@ -508,6 +516,16 @@ mod tests {
         );
         context.greedy = false;
         assert!(super::report(&context, &driven).answer_digests.is_empty());
+    }
+
+    #[test]
+    fn overlapping_answers_have_no_time_per_token() {
+        let load = open();
+        let mut several = answered(0, 0);
+        several.answers = 2;
+        let report = report(&context(&load, &[]), &driven(vec![several], 0));
+        assert_eq!(report.time_per_output_token, None);
+        assert!(report.time_to_first_token.is_some());
     }
 
     #[test]

@@ -48,11 +48,11 @@ pub enum DatasetError {
 #[derive(Deserialize)]
 struct Conversation {
     #[serde(alias = "conversation", alias = "messages", default)]
-    conversations: Vec<Turn>,
+    conversations: Vec<Said>,
 }
 
 #[derive(Deserialize)]
-struct Turn {
+struct Said {
     #[serde(alias = "role")]
     from: String,
     #[serde(alias = "content")]
@@ -76,6 +76,101 @@ pub fn share_gpt(bytes: &[u8]) -> Result<Vec<Entry>, DatasetError> {
         return Err(DatasetError::Empty);
     }
     Ok(entries)
+}
+
+/// Reads every turn of a ShareGPT file's conversations.
+///
+/// # Errors
+/// As [`share_gpt`].
+pub fn share_gpt_conversations(bytes: &[u8]) -> Result<Vec<Vec<Turn>>, DatasetError> {
+    let conversations: Vec<Conversation> =
+        serde_json::from_slice(bytes).map_err(|error| DatasetError::ShareGpt(error.to_string()))?;
+    let whole = |conversation: Conversation| {
+        let said = conversation.conversations.into_iter().map(|said| {
+            let role = match said.from.as_str() {
+                "human" | "user" => "user",
+                "system" => "system",
+                _ => "assistant",
+            };
+            message(role, said.value)
+        });
+        turns(said, None)
+    };
+    let conversations: Vec<_> = conversations
+        .into_iter()
+        .map(whole)
+        .filter(|turns| !turns.is_empty())
+        .collect();
+    if conversations.is_empty() {
+        return Err(DatasetError::Empty);
+    }
+    Ok(conversations)
+}
+
+/// Reads every turn of JSON lines with `messages`; a line with a `prompt` is one turn.
+///
+/// # Errors
+/// As [`json_lines`].
+pub fn json_conversations(bytes: &[u8]) -> Result<Vec<Vec<Turn>>, DatasetError> {
+    let conversations: Vec<_> = json_lines(bytes)?
+        .into_iter()
+        .map(|entry| {
+            let mut turns = turns(entry.messages, entry.output_tokens);
+            // It is the answer to the last question.
+            if let Some(last) = turns.last_mut().filter(|last| last.answer.is_none()) {
+                last.expected = entry.expected;
+            }
+            turns
+        })
+        .filter(|turns| !turns.is_empty())
+        .collect();
+    if conversations.is_empty() {
+        return Err(DatasetError::Empty);
+    }
+    Ok(conversations)
+}
+
+/// One turn of a conversation.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Turn {
+    /// What it adds before the answer: a user's message, and perhaps a system's before that.
+    pub messages: Vec<Message>,
+    /// The answer that the data set holds.
+    pub answer: Option<String>,
+    /// Length of the answer to ask for, where the data set says it in tokens.
+    pub output_tokens: Option<u32>,
+    /// What is known of the right answer.
+    pub expected: Option<Expected>,
+}
+
+/// The turns of a conversation. It ends where a user's message is blank, or has no answer: what
+/// comes after that has no history. Answers before the first question are passed over.
+fn turns(said: impl IntoIterator<Item = Message>, output_tokens: Option<u32>) -> Vec<Turn> {
+    let mut turns = Vec::new();
+    let mut new: Vec<Message> = Vec::new();
+    let asks = |new: &[Message]| new.last().is_some_and(|last| last.role == "user");
+    for message in said {
+        match message.role.as_str() {
+            "user" if asks(&new) || message.content.trim().is_empty() => break,
+            "assistant" if asks(&new) => turns.push(Turn {
+                messages: std::mem::take(&mut new),
+                answer: Some(message.content),
+                output_tokens,
+                expected: None,
+            }),
+            "assistant" => {}
+            _ => new.push(message),
+        }
+    }
+    if asks(&new) {
+        turns.push(Turn {
+            messages: new,
+            answer: None,
+            output_tokens,
+            expected: None,
+        });
+    }
+    turns
 }
 
 fn first_exchange(conversation: Conversation) -> Option<Entry> {
@@ -251,6 +346,43 @@ mod tests {
                 (1, "then I", None)
             ]
         );
+    }
+
+    #[test]
+    fn every_turn_of_a_conversation_is_read_up_to_where_an_answer_is_missing() {
+        let file = br#"[
+            {"conversations": [{"from": "system", "value": "be kind"}, {"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}, {"from": "human", "value": "c"}, {"from": "gpt", "value": "d"}, {"from": "human", "value": "e"}]},
+            {"conversations": [{"from": "gpt", "value": "I begin"}, {"from": "human", "value": "f"}, {"from": "human", "value": "g"}]},
+            {"conversations": [{"from": "human", "value": " "}]}
+        ]"#;
+        let said = |conversations: &[Vec<Turn>]| -> Vec<Vec<String>> {
+            let turn = |turn: &Turn| {
+                let messages: Vec<&str> =
+                    turn.messages.iter().map(|it| it.content.as_str()).collect();
+                format!(
+                    "{} > {}",
+                    messages.join("+"),
+                    turn.answer.as_deref().unwrap_or("-")
+                )
+            };
+            conversations
+                .iter()
+                .map(|turns| turns.iter().map(turn).collect())
+                .collect()
+        };
+        assert_eq!(
+            said(&share_gpt_conversations(file).unwrap()),
+            [vec!["be kind+a > b", "c > d", "e > -"], vec!["f > -"],]
+        );
+        let lines = br#"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}], "outputTokens": 9}
+{"prompt": "d"}"#;
+        let conversations = json_conversations(lines).unwrap();
+        assert_eq!(
+            said(&conversations),
+            [vec!["a > b", "c > -"], vec!["d > -"]]
+        );
+        assert_eq!(conversations[0][1].output_tokens, Some(9));
+        assert_eq!(share_gpt_conversations(b"[]"), Err(DatasetError::Empty));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! From bytes to the prompts that every engine gets. Same plan and same bytes, same prompts.
 
+mod conversations;
 mod replay;
 
 use bakeoff_crds::{
@@ -56,6 +57,7 @@ pub fn freeze(plan: &Plan, sources: &Sources) -> Result<Frozen, WorkloadError> {
         .map_err(WorkloadError::Template)?,
         counter: TokenCounter::new(tokenizer).map_err(WorkloadError::Tokenizer)?,
         limits: &workload.limits,
+        system: workload.prompts.system.as_deref(),
     };
     let mut random = ChaCha8Rng::seed_from_u64(workload.seed);
     let count = workload
@@ -65,6 +67,9 @@ pub fn freeze(plan: &Plan, sources: &Sources) -> Result<Frozen, WorkloadError> {
     let prompts = &workload.prompts;
     let (chosen, left_out) = if !prompts.inline.is_empty() {
         (maker.inline(&prompts.inline)?, 0)
+    } else if let Some(wanted) = &prompts.conversations {
+        let all = maker.recorded(prompts, wanted, sources, count, &mut random)?;
+        maker.conversations(wanted, all, count, &mut random)?
     } else if let Some(synthetic) = &prompts.synthetic {
         (maker.synthetic(synthetic, count, &mut random)?, 0)
     } else if let Some(trace) = &prompts.trace {
@@ -94,6 +99,8 @@ struct Maker<'a> {
     template: Option<ChatTemplate>,
     counter: TokenCounter,
     limits: &'a Limits,
+    /// What begins every prompt.
+    system: Option<&'a str>,
 }
 
 impl Maker<'_> {
@@ -103,6 +110,7 @@ impl Maker<'_> {
         messages: Vec<Message>,
         max_tokens: u32,
     ) -> Result<Prompt, WorkloadError> {
+        let messages = self.with_system(messages);
         let text = self.plain(&messages)?;
         Ok(Prompt {
             index: index as u64,
@@ -110,9 +118,20 @@ impl Maker<'_> {
             messages,
             text,
             max_tokens: max_tokens.clamp(1, self.limits.max_output_tokens),
-            expected: None,
-            arrival_nanos: None,
+            ..Prompt::default()
         })
+    }
+
+    /// The messages with the run's system message, in place of one of their own.
+    fn with_system(&self, mut messages: Vec<Message>) -> Vec<Message> {
+        let Some(system) = self.system else {
+            return messages;
+        };
+        if messages.first().is_some_and(|first| first.role == "system") {
+            messages.remove(0);
+        }
+        messages.insert(0, message("system", system.to_owned()));
+        messages
     }
 
     /// The plain prompt: by the chat template, else the messages' text, an empty line between two.
@@ -129,14 +148,15 @@ impl Maker<'_> {
         }
     }
 
-    /// Length of a made-up prompt as an engine counts it, chat template and all; one token a word
+    /// Length of a made-up prompt as an engine counts it, chat template, system message and all; one token a word
     /// without a tokenizer.
     fn made_up_length(&self, text: &str) -> u32 {
         if !self.counter.is_exact() {
             return self.words_length(text);
         }
-        let plain = self.plain(&[message("user", text.to_owned())]);
-        self.counter.prompt(&plain.unwrap_or_default())
+        let messages = self.with_system(vec![message("user", text.to_owned())]);
+        self.counter
+            .prompt(&self.plain(&messages).unwrap_or_default())
     }
 
     /// Length of made-up text alone.
@@ -167,13 +187,14 @@ impl Maker<'_> {
     ) -> Result<Vec<Prompt>, WorkloadError> {
         let length = |text: &str| self.made_up_length(text);
         // A template that cannot be applied says so at the first prompt.
-        self.plain(&[message("user", "hello".into())])?;
-        let prefix = synthetic::shared_prefix(wanted, random, length);
+        self.plain(&self.with_system(vec![message("user", "hello".into())]))?;
+        let prefixes = synthetic::shared_prefixes(wanted, random, length);
         (0..count)
             .map(|index| {
+                let prefix = synthetic::prefix(&prefixes, index);
                 let tokens =
                     synthetic::draw(&wanted.input_tokens, random).min(self.limits.max_input_tokens);
-                let text = synthetic::text(&prefix, tokens, random, length);
+                let text = synthetic::text(prefix, tokens, random, length);
                 let answer = synthetic::draw(&wanted.output_tokens, random);
                 self.prompt(index, vec![message("user", text)], answer)
             })

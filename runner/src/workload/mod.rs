@@ -8,6 +8,7 @@ pub mod arrival;
 pub mod dataset;
 pub mod freeze;
 pub mod frozen;
+pub mod names;
 pub mod sources;
 pub mod synthetic;
 pub mod template;

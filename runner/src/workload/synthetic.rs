@@ -1,5 +1,7 @@
 //! Made-up prompts of given lengths in tokens.
 
+use std::collections::BTreeSet;
+
 use bakeoff_crds::run::{SyntheticPrompts, TokenLength};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng as _;
@@ -74,16 +76,37 @@ pub(super) fn text(
     best
 }
 
-/// The beginning that all prompts have in common.
-pub(super) fn shared_prefix(
+/// The beginnings that prompts have in common, one for each group; no two alike where the words allow
+/// it.
+pub(super) fn shared_prefixes(
     prompts: &SyntheticPrompts,
     random: &mut ChaCha8Rng,
     count: impl Fn(&str) -> u32,
-) -> String {
-    if prompts.shared_prefix_tokens == 0 {
-        return String::new();
-    }
-    text("", prompts.shared_prefix_tokens, random, count)
+) -> Vec<String> {
+    let Some(shared) = &prompts.shared_prefix else {
+        return Vec::new();
+    };
+    let mut seen = BTreeSet::new();
+    (0..shared.groups)
+        .map(|_| {
+            let mut prefix = text("", shared.tokens, random, &count);
+            for _ in 0..TRIES {
+                if seen.insert(prefix.clone()) {
+                    break;
+                }
+                prefix = text("", shared.tokens, random, &count);
+            }
+            prefix
+        })
+        .collect()
+}
+
+/// The beginning of a prompt, or of a conversation.
+pub(super) fn prefix(prefixes: &[String], index: usize) -> &str {
+    let group = index.checked_rem(prefixes.len());
+    group
+        .and_then(|group| prefixes.get(group))
+        .map_or("", String::as_str)
 }
 
 #[cfg(test)]

@@ -162,6 +162,8 @@ fn unpacked(bytes: &[u8]) -> String {
 fn due(lines: &str) -> String {
     let line = |line| -> Value { serde_json::from_str(line).unwrap() };
     let due = lines.lines().skip(1).map(line);
+    // A later turn of a conversation is due by when the answer before it ended.
+    let due = due.filter(|line| line["turn"].as_u64().unwrap_or(1) == 1);
     due.map(|line| format!("{} at {}; ", line["prompt"], line["due"]))
         .collect()
 }

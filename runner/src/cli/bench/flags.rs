@@ -13,7 +13,7 @@ use bakeoff_crds::{
 };
 use clap::{ArgGroup, ValueEnum};
 
-use super::{ENGINE, Options};
+use super::{ENGINE, Options, traffic::Traffic};
 
 /// Prompt where none is named.
 const DEFAULT_PROMPT: &str = "Write a short story about a baker who measures everything twice.";
@@ -32,9 +32,10 @@ pub struct Arguments {
     /// Wire protocol
     #[arg(long, value_enum)]
     protocol: ProtocolName,
-    /// Name of the model in requests
-    #[arg(long)]
-    model: String,
+    /// Name of the model in requests. Given several times: of each of several models or adapters, with
+    /// its share of the requests; the first is the model itself
+    #[arg(long = "model", value_name = "NAME[=WEIGHT]", required = true)]
+    pub(super) models: Vec<String>,
     /// Requests kept in flight: a closed loop
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     concurrency: Option<u32>,
@@ -84,6 +85,23 @@ pub struct Arguments {
     /// What the trace looks like
     #[arg(long, value_enum, requires = "trace")]
     trace_format: Option<TraceFormatName>,
+    /// A beginning of so many tokens that all made-up prompts have in common; or several, each shared
+    /// by a part of them
+    #[arg(long, value_name = "TOKENS[:GROUPS]", requires = "input_tokens")]
+    pub(super) shared_prefix: Option<String>,
+    /// A system message that begins every prompt
+    #[arg(long, value_name = "TEXT")]
+    system: Option<String>,
+    /// Whole conversations of at most so many turns, each with what was said before it; --concurrency,
+    /// --rate and --requests then count conversations
+    #[arg(long, value_name = "N", alias = "conversations", conflicts_with = "prompt", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(super) max_turns: Option<u32>,
+    /// Mean time between an answer and the next turn; exponential, or constant:TIME
+    #[arg(long, value_name = "TIME", requires = "max_turns")]
+    pub(super) think_time: Option<String>,
+    /// Which answers a turn has before it
+    #[arg(long, value_enum, requires = "max_turns", default_value = "recorded")]
+    pub(super) history: HistoryName,
     /// The model's tokenizer.json: exact lengths, and a check of the engine's token counts
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
@@ -207,6 +225,15 @@ impl FromStr for ArrivalFlag {
     }
 }
 
+/// Histories, as the command line spells them.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum HistoryName {
+    /// The data set's own, or made-up ones: every server gets the same bytes
+    Recorded,
+    /// The server's own; by openai-chat alone
+    Answers,
+}
+
 impl Arguments {
     /// The run that the flags stand for, and what no run holds.
     pub(super) fn into_run(self) -> Result<(BenchmarkRun, Options), String> {
@@ -229,6 +256,7 @@ impl Arguments {
             })
             .transpose()?;
         let sweep = self.sweep()?;
+        let traffic = Traffic::read(&self)?;
         let options = Options {
             url: self.url.clone(),
             threads: self.threads.max(1),
@@ -237,7 +265,7 @@ impl Arguments {
             output: self.output.clone(),
             requests_log: self.requests_log.clone(),
         };
-        let mut run = BenchmarkRun::new("bench", self.spec(sweep));
+        let mut run = BenchmarkRun::new("bench", self.spec(sweep, traffic));
         run.metadata.namespace = Some("local".into());
         Ok((run, options))
     }
@@ -313,7 +341,7 @@ impl Arguments {
         })
     }
 
-    fn spec(self, sweep: Sweep) -> BenchmarkRunSpec {
+    fn spec(self, sweep: Sweep, traffic: Traffic) -> BenchmarkRunSpec {
         let file = |path: PathBuf| FileSource {
             path: Some(path.display().to_string()),
             ..FileSource::default()
@@ -342,19 +370,23 @@ impl Arguments {
             synthetic: self.input_tokens.map(|tokens| SyntheticPrompts {
                 input_tokens: length(tokens),
                 output_tokens: length(max_tokens),
-                shared_prefix_tokens: 0,
+                shared_prefix: traffic.shared_prefix,
             }),
             inline: self.prompt.into_iter().collect(),
             trace,
+            conversations: traffic.conversations,
+            system: self.system,
             count: None,
         };
-        if prompts == Prompts::default() {
+        let sources = [&prompts.share_gpt, &prompts.jsonl];
+        let no_file = sources.iter().all(|file| file.is_none());
+        if no_file && prompts.synthetic.is_none() && prompts.inline.is_empty() {
             prompts.inline = vec![DEFAULT_PROMPT.into()];
         }
         BenchmarkRunSpec {
             suspend: false,
             model: ModelSpec {
-                id: self.model.clone(),
+                id: traffic.model,
                 revision: "main".into(),
                 token_secret_ref: None,
                 dtype: Default::default(),
@@ -363,6 +395,7 @@ impl Arguments {
                 chat_template: None,
                 tokenizer: self.tokenizer.map(file),
                 persistent_volume_claim: None,
+                adapters: traffic.adapters,
             },
             tuning: Default::default(),
             hardware: Default::default(),
@@ -391,6 +424,7 @@ impl Arguments {
                 api: Default::default(),
                 streaming: !self.no_stream,
                 prompts_per_request: self.prompts_per_request,
+                models: traffic.models,
                 request_timeout: self.request_timeout,
                 warmup: Warmup {
                     requests: self.warmup,

@@ -16,7 +16,7 @@ use crate::{
     measure::{Client, EngineRound, MeasureError, Progress, RoundResult, measure_engine},
     prompt::Prompt,
     scrape::Target,
-    simulate,
+    simulate::{self, SimulatorConfig},
     store::{Environment, Store},
     workload::tokens::TokenCounter,
 };
@@ -97,7 +97,10 @@ impl Turns<'_> {
             Place::At(url) => self.measure(turn, engine, url).await,
             Place::Simulated(simulated) => {
                 // It ends with this turn.
-                match simulate::start(simulated, &engine.endpoint.model) {
+                let mut config = SimulatorConfig::new(simulated, &engine.endpoint.model);
+                let adapters = self.plan.spec.model.adapters.iter();
+                config.adapters = adapters.map(|adapter| adapter.name.clone()).collect();
+                match simulate::start_with(config) {
                     Ok(running) => self.measure(turn, engine, &running.url).await,
                     Err(error) => RoundResult {
                         error: Some(MeasureError::new(

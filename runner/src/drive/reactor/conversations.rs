@@ -3,13 +3,23 @@
 use bakeoff_crds::plan::StageEnd;
 
 use super::Reactor;
-use crate::{clock, drive::thinking::Waiting, record::Record};
+use crate::{
+    clock,
+    drive::thinking::{Composed, Waiting},
+    prompt::Message,
+    record::Record,
+};
 
 impl Reactor<'_> {
     /// Whether a further turn follows in the conversation of a request that has ended; it is due
     /// after the time to think. After a failure none does, and what is left is counted.
-    pub(super) fn goes_on(&mut self, record: &Record) -> bool {
-        let turn = record.turn + 1;
+    pub(super) fn goes_on(
+        &mut self,
+        record: &Record,
+        answer: Option<&String>,
+        mut history: Vec<Message>,
+    ) -> bool {
+        let turn = record.turn.unwrap_or(0) + 1;
         let place = self.stage.first_request + record.arrival;
         let Some(next) = self.stage.script.turns(place).get(turn as usize) else {
             return false;
@@ -30,10 +40,18 @@ impl Reactor<'_> {
             _ => false,
         };
         if !over {
+            // Made now, before the turn is due: serialising is no part of its latency.
+            let composed = self.stage.script.composer().and_then(|composer| {
+                let answer = answer.cloned().unwrap_or_default();
+                let (said, name) = (record.prompt, record.name);
+                let request = composer.next(&mut history, said, answer, next, name)?;
+                Some(Composed { request, history })
+            });
             self.thinking.push(Waiting {
                 due,
                 arrival: record.arrival,
                 turn,
+                composed,
             });
         }
         !over

@@ -8,7 +8,7 @@ use crate::{
     drive::{
         exchange::{Exchange, failure},
         intake::Next,
-        thinking::Waiting,
+        thinking::Composed,
     },
     record::{FailureKind, Outcome, Record},
 };
@@ -22,8 +22,9 @@ impl Reactor<'_> {
                 self.resting.pop_front();
                 self.free_workers += 1;
             }
-            if let Some(Waiting { due, arrival, turn }) = self.thinking.take_due(now) {
-                self.begin(arrival, turn, Some(due), now);
+            if let Some(waiting) = self.thinking.take_due(now) {
+                let due = Some(waiting.due);
+                self.begin(waiting.arrival, waiting.turn, waiting.composed, due, now);
                 continue;
             }
             let turn = self.thinking.next_due();
@@ -31,7 +32,7 @@ impl Reactor<'_> {
             match self.intake.next(start, now, idle, &self.shared.issued) {
                 Next::Now { index, due } => {
                     self.free_workers = self.free_workers.saturating_sub(1);
-                    self.begin(index, 0, due, now);
+                    self.begin(index, 0, None, due, now);
                 }
                 Next::At(at) => return Some(turn.map_or(at, |turn| turn.min(at))),
                 Next::WhenFree => return turn,
@@ -58,29 +59,41 @@ impl Reactor<'_> {
     }
 
     /// Begins a turn of an arrival; the first, 0, is the only one of most.
-    fn begin(&mut self, arrival: u64, turn: u32, due: Option<Nanos>, now: Nanos) {
+    fn begin(
+        &mut self,
+        arrival: u64,
+        turn: u32,
+        composed: Option<Composed>,
+        due: Option<Nanos>,
+        now: Nanos,
+    ) {
         let stage = self.stage;
         let place = stage.first_request + arrival;
         let name = stage.script.name(place);
-        let Some((said, request)) = stage
-            .script
-            .turns(place)
-            .get(turn as usize)
-            .and_then(|said| Some((said, said.requests.get(usize::from(name))?)))
-        else {
+        let Some(said) = stage.script.turns(place).get(turn as usize) else {
             return;
+        };
+        let (request, history) = match composed {
+            Some(Composed { request, history }) => (request, history),
+            None => match said.requests.get(usize::from(name)) {
+                Some(request) => (Arc::clone(request), Vec::new()),
+                None => return,
+            },
         };
         let index = stage.script.index(arrival, turn);
         self.in_flight += 1;
         let mut record = Record::new(index, said.prompt, due, now);
-        (record.arrival, record.turn, record.name) = (arrival, turn, name);
+        (record.arrival, record.name) = (arrival, name);
+        record.turn = stage.script.has_conversations().then_some(turn);
+        record.answers = stage.answers();
         let mut exchange = Box::new(Exchange::new(
             record,
-            Arc::clone(request),
+            request,
             stage.codec.decoder(),
-            stage.codec.prompts_per_request(),
-            stage.keep_text,
+            stage.answers() as usize,
+            stage.keep_text || stage.script.composer().is_some(),
         ));
+        exchange.history = history;
         let slot = match self.pool.take_idle() {
             Some(slot) => slot,
             None => match self.open() {
@@ -112,14 +125,18 @@ impl Reactor<'_> {
 
     pub(super) fn complete(&mut self, exchange: Exchange, outcome: Outcome, stamp: Nanos) {
         let Exchange {
-            mut record, texts, ..
+            mut record,
+            texts,
+            history,
+            ..
         } = exchange;
         record.end = stamp.max(record.started);
         record.outcome = outcome;
         self.in_flight -= 1;
         self.part.vitals.chunks += u64::from(record.chunks);
         self.control.request_done(record.chunks);
-        if self.goes_on(&record) {
+        let said = texts.as_ref().and_then(|texts| texts.first());
+        if self.goes_on(&record, said, history) {
             // Its worker waits with it.
         } else if matches!(record.outcome, Outcome::Failed(FailureKind::Connect, _)) {
             self.resting.push_back(stamp + REST_AFTER_REFUSAL);

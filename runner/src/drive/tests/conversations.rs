@@ -1,6 +1,7 @@
 //! Arrivals of several turns.
 
 use super::*;
+use crate::prompt::Message;
 
 /// A script of conversations with so many turns each, all of the stage's own request.
 fn conversations(stage: &StageInput, turns: &[usize], think: Nanos) -> Script {
@@ -42,7 +43,7 @@ fn a_turn_is_due_after_the_answer_before_and_the_time_to_think() {
                 let turns = turns_of(&driven, arrival);
                 assert_eq!(turns.len(), if arrival % 2 == 0 { 3 } else { 1 });
                 for pair in turns.windows(2) {
-                    assert_eq!(pair[1].turn, pair[0].turn + 1);
+                    assert_eq!(pair[1].turn, pair[0].turn.map(|turn| turn + 1));
                     assert_eq!(pair[1].due, Some(pair[0].end + think));
                     assert!(pair[1].sent >= pair[1].due, "{pair:?}");
                 }
@@ -111,8 +112,72 @@ fn turns_that_are_due_after_the_stages_end_are_not_part_of_it() {
         stage.script = Arc::new(conversations(&stage, &[2], 3600 * SECOND));
         let driven = drive(&stage, &Control::default()).unwrap();
         assert!(!driven.records.is_empty());
-        assert!(driven.records.iter().all(|record| record.turn == 0));
+        assert!(driven.records.iter().all(|record| record.turn == Some(0)));
         assert_eq!(driven.dropped, Dropped::default());
         assert_eq!(driven.intended, driven.records.len() as u64);
     }
+}
+
+/// Sends the stage's own request again, and keeps what it was asked to make it from.
+struct Asked {
+    request: Arc<[u8]>,
+    turns: std::sync::Mutex<Vec<(u64, Vec<String>)>>,
+}
+
+impl Compose for Asked {
+    fn next(
+        &self,
+        before: &mut Vec<Message>,
+        said: u64,
+        answer: String,
+        next: &Turn,
+        _name: u16,
+    ) -> Option<Arc<[u8]>> {
+        for content in [format!("question {said}"), answer] {
+            before.push(Message {
+                role: String::new(),
+                content,
+            });
+        }
+        let contents = before.iter().map(|message| message.content.clone());
+        let asked = (next.prompt, contents.collect());
+        self.turns.lock().unwrap().push(asked);
+        Some(Arc::clone(&self.request))
+    }
+}
+
+#[test]
+fn the_engines_own_answers_stand_before_later_turns() {
+    let server = simulate::start(&simulated(Fault::None), MODEL).unwrap();
+    let mut stage = stage(&server.url, closed(1), StageEnd::Requests(1));
+    let request = Arc::clone(&stage.script.turns(0)[0].requests[0]);
+    let turn = |prompt, requests: Box<[Arc<[u8]>]>| Turn {
+        prompt,
+        requests,
+        ..Turn::default()
+    };
+    let turns = vec![
+        turn(0, Box::from([Arc::clone(&request)])),
+        turn(1, Box::default()),
+        turn(2, Box::default()),
+    ];
+    let asked = Arc::new(Asked {
+        request,
+        turns: std::sync::Mutex::default(),
+    });
+    let composer: Arc<dyn Compose> = Arc::clone(&asked) as _;
+    stage.script = Arc::new(Script::new([turns], Vec::new()).composed_by(composer));
+    let driven = drive(&stage, &Control::default()).unwrap();
+    assert_eq!(driven.records.len(), 3);
+    assert!(driven.records.iter().all(Record::succeeded));
+    let asked = asked.turns.lock().unwrap();
+    let [(1, first), (2, second)] = asked.as_slice() else {
+        panic!("{asked:?}");
+    };
+    // The same prompt each time, so the same answer: five words.
+    let answer = first[1].clone();
+    assert_eq!(answer.split_whitespace().count(), 5);
+    assert_eq!(first[..], ["question 0".to_owned(), answer.clone()]);
+    assert_eq!(second[2..], ["question 1".to_owned(), answer]);
+    assert_eq!(second.len(), 4);
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::{
     answers,
     conditions::Row,
+    groups::{self, GroupRow},
     metrics::{MetricRow, absent, metrics},
     steady::{self, SteadyRow},
     view::{VerdictView, status},
@@ -26,6 +27,7 @@ pub struct EngineView {
     client_columns: Vec<&'static str>,
     stages: Vec<StageView>,
     steady: Vec<SteadyRow>,
+    groups: Vec<GroupRow>,
     cold_start: Vec<[String; 4]>,
     metrics: Vec<MetricRow>,
     metric_stages: Vec<String>,
@@ -120,6 +122,7 @@ impl EngineView {
                 .map(|(label, stage)| StageView::of(label, stage))
                 .collect(),
             steady: steady::rows(&measured),
+            groups: groups::rows(&measured),
             cold_start: cold_start(engine),
             metrics: metrics(engine),
             metric_stages: measured.iter().map(|(label, _)| label.clone()).collect(),

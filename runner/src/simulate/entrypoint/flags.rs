@@ -23,6 +23,8 @@ pub enum Value {
     None,
     /// A value, after a space or `=`.
     Required,
+    /// As many values as follow until the next flag, at least one; kept one a line.
+    Several,
     /// A value after `=` or, unless it looks like a flag, after a space.
     Optional,
 }
@@ -32,6 +34,14 @@ pub const fn value(names: &'static [&'static str]) -> Flag {
     Flag {
         names,
         value: Value::Required,
+    }
+}
+
+/// A flag that takes one value or more.
+pub const fn several(names: &'static [&'static str]) -> Flag {
+    Flag {
+        names,
+        value: Value::Several,
     }
 }
 
@@ -102,7 +112,17 @@ impl Arguments {
             let given = match (flag.value, attached) {
                 (Value::None, Some(_)) => return Err(Fault::Surplus(word)),
                 (Value::None, None) => String::new(),
-                (Value::Required | Value::Optional, Some(value)) => value,
+                (Value::Required | Value::Optional | Value::Several, Some(value)) => value,
+                (Value::Several, None) => {
+                    let mut given = Vec::new();
+                    while let Some(next) = words.next_if(|next| !next.starts_with('-')) {
+                        given.push(next.clone());
+                    }
+                    if given.is_empty() {
+                        return Err(Fault::NoValue(word));
+                    }
+                    given.join("\n")
+                }
                 (Value::Required, None) => words.next().ok_or(Fault::NoValue(word))?.clone(),
                 (Value::Optional, None) => words
                     .next_if(|next| !next.starts_with('-'))

@@ -34,15 +34,21 @@ fn plan_with(
 
 /// The deployment that a built-in profile gives in a run that sets all that profiles know.
 fn deployment(profile: &str) -> Deployment {
+    deployment_with(profile, serde_json::json!([]))
+}
+
+fn deployment_with(profile: &str, adapters: serde_json::Value) -> Deployment {
     let run: BenchmarkRun = serde_json::from_value(serde_json::json!({
         "apiVersion": "bakeoff.dev/v1alpha1",
         "kind": "BenchmarkRun",
         "metadata": {"name": "run", "namespace": "bench", "uid": "0123456789"},
         "spec": {
-            "model": {"id": "org/model", "revision": "abc", "maxModelLen": 4096},
+            "model": {
+                "id": "org/model", "revision": "abc", "maxModelLen": 4096, "adapters": adapters,
+            },
             "tuning": {
                 "maxBatchSize": 7, "gpuMemoryUtilization": 0.8, "tensorParallelSize": 1,
-                "prefixCaching": false,
+                "prefixCaching": false, "maxAdapterRank": 64,
             },
             "engines": [{"name": "engine", "profile": profile}],
             "workload": {"prompts": {"inline": ["Why?"]}},
@@ -283,4 +289,68 @@ fn a_program_is_known_by_its_name_with_or_without_a_path() {
     );
     assert_eq!(Program::by_name("bakeoff"), None);
     assert_eq!(Program::by_name(""), None);
+}
+
+#[test]
+fn adapters_reach_the_engines_that_serve_them() {
+    let adapters = serde_json::json!([
+        {"name": "sql", "id": "org/sql-lora"},
+        {"name": "support", "id": "org/support-lora", "revision": "v2"},
+    ]);
+    for (profile, entrypoint, served) in [
+        ("vllm", "vllm serve", ["sql", "support"]),
+        (
+            "tgi",
+            "text-generation-launcher",
+            ["org/sql-lora", "org/support-lora"],
+        ),
+    ] {
+        let deployment = deployment_with(profile, adapters.clone());
+        let (name, rest) = entrypoint.split_once(' ').unwrap_or((entrypoint, ""));
+        let arguments: Vec<String> = words(rest).into_iter().chain(deployment.args).collect();
+        let world = World {
+            variable: &|_| None,
+            file: &|_| Err(io::ErrorKind::NotFound.into()),
+        };
+        let launch = plan(Program::by_name(name).unwrap(), &arguments, &world)
+            .unwrap_or_else(|misuse| panic!("{arguments:?}: {misuse}"));
+        assert_eq!(launch.config.adapters, served, "{profile}");
+        let has = |word: &str| arguments.iter().any(|argument| argument == word);
+        if profile == "vllm" {
+            assert!(
+                has("--max-loras=2") && has("--max-lora-rank=64"),
+                "{arguments:?}"
+            );
+        } else {
+            assert!(
+                has("--lora-adapters=org/sql-lora,org/support-lora@v2"),
+                "{arguments:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn vllm_takes_adapters_in_both_forms_and_refuses_them_without_leave() {
+    let adapters = |line: &str| {
+        let launch = plan_with(Program::Vllm, line, &[], &[]);
+        launch.map(|launch| launch.config.adapters)
+    };
+    assert_eq!(
+        adapters(
+            r#"serve m --enable-lora --lora-modules a=org/a {"name":"b","path":"org/b"} --port 1"#
+        ),
+        Ok(vec!["a".to_owned(), "b".to_owned()])
+    );
+    for (line, message) in [
+        ("serve m --lora-modules a=org/a", "Use --enable-lora"),
+        ("serve m --enable-lora --lora-modules", "expected"),
+        (
+            "serve m --enable-lora --lora-modules a",
+            "Invalid JSON format",
+        ),
+    ] {
+        let Misuse(found) = adapters(line).unwrap_err();
+        assert!(found.contains(message), "{line}: {found}");
+    }
 }

@@ -57,7 +57,7 @@ const FLAGS: &[Flag] = &[
 
 /// Reads what follows the program's name. As in the real one, a flag may also come from the
 /// environment: `MODEL_ID`, `PORT`, `MAX_CONCURRENT_REQUESTS`, `MAX_BATCH_SIZE`,
-/// `MAX_TOTAL_TOKENS`. The image sets `PORT=80`.
+/// `MAX_TOTAL_TOKENS`, `LORA_ADAPTERS`. The image sets `PORT=80`.
 pub fn plan(words: &[String], world: &World<'_>) -> Result<Launch, Misuse> {
     let refuse = |message: String| {
         Misuse(format!(
@@ -110,6 +110,13 @@ pub fn plan(words: &[String], world: &World<'_>) -> Result<Launch, Misuse> {
     if let Some(length) = number("--max-total-tokens")? {
         config.max_model_len = length;
     }
+    let adapters = setting("--lora-adapters").unwrap_or_default();
+    config.adapters = adapters
+        .split(',')
+        .filter(|adapter| !adapter.is_empty())
+        .map(adapter_id)
+        .collect::<Option<_>>()
+        .ok_or_else(|| refuse(format!("Invalid LoRA adapter format: {adapters}")))?;
     let port = number("--port")?.unwrap_or(3000);
     let port =
         u16::try_from(port).map_err(|_| refuse(format!("invalid value '{port}' for '--port'")))?;
@@ -118,4 +125,11 @@ pub fn plan(words: &[String], world: &World<'_>) -> Result<Launch, Misuse> {
         listen: address(arguments.get("--hostname").unwrap_or("0.0.0.0"), port),
         metrics: None,
     })
+}
+
+/// The id of `ID`, `ID=PATH`, `ID@REVISION` or `ID=PATH@REVISION`.
+fn adapter_id(adapter: &str) -> Option<String> {
+    let at_most_once = |mark| adapter.matches(mark).count() <= 1;
+    let id = adapter.split(['=', '@']).next()?.trim();
+    (at_most_once('=') && at_most_once('@') && !id.is_empty()).then(|| id.to_owned())
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Engine, Launch, Misuse, address, config,
-    flags::{Arguments, Fault, Flag, Style, optional, switch, value},
+    flags::{Arguments, Fault, Flag, Style, optional, several, switch, value},
 };
 
 const FLAGS: &[Flag] = &[
@@ -40,7 +40,7 @@ const FLAGS: &[Flag] = &[
     value(&["--compilation-config", "-O"]),
     value(&["--scheduling-policy"]),
     value(&["--api-key"]),
-    value(&["--lora-modules"]),
+    several(&["--lora-modules"]),
     value(&["--max-lora-rank"]),
     value(&["--max-loras"]),
     value(&["--uvicorn-log-level"]),
@@ -94,6 +94,13 @@ pub fn plan(words: &[String]) -> Result<Launch, Misuse> {
         served,
         arguments.number("--max-num-seqs")?.unwrap_or(256),
     );
+    config.adapters = adapters(arguments.get("--lora-modules").unwrap_or_default())
+        .map_err(|message| refuse(format!("argument --lora-modules: {message}")))?;
+    if !config.adapters.is_empty() && arguments.get("--enable-lora").is_none() {
+        return Err(refuse(
+            "LoRA is not enabled. Use --enable-lora to enable LoRA.".into(),
+        ));
+    }
     if let Some(length) = arguments.number("--max-model-len")? {
         config.max_model_len = length;
     }
@@ -105,4 +112,26 @@ pub fn plan(words: &[String]) -> Result<Launch, Misuse> {
         ),
         metrics: None,
     })
+}
+
+/// Names of `--lora-modules`: `NAME=PATH`, or JSON with `name` and `path`.
+fn adapters(modules: &str) -> Result<Vec<String>, String> {
+    modules
+        .lines()
+        .map(|module| {
+            if let Some((name, path)) = module.split_once('=').filter(|_| !module.contains(',')) {
+                return if path.contains('=') {
+                    Err(format!("invalid value: '{module}'"))
+                } else {
+                    Ok(name.to_owned())
+                };
+            }
+            let json: serde_json::Value = serde_json::from_str(module)
+                .map_err(|_| format!("Invalid JSON format for --lora-modules: {module}"))?;
+            match (json["name"].as_str(), json["path"].as_str()) {
+                (Some(name), Some(_)) => Ok(name.to_owned()),
+                _ => Err(format!("Invalid fields for --lora-modules: {module}")),
+            }
+        })
+        .collect()
 }

@@ -152,7 +152,7 @@ fn json_lines_keep_their_messages_and_lengths() {
 
 #[test]
 fn synthetic_prompts_have_their_lengths_with_the_template_around_them() {
-    let synthetic = "{synthetic: {inputTokens: {mean: 40, stddev: 5}, outputTokens: {mean: 7}, sharedPrefixTokens: 12}, count: 20}";
+    let synthetic = "{synthetic: {inputTokens: {mean: 40, stddev: 5}, outputTokens: {mean: 7}, sharedPrefix: {tokens: 12}}, count: 20}";
     let mut plan = plan(synthetic, 1);
     plan.spec.model.chat_template =
         Some("{% for m in messages %}the {{ m.role }} said {{ m.content }}{% endfor %}".into());
@@ -326,4 +326,166 @@ fn a_trace_of_prompts_keeps_them_up_to_its_number_of_requests() {
         matches!(error, WorkloadError::NothingLeft { examined: 7, .. }),
         "{error}"
     );
+}
+
+#[test]
+fn each_group_of_synthetic_prompts_has_a_beginning_of_its_own() {
+    let synthetic = "{synthetic: {inputTokens: {mean: 40}, outputTokens: {mean: 7}, sharedPrefix: {tokens: 12, groups: 3}}, count: 30}";
+    let frozen = freeze(&plan(synthetic, 1), &with_tokenizer()).unwrap();
+    // 11 words and the token of the beginning.
+    let beginning = |prompt: &Prompt| {
+        let words: Vec<&str> = prompt.text.split(' ').take(11).collect();
+        words.join(" ")
+    };
+    let different: std::collections::BTreeSet<String> =
+        frozen.prompts.iter().map(beginning).collect();
+    assert_eq!(different.len(), 3);
+    for (one, three_later) in frozen.prompts.iter().zip(frozen.prompts.iter().skip(3)) {
+        assert_eq!(beginning(one), beginning(three_later));
+        assert_ne!(one.text, three_later.text);
+        assert_eq!(one.input_tokens, Some(40));
+    }
+}
+
+#[test]
+fn the_runs_system_message_begins_every_prompt() {
+    for prompts in [
+        "{inline: [hello], system: be brief}",
+        "{jsonl: {path: x}, system: be brief}",
+        "{synthetic: {inputTokens: {mean: 20}, outputTokens: {mean: 7}}, count: 2, system: be brief}",
+    ] {
+        let sources = Sources {
+            dataset: Some("{\"messages\": [{\"role\": \"system\", \"content\": \"its own\"}, {\"role\": \"user\", \"content\": \"so\"}]}".into()),
+            ..with_tokenizer()
+        };
+        for prompt in freeze(&plan(prompts, 1), &sources).unwrap().prompts {
+            let roles: Vec<&str> = prompt.messages.iter().map(|it| it.role.as_str()).collect();
+            assert_eq!(roles, ["system", "user"], "{prompts}");
+            assert_eq!(prompt.messages[0].content, "be brief");
+            assert!(prompt.text.starts_with("be brief\n\n"), "{}", prompt.text);
+            if prompts.contains("synthetic") {
+                assert_eq!(prompt.input_tokens, Some(20));
+            }
+        }
+    }
+}
+
+const TALK: &str = "{\"messages\": [{\"role\": \"user\", \"content\": \"one\"}, {\"role\": \"assistant\", \"content\": \"way day\"}, {\"role\": \"user\", \"content\": \"more\"}, {\"role\": \"assistant\", \"content\": \"up\"}, {\"role\": \"user\", \"content\": \"the of and to\"}]}";
+
+/// The turns of that conversation under some settings: messages, length, answer's length, time to
+/// think.
+fn talk(conversations: &str) -> Vec<(usize, Option<u32>, u32, Option<f64>)> {
+    let sources = Sources {
+        dataset: Some(TALK.into()),
+        ..with_tokenizer()
+    };
+    let prompts = format!("{{jsonl: {{path: x}}, conversations: {conversations}}}");
+    let frozen = freeze(&plan(&prompts, 1), &sources).unwrap();
+    assert!(frozen.prompts.iter().all(|it| it.conversation == Some(0)));
+    let turn = |it: &Prompt| {
+        (
+            it.messages.len(),
+            it.input_tokens,
+            it.max_tokens,
+            it.think_seconds,
+        )
+    };
+    frozen.prompts.iter().map(turn).collect()
+}
+
+#[test]
+fn turns_are_frozen_with_what_was_said_before_them() {
+    // Words and the token of the beginning; the third turn would have 10 of at most 8 tokens.
+    assert_eq!(
+        talk("{thinkTime: {mean: 2s, distribution: Constant}}"),
+        [(1, Some(2), 2, None), (3, Some(5), 1, Some(2.0))]
+    );
+    assert_eq!(talk("{maxTurns: 1}"), [(1, Some(2), 2, None)]);
+    // The engine's own answers are not known: what is frozen is what the turn adds.
+    assert_eq!(
+        talk("{history: Answers}"),
+        [(1, Some(2), 2, None), (1, None, 1, Some(0.0))]
+    );
+    let drawn = talk("{thinkTime: {mean: 2s}}")[1].3.unwrap();
+    assert!(drawn > 0.0 && (drawn - 2.0).abs() > 1e-9, "{drawn}");
+}
+
+#[test]
+fn synthetic_turns_have_their_lengths() {
+    let prompts = "{synthetic: {inputTokens: {mean: 20}, outputTokens: {mean: 7}}, conversations: {maxTurns: 3}, count: 5}";
+    let frozen = freeze(&plan(prompts, 1), &with_tokenizer()).unwrap();
+    assert_eq!(frozen.prompts.len(), 15);
+    for turns in frozen.prompts.chunks(3) {
+        let lengths: Vec<_> = turns.iter().map(|turn| turn.input_tokens).collect();
+        // Each adds an answer of 7 and a message of 20.
+        assert_eq!(lengths, [Some(20), Some(47), Some(74)]);
+        assert!(turns.iter().all(|turn| turn.max_tokens == 7));
+        assert!(turns[1].text.starts_with(&turns[0].text));
+    }
+}
+
+/// A byte-level BPE tokenizer as today's models have: a word with the space before it is one token,
+/// and one without is one for each letter. A token of the beginning is added.
+fn bpe_tokenizer() -> Vec<u8> {
+    let mut merges: Vec<String> = Vec::new();
+    let mut vocabulary: Vec<String> = vec!["<s>".into(), "Ġ".into()];
+    vocabulary.extend(('a'..='z').map(String::from));
+    for word in synthetic::WORDS {
+        let mut whole = "Ġ".to_owned();
+        for letter in word.chars().map(String::from) {
+            let merge = format!("{whole} {letter}");
+            whole.push_str(&letter);
+            if !merges.contains(&merge) {
+                merges.push(merge);
+                vocabulary.push(whole.clone());
+            }
+        }
+    }
+    let vocabulary: serde_json::Map<String, serde_json::Value> = vocabulary
+        .into_iter()
+        .zip(0_u32..)
+        .map(|(token, id)| (token, id.into()))
+        .collect();
+    serde_json::to_vec(&serde_json::json!({
+        "version": "1.0",
+        "truncation": null,
+        "padding": null,
+        "added_tokens": [{"id": 0, "content": "<s>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true}],
+        "normalizer": null,
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+            "special_tokens": {"<s>": {"id": "<s>", "ids": [0], "tokens": ["<s>"]}}
+        },
+        "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
+        "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null, "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "vocab": vocabulary, "merges": merges}
+    }))
+    .unwrap()
+}
+
+#[test]
+fn synthetic_prompts_encode_to_exactly_the_tokens_asked_for() {
+    let counter = TokenCounter::new(Some(&bpe_tokenizer())).unwrap();
+    // Letters, then words; and the token of the beginning.
+    assert_eq!(
+        (counter.answer("the of and"), counter.prompt("the of and")),
+        (5, 6)
+    );
+    let sources = Sources {
+        tokenizer: Some(bpe_tokenizer().into()),
+        ..Sources::default()
+    };
+    for tokens in [8, 9, 33, 100] {
+        for extra in ["", ", sharedPrefix: {tokens: 6, groups: 2}"] {
+            let prompts = format!(
+                "{{synthetic: {{inputTokens: {{mean: {tokens}}}, outputTokens: {{mean: 7}}{extra}}}, count: 40}}"
+            );
+            for prompt in freeze(&plan(&prompts, 5), &sources).unwrap().prompts {
+                assert_eq!(prompt.input_tokens, Some(tokens), "{}", prompt.text);
+                assert_eq!(counter.prompt(&prompt.text), tokens, "{}", prompt.text);
+            }
+        }
+    }
 }

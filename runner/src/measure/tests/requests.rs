@@ -1,0 +1,286 @@
+//! What requests hold, from the run to the report, against simulated engines.
+
+use bytes::Bytes;
+
+use super::*;
+use crate::{
+    simulate::{Running, SimulatorConfig},
+    workload::Sources,
+};
+
+/// The plan of one simulated engine under a workload (YAML in one line).
+fn plan_of(simulated: &str, model: &str, workload: &str) -> Plan {
+    let yaml = format!(
+        "apiVersion: bakeoff.dev/v1alpha1
+kind: BenchmarkRun
+metadata: {{name: measured}}
+spec:
+  model: {model}
+  engines: [{{name: fake, simulated: {simulated}}}]
+  workload: {workload}
+  output: {{uri: 'file:///nowhere'}}
+"
+    );
+    let run: BenchmarkRun = serde_saphyr::from_str(&yaml).unwrap();
+    let settings = PlanSettings {
+        runner_image: "unused".into(),
+        place: Place::Local,
+    };
+    resolve(&run, &ProfileSet::builtin(), &settings).unwrap()
+}
+
+fn serve(plan: &Plan, adapters: &[&str]) -> Running {
+    let EngineSource::Simulated(simulated) = &plan.engines[0].source else {
+        panic!("{:?}", plan.engines[0].source);
+    };
+    let mut config = SimulatorConfig::new(simulated, &plan.engines[0].endpoint.model);
+    config.adapters = adapters.iter().map(|name| (*name).to_owned()).collect();
+    simulate::start_with(config).unwrap()
+}
+
+/// Drives the plan's first stage without asking the engine anything before.
+async fn first_stage(plan: &Plan, url: &str, dataset: Option<&'static str>) -> StageReport {
+    let sources = Sources {
+        dataset: dataset.map(|text| Bytes::from_static(text.as_bytes())),
+        ..Sources::default()
+    };
+    let prompts = workload::freeze(plan, &sources).unwrap().prompts;
+    let client = Client {
+        plan,
+        engine: &plan.engines[0],
+        url,
+        prompts: &prompts,
+        tokenizer: None,
+        api_key: None,
+        headers: Vec::new(),
+        tls: tls::client_config(None).unwrap(),
+        threads: 1,
+        progress: Arc::default(),
+    };
+    measure_stage(&client, &plan.stages[0]).await.unwrap().0
+}
+
+const PROTOCOLS: [&str; 6] = [
+    "OpenAiCompletions",
+    "OpenAiChat",
+    "Tgi",
+    "TritonVllm",
+    "TritonTensorRtLlm",
+    "LlamaCpp",
+];
+
+/// A workload of eight requests with whole answers.
+const WHOLE: &str = "{prompts: {inline: [one, two three]}, limits: {maxOutputTokens: 6}, sampling: {ignoreEos: true}, streaming: false, warmup: {requests: 0}, sweep: {concurrency: [2]}, requestsPerStage: 8}";
+
+#[tokio::test]
+async fn whole_answers_have_latency_and_tokens_and_no_first_token() {
+    for protocol in PROTOCOLS {
+        let simulated =
+            format!("{{protocol: {protocol}, timeToFirstToken: 5ms, interTokenLatency: 1ms}}");
+        let plan = plan_of(&simulated, "{id: demo/model}", WHOLE);
+        let server = serve(&plan, &[]);
+        let stage = first_stage(&plan, &server.url, None).await;
+        assert_eq!(stage.requests.succeeded, 8, "{protocol}: {stage:?}");
+        for streamed in [
+            &stage.time_to_first_token,
+            &stage.time_to_first_token_scheduled,
+            &stage.inter_token_latency,
+            &stage.inter_chunk_latency,
+            &stage.time_per_output_token,
+        ] {
+            assert_eq!(*streamed, None, "{protocol}");
+        }
+        let latency = stage.request_latency.unwrap();
+        assert_eq!(latency.count, 8, "{protocol}");
+        // The first token's time, and a step for each of at least two further ones.
+        assert!(latency.min >= 0.007, "{protocol}: {latency:?}");
+        let truth = server.log.records();
+        let sent: u32 = truth.iter().map(|record| record.output_tokens).sum();
+        let asked: u32 = truth.iter().map(|record| record.input_tokens).sum();
+        // TensorRT-LLM's backend counts nothing in its answers.
+        if protocol != "TritonTensorRtLlm" {
+            assert_eq!(
+                stage.output_tokens.unwrap().sum,
+                u64::from(sent),
+                "{protocol}"
+            );
+            assert!(stage.throughput.output_tokens_per_second > 0.0);
+        }
+        if let Some(input) = stage.input_tokens {
+            assert_eq!(input.sum, u64::from(asked), "{protocol}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn failures_of_whole_answers_are_of_one_kind_each() {
+    for protocol in PROTOCOLS {
+        for (fault, kind) in [
+            ("ServerError", "http5xx"),
+            ("ErrorEvent", "http5xx"),
+            ("CutStream", "connect"),
+            ("Stall", "timeout"),
+        ] {
+            let simulated =
+                format!("{{protocol: {protocol}, timeToFirstToken: 1ms, fault: {fault}}}");
+            let workload = WHOLE.replace(
+                "requestsPerStage: 8",
+                "requestsPerStage: 2, requestTimeout: 200ms",
+            );
+            let plan = plan_of(&simulated, "{id: demo/model}", &workload);
+            let server = serve(&plan, &[]);
+            let stage = first_stage(&plan, &server.url, None).await;
+            let failures = &stage.requests.failures;
+            assert_eq!(
+                failures.get(kind),
+                Some(&2),
+                "{protocol} {fault}: {failures:?}"
+            );
+            assert_eq!(stage.request_latency, None);
+        }
+    }
+}
+
+#[tokio::test]
+async fn several_prompts_go_in_one_request_and_count_together() {
+    let workload = "{prompts: {inline: [one, two three, four]}, promptsPerRequest: 2, limits: {maxOutputTokens: 5}, sampling: {ignoreEos: true}, sweep: {concurrency: [2]}, requestsPerStage: 6}";
+    let simulated = "{protocol: OpenAiCompletions, timeToFirstToken: 5ms, interTokenLatency: 1ms}";
+    let plan = plan_of(simulated, "{id: demo/model}", workload);
+    let server = serve(&plan, &[]);
+    let result = measure_at(&plan, &server.url, &Store::in_memory(), Arc::default()).await;
+    assert!(result.error.is_none(), "{:?}", result.error);
+    let stage = &result.stages[0];
+    assert_eq!(stage.requests.succeeded, 6);
+    assert_eq!(stage.output_tokens.as_ref().unwrap().sum, 6 * 2 * 5);
+    assert!(stage.time_to_first_token.is_some());
+    assert_eq!(stage.time_per_output_token, None);
+    // "one" and "two three", then "four" and, from the beginning again, "one".
+    let lengths: Vec<u32> = server
+        .log
+        .records()
+        .iter()
+        .map(|it| it.input_tokens)
+        .collect();
+    assert!(lengths.contains(&3) && lengths.contains(&2), "{lengths:?}");
+}
+
+#[tokio::test]
+async fn each_model_gets_its_share_and_its_own_figures() {
+    let workload = "{prompts: {inline: [one, two, three]}, limits: {maxOutputTokens: 4}, models: [{name: demo/model, weight: 3}, {name: lora}], warmup: {requests: 0}, sweep: {concurrency: [2]}, requestsPerStage: 16}";
+    let model = "{id: demo/model, adapters: [{name: lora, id: org/lora}]}";
+    for (protocol, base) in [("OpenAiChat", Some("demo/model")), ("Tgi", None)] {
+        let simulated =
+            format!("{{protocol: {protocol}, timeToFirstToken: 5ms, interTokenLatency: 1ms}}");
+        let plan = plan_of(&simulated, model, workload);
+        let server = serve(&plan, &["lora"]);
+        let result = measure_at(&plan, &server.url, &Store::in_memory(), Arc::default()).await;
+        assert!(result.error.is_none(), "{:?}", result.error);
+        let stage = &result.stages[0];
+        let shares: Vec<(&str, u64, u64)> = stage
+            .models
+            .iter()
+            .map(|group| {
+                let first = group.time_to_first_token.as_ref().unwrap();
+                (group.name.as_str(), group.succeeded, first.count)
+            })
+            .collect();
+        assert_eq!(shares, [("demo/model", 12, 12), ("lora", 4, 4)]);
+        let records = server.log.records();
+        let asked = |name: Option<&str>| {
+            let of_it = records
+                .iter()
+                .filter(|record| record.model.as_deref() == name);
+            of_it.count()
+        };
+        // One more each: the first tiny answers.
+        assert_eq!((asked(base), asked(Some("lora"))), (13, 5), "{protocol}");
+    }
+}
+
+#[tokio::test]
+async fn an_engine_without_the_adapter_is_not_loaded() {
+    let workload = "{prompts: {inline: [one]}, models: [{name: lora}], sweep: {concurrency: [1]}, requestsPerStage: 4}";
+    let model = "{id: demo/model, adapters: [{name: lora, id: org/lora}]}";
+    let plan = plan_of("{protocol: OpenAiChat}", model, workload);
+    let server = serve(&plan, &[]);
+    let result = measure_at(&plan, &server.url, &Store::in_memory(), Arc::default()).await;
+    let error = result.error.unwrap();
+    assert_eq!(error.reason, reason::WRONG_MODEL_SERVED);
+    assert!(error.message.contains("asks for lora"), "{error}");
+    assert_eq!(server.log.records().len(), 0);
+}
+
+/// Two conversations: of three turns and of one.
+const CONVERSATIONS: &str = r#"{"messages": [{"role": "user", "content": "one"}, {"role": "assistant", "content": "recorded answer"}, {"role": "user", "content": "two three"}, {"role": "assistant", "content": "more"}, {"role": "user", "content": "four"}], "outputTokens": 5}
+{"messages": [{"role": "user", "content": "alone"}], "outputTokens": 5}"#;
+
+fn talk(history: &str) -> String {
+    format!(
+        "{{prompts: {{jsonl: {{path: x}}, conversations: {{thinkTime: {{mean: 10ms, distribution: Constant}}, history: {history}}}, count: 2}}, api: Chat, sampling: {{ignoreEos: true}}, warmup: {{requests: 0}}, sweep: {{concurrency: [1]}}, requestsPerStage: 2}}"
+    )
+}
+
+#[tokio::test]
+async fn every_turn_carries_the_history() {
+    let simulated = "{protocol: OpenAiChat, timeToFirstToken: 5ms, interTokenLatency: 1ms}";
+    // The simulator counts a word of up to six letters as one token, and adds four for each message
+    // and three for the answer.
+    let recorded = [1 + 7, 1 + (1 + 2) + 2 + 15, 1 + 3 + 2 + 1 + 1 + 23];
+    let own = [1 + 7, 1 + 5 + 2 + 15, 1 + 5 + 2 + 5 + 1 + 23];
+    for (history, expected) in [("Recorded", recorded), ("Answers", own)] {
+        let plan = plan_of(simulated, "{id: demo/model}", &talk(history));
+        let server = serve(&plan, &[]);
+        let stage = first_stage(&plan, &server.url, Some(CONVERSATIONS)).await;
+        let requests = &stage.requests;
+        assert_eq!((requests.intended, requests.succeeded), (4, 4), "{history}");
+        let mut turns: Vec<u32> = server
+            .log
+            .records()
+            .iter()
+            .map(|it| it.input_tokens)
+            .collect();
+        turns.sort_unstable();
+        // The conversation of one turn is as long as the first of the other.
+        assert_eq!(turns[0], turns[1], "{history}: {turns:?}");
+        assert_eq!(turns[1..], expected, "{history}");
+        let counts: Vec<(&str, u64)> = stage
+            .turns
+            .iter()
+            .map(|group| (group.name.as_str(), group.succeeded))
+            .collect();
+        assert_eq!(counts, [("first", 2), ("later", 2)]);
+        let later = stage.turns[1].input_tokens.as_ref().unwrap();
+        assert_eq!(later.sum, u64::from(expected[1] + expected[2]), "{history}");
+    }
+}
+
+#[tokio::test]
+async fn turns_after_a_failed_one_are_dropped_by_name() {
+    let simulated = "{protocol: OpenAiChat, timeToFirstToken: 5ms, fault: CutStream}";
+    let plan = plan_of(simulated, "{id: demo/model}", &talk("Recorded"));
+    let server = serve(&plan, &[]);
+    let stage = first_stage(&plan, &server.url, Some(CONVERSATIONS)).await;
+    let requests = &stage.requests;
+    assert_eq!(
+        (requests.intended, requests.failed, requests.dropped),
+        (4, 2, 2)
+    );
+    assert_eq!(requests.drops.get("conversationEnded"), Some(&2));
+}
+
+#[tokio::test]
+async fn synthetic_conversations_share_their_prefixes_by_group() {
+    let workload = "{prompts: {synthetic: {inputTokens: {mean: 30}, outputTokens: {mean: 4}, sharedPrefix: {tokens: 12, groups: 2}}, conversations: {maxTurns: 3}, system: be brief, count: 4}, sweep: {concurrency: [2]}, requestsPerStage: 4, warmup: {requests: 1}}";
+    let simulated = "{protocol: OpenAiChat, timeToFirstToken: 1ms, interTokenLatency: 1ms}";
+    let plan = plan_of(simulated, "{id: demo/model}", workload);
+    let server = serve(&plan, &[]);
+    let result = measure_at(&plan, &server.url, &Store::in_memory(), Arc::default()).await;
+    assert!(result.error.is_none(), "{:?}", result.error);
+    let stage = &result.stages[0];
+    assert_eq!(
+        (stage.requests.intended, stage.requests.succeeded),
+        (12, 12)
+    );
+    // One to try, and the first turn of one to warm up.
+    assert_eq!(server.log.records().len(), 12 + 1 + 1);
+}
