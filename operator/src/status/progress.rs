@@ -25,3 +25,54 @@ pub fn line(plan: &Plan, turn: Turn, position: usize, runner: Option<&Progress>)
     }
     line
 }
+
+#[cfg(test)]
+mod tests {
+    use bakeoff_crds::{
+        BenchmarkRun,
+        plan::{Place, PlanSettings, resolve},
+        profile::ProfileSet,
+    };
+
+    use super::*;
+
+    fn plan(sweep: &str) -> Plan {
+        let run = format!(
+            "
+apiVersion: bakeoff.dev/v1alpha1
+kind: BenchmarkRun
+metadata: {{name: progress, namespace: bench}}
+spec:
+  model: {{id: demo/model}}
+  engines: [{{name: a, profile: vllm}}, {{name: b, profile: vllm}}]
+  workload: {{prompts: {{inline: [one]}}, sweep: {sweep}}}
+  output: {{uri: 's3://results'}}
+"
+        );
+        let run: BenchmarkRun = serde_saphyr::from_str(&run).unwrap();
+        let settings = PlanSettings {
+            runner_image: "runner".into(),
+            place: Place::Cluster,
+        };
+        resolve(&run, &ProfileSet::builtin(), &settings).unwrap()
+    }
+
+    #[test]
+    fn of_a_search_the_most_is_told() {
+        let runner = Progress {
+            stages_done: 3,
+            stages_planned: 9,
+            ..Progress::default()
+        };
+        let turn = Turn {
+            round: 1,
+            engine: 1,
+        };
+        for (sweep, expected) in [
+            ("{concurrency: [1, 2]}", "engine 2/2, stage 4/9"),
+            ("{knee: {}}", "engine 2/2, stage 4/≤9"),
+        ] {
+            assert_eq!(line(&plan(sweep), turn, 1, Some(&runner)), expected);
+        }
+    }
+}

@@ -38,6 +38,62 @@ fn the_page_shows_every_part() {
 }
 
 #[test]
+fn the_answers_of_a_search_are_shown() {
+    let mut report = fixture::report();
+    assert!(!page_of(&report).contains("What each engine bears"));
+    report.engines[0].searches = vec![bakeoff_crds::report::SearchReport {
+        round: 1,
+        repetition: 1,
+        best: Some(10.83),
+        first_failing: Some(11.92),
+        stages: 8,
+        message: format!("too slow {HOSTILE}"),
+        ..Default::default()
+    }];
+    report.run.spec["workload"]["sweep"] = serde_json::json!({
+        "search": {"requestRate": {"min": 0.5, "max": 64}}
+    });
+    let html = page_of(&report);
+    for part in [
+        "What each engine bears",
+        "10.8 requests/s",
+        "11.9 requests/s",
+        "too slow",
+        "the highest of 0.5 to 64 requests/s that meets the objectives",
+    ] {
+        assert!(html.contains(part), "{part} is missing");
+    }
+    assert!(!html.contains("<script"));
+}
+
+#[test]
+fn the_conditions_name_stages_and_replays() {
+    for (sweep, part) in [
+        (
+            serde_json::json!({"stages": [{"name": "bursty", "requestRate": 4, "arrival": "Gamma", "burstiness": 0.25, "duration": "5m"}]}),
+            "bursty: 4 requests/s, Gamma arrivals of burstiness 0.25 (coefficient of variation 2.00), 5m",
+        ),
+        (
+            serde_json::json!({"stages": [{"name": "up", "ramp": {"fromRate": 0, "toRate": 8}, "duration": "90s"}], "pause": "30s"}),
+            "up: 0 to 8 requests/s, Poisson arrivals, 90s, 30s of rest between stages",
+        ),
+        (
+            serde_json::json!({"replaySpeed": [1, 2]}),
+            "the trace's arrivals at 1, 2 times its speed",
+        ),
+        (
+            serde_json::json!({"knee": {"concurrency": {"min": 1, "max": 64}}}),
+            "doubled from 1 requests in flight to the knee, 64 at most",
+        ),
+    ] {
+        let mut report = fixture::report();
+        report.run.spec["workload"]["sweep"] = sweep;
+        let html = page_of(&report).replace("&#x27;", "'");
+        assert!(html.contains(part), "{part} is missing");
+    }
+}
+
+#[test]
 fn the_steady_part_of_each_stage_is_shown_or_why_there_is_none() {
     let html = page_of(&fixture::report());
     // 1,900 tokens a second over the whole stage, 1,995 in the steady part.
