@@ -6,13 +6,18 @@ use bakeoff_crds::plan::{LoadMode, StageEnd};
 
 use super::{DriveError, Share, StageInput};
 use crate::{
-    clock::{self, Nanos},
+    clock::{self, MILLISECOND, Nanos},
     workload::arrival,
 };
 
 /// Connections that an open loop keeps ready beside those in use, so that an arrival need not wait
-/// for one.
+/// for one: these, and as many as the schedule may ask for within [`SPARES_LAST`].
 const SPARE_CONNECTIONS: usize = 16;
+/// How long the spare connections last where every arrival takes one: longer than it takes until a
+/// new one is ready, with thousands of answers to be read meanwhile.
+const SPARES_LAST: Nanos = 100 * MILLISECOND;
+/// Most connections that are kept ready.
+const MOST_SPARE_CONNECTIONS: usize = 1024;
 
 /// The arrivals of a stage: those of the whole, and which of them come to this process.
 pub(super) struct Arrivals {
@@ -42,6 +47,8 @@ pub(super) struct Intake<'a> {
     step: usize,
     /// Workers of a closed loop.
     pub(super) workers: usize,
+    /// Connections to have ready, beside those in use.
+    pub(super) spare_connections: usize,
 }
 
 /// What the intake has for the loop.
@@ -132,7 +139,24 @@ impl Arrivals {
         match &self.kind {
             Kind::Closed { .. } => self.workers() as u64,
             Kind::Open { due, burst: true } => self.share.dealt(due.len() as u64),
-            Kind::Open { .. } => SPARE_CONNECTIONS as u64,
+            Kind::Open { .. } => self.spare_connections(1, 0) as u64,
+        }
+    }
+
+    /// Connections that one of several event loops has ready, beside those in use.
+    fn spare_connections(&self, threads: usize, workers: usize) -> usize {
+        let intended = self.intended();
+        let intended = intended.and_then(|intended| usize::try_from(intended).ok());
+        let intended = intended.unwrap_or(usize::MAX);
+        match &self.kind {
+            Kind::Closed { .. } => workers.min(intended),
+            Kind::Open { burst: true, .. } => intended.div_ceil(threads),
+            Kind::Open { due, .. } => {
+                let peak = self.share.dealt(most_within(due, SPARES_LAST) as u64) as usize;
+                (SPARE_CONNECTIONS + peak.div_ceil(threads))
+                    .min(MOST_SPARE_CONNECTIONS)
+                    .min(intended.div_ceil(threads))
+            }
         }
     }
 
@@ -145,29 +169,25 @@ impl Arrivals {
             next: thread,
             step: threads,
             workers,
+            spare_connections: self.spare_connections(threads, workers),
         }
     }
 }
 
-impl Intake<'_> {
-    /// Connections to have ready, beside those in use.
-    pub(super) fn spare_connections(&self) -> usize {
-        let intended = self.arrivals.intended();
-        let intended = intended.and_then(|intended| usize::try_from(intended).ok());
-        let intended = intended.unwrap_or(usize::MAX);
-        match &self.arrivals.kind {
-            Kind::Closed { .. } => self.workers.min(intended),
-            Kind::Open { burst, .. } => {
-                let share = intended.div_ceil(self.step);
-                if *burst {
-                    share
-                } else {
-                    share.min(SPARE_CONNECTIONS)
-                }
-            }
+/// Most of the sorted times that lie within one span.
+fn most_within(times: &[Nanos], span: Nanos) -> usize {
+    let mut first = 0;
+    let mut most = 0;
+    for (last, &at) in times.iter().enumerate() {
+        while times.get(first).is_some_and(|&time| time + span < at) {
+            first += 1;
         }
+        most = most.max(last + 1 - first);
     }
+    most
+}
 
+impl Intake<'_> {
     /// Whether arrivals come by the clock.
     pub(super) fn is_open(&self) -> bool {
         matches!(self.arrivals.kind, Kind::Open { .. })
@@ -312,6 +332,29 @@ mod tests {
             prop_assert_eq!(intended, requests);
             prop_assert_eq!(union, taken(&arrivals(Share::WHOLE), 1));
         }
+    }
+
+    #[test]
+    fn spare_connections_follow_the_densest_part_of_the_schedule() {
+        let millisecond = |at: u64| at * MILLISECOND;
+        let slow: Vec<Nanos> = (0..100).map(|number| millisecond(number * 200)).collect();
+        let mut spike = slow.clone();
+        spike.extend((0..200).map(|number| millisecond(5000) + number));
+        spike.sort_unstable();
+        let endless: Vec<Nanos> = (0..100_000).collect();
+        for (due, threads, expected) in [
+            (&slow, 1, SPARE_CONNECTIONS + 1),
+            (&spike, 1, SPARE_CONNECTIONS + 201),
+            (&spike, 2, SPARE_CONNECTIONS + 101),
+            (&endless, 1, MOST_SPARE_CONNECTIONS),
+            // Never more than there are arrivals.
+            (&slow[..3].to_vec(), 1, 3),
+        ] {
+            let arrivals = open(due.clone(), Share::WHOLE);
+            assert_eq!(arrivals.share(0, threads).spare_connections, expected);
+        }
+        let part = open(spike, Share { index: 0, of: 4 });
+        assert_eq!(part.share(0, 1).spare_connections, SPARE_CONNECTIONS + 51);
     }
 
     #[test]

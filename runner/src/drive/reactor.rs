@@ -188,7 +188,7 @@ impl<'a> Reactor<'a> {
     /// Opens the connections that the stage begins with. One that fails is left out here: the
     /// request that needs it will say so.
     fn open_connections(&mut self) -> Result<(), DriveError> {
-        let mut missing = self.intake.spare_connections();
+        let mut missing = self.intake.spare_connections;
         let give_up = clock::now() + OPEN_WITHIN;
         let mut events = Events::with_capacity(EVENTS);
         while (missing > 0 || self.pool.opening > 0)

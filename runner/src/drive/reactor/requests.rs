@@ -116,7 +116,7 @@ impl Reactor<'_> {
             self.send(slot);
         }
         if self.intake.keeps_spares()
-            && self.pool.idle() + self.pool.opening < self.intake.spare_connections()
+            && self.pool.idle() + self.pool.opening < self.intake.spare_connections
         {
             // A failure shows with the first request that finds no connection.
             let _ = self.open_spare();
@@ -161,7 +161,7 @@ impl Reactor<'_> {
             self.pool.remove(slot);
         }
         if self.intake.keeps_spares() && !self.exhausted {
-            while self.pool.idle() + self.pool.opening < self.intake.spare_connections() {
+            while self.pool.idle() + self.pool.opening < self.intake.spare_connections {
                 if self.open_spare().is_err() {
                     return;
                 }
