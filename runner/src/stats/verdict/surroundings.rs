@@ -8,9 +8,10 @@ use crate::clock;
 /// Share of the window for which the client was throttled: Suspect, Invalid. A period is 100 ms long,
 /// so one per cent is a pause of tens of milliseconds every few seconds.
 const THROTTLED: (f64, f64) = (0.01, 0.1);
-/// Share of their time for which event loops could run but waited for a CPU: Suspect, Invalid. A
-/// client on its own CPU waits for kernel threads alone, well under a hundredth.
-const RUN_QUEUE: (f64, f64) = (0.05, 0.5);
+/// Share of their time for which event loops could run but waited for a CPU. A client on its own CPU
+/// waits for kernel threads alone, well under a hundredth. Suspect at most: waits that are long show
+/// as stalls too, and those make a stage Invalid.
+const RUN_QUEUE: f64 = 0.05;
 /// Share of the machine's CPU time that the hypervisor gave to others.
 const STOLEN: f64 = 0.02;
 /// Share of segments that were lost on the way. A data centre's network loses far less than one in a
@@ -42,11 +43,11 @@ pub(super) fn run_queue(evidence: &Evidence) -> Option<VerdictReason> {
         clock::seconds(loops.run_queue_wait?),
         clock::seconds(loops.span),
     );
-    let status = grade(waited / span.max(1e-9), RUN_QUEUE)?;
+    (waited > RUN_QUEUE * span).then_some(())?;
     let message = format!(
         "the client waited for a CPU for {waited:.3} s of {span:.3} s while others were on it; give it a CPU of its own",
     );
-    reason(status, "CpuContention", message)
+    reason(Suspect, "CpuContention", message)
 }
 
 pub(super) fn steal(evidence: &Evidence) -> Option<VerdictReason> {

@@ -180,7 +180,7 @@ fn each_rule_has_its_reason_and_status() {
         ("CpuContention", Suspect, |e| {
             e.vitals.loops.run_queue_wait = Some(600 * MILLISECOND);
         }),
-        ("CpuContention", Invalid, |e| {
+        ("CpuContention", Suspect, |e| {
             e.vitals.loops.run_queue_wait = Some(6 * SECOND);
         }),
         ("CpuStolen", Suspect, |e| {
