@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::run::status::TurnStatus;
+use crate::run::status::{RoundRestart, TurnStatus};
 
 /// What only the operator knows: failures, nodes, digests and timelines.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
@@ -18,4 +18,7 @@ pub struct Outcome {
     pub operator_version: String,
     /// Every turn, as in the run's status.
     pub turns: Vec<TurnStatus>,
+    /// Rounds that began anew on another node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restarts: Vec<RoundRestart>,
 }

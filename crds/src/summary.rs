@@ -77,6 +77,10 @@ pub mod reason {
     pub const RUNNER_OOM_KILLED: &str = "RunnerOOMKilled";
     /// The pod of preflight, runner or reporter was taken off its node.
     pub const RUNNER_EVICTED: &str = "RunnerEvicted";
+    /// A PersistentVolumeClaim that a pod mounts does not exist.
+    pub const VOLUME_CLAIM_NOT_FOUND: &str = "PersistentVolumeClaimNotFound";
+    /// A PersistentVolumeClaim got no volume within `policy.timeouts.scheduling`.
+    pub const VOLUME_CLAIM_NOT_BOUND: &str = "PersistentVolumeClaimNotBound";
     /// No node took a pod within `policy.timeouts.scheduling`.
     pub const UNSCHEDULABLE: &str = "Unschedulable";
     /// The image cannot be pulled.
@@ -99,14 +103,22 @@ pub mod reason {
     pub const WRONG_MODEL_SERVED: &str = "WrongModelServed";
     /// The engine does not answer.
     pub const ENGINE_UNREACHABLE: &str = "EngineUnreachable";
-    /// The node went away, or the pod was evicted from it.
+    /// The node went away, or is being emptied.
     pub const NODE_LOST: &str = "NodeLost";
+    /// The scheduler gave the engine's place to a more important pod.
+    pub const ENGINE_PREEMPTED: &str = "EnginePreempted";
+    /// The kubelet put the engine out, because the node ran low on memory or disk.
+    pub const ENGINE_EVICTED: &str = "EngineEvicted";
     /// A deadline passed.
     pub const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
     /// Results could not be stored within `policy.timeouts.upload`.
     pub const UPLOAD_FAILED: &str = "UploadFailed";
     /// Not begun because an earlier engine failed and the policy says Abort.
     pub const ABORTED: &str = "Aborted";
+    /// Not begun because the engine failed in an earlier round, in a way that would come again.
+    pub const FAILED_BEFORE: &str = "FailedBefore";
+    /// A round began anew on another node, because its own was lost.
+    pub const ROUND_RESTARTED: &str = "RoundRestarted";
 }
 
 /// What the preflight found.

@@ -7,6 +7,11 @@
 //! clusters with the OwnerReferencesPermissionEnforcement admission plugin also
 //! `benchmarkruns/finalizers` update, for owner references that block deletion. Nothing on Secrets,
 //! nothing on pod logs.
+//!
+//! Every write first asks whether this operator still may ([`crate::lease`]). An old leader that was
+//! paused between that and the write itself is met by the write's own terms: a status holds only for
+//! the resourceVersion that was read, a deletion only for the UID that was seen, and an object that
+//! is made needlessly carries the run's labels and goes with its next step.
 
 use std::fmt::Debug;
 
@@ -32,6 +37,7 @@ use crate::{
     decide::Decision,
     error::Error,
     events::Notice,
+    lease::Leadership,
 };
 
 /// Owner of every field that the operator writes.
@@ -42,13 +48,16 @@ const FIELD_MANAGER: &str = "bakeoff";
 pub struct Writer {
     client: Client,
     reporter: Reporter,
+    leadership: Leadership,
 }
 
 impl Writer {
-    /// A writer to this cluster. `instance` names this operator in events.
-    pub fn new(client: Client, instance: Option<String>) -> Self {
+    /// A writer to this cluster. `instance` names this operator in events; `leadership` is asked
+    /// right before every write.
+    pub fn new(client: Client, instance: Option<String>, leadership: Leadership) -> Self {
         Self {
             client,
+            leadership,
             reporter: Reporter {
                 controller: "bakeoff".into(),
                 instance,
@@ -73,6 +82,7 @@ impl Writer {
     }
 
     async fn apply(&self, namespace: &str, child: &Child) -> Result<(), Error> {
+        self.leadership.check()?;
         let result = match child {
             Child::ConfigMap(object) => patch(self.api(namespace), object).await,
             Child::Service(object) => patch(self.api(namespace), object).await,
@@ -100,6 +110,7 @@ impl Writer {
     }
 
     async fn delete(&self, namespace: &str, child: &ChildRef) -> Result<(), Error> {
+        self.leadership.check()?;
         let result = match child.kind {
             ChildKind::ConfigMap => remove(self.api::<ConfigMap>(namespace), child).await,
             ChildKind::Service => remove(self.api::<Service>(namespace), child).await,
@@ -135,7 +146,8 @@ impl Writer {
     /// Writes the status, where it is another.
     ///
     /// # Errors
-    /// Where the API server refuses it.
+    /// Where the API server refuses it; also where the run was changed since it was read, by a
+    /// person or by another operator.
     pub async fn write_status(
         &self,
         run: &BenchmarkRun,
@@ -149,10 +161,16 @@ impl Writer {
         let patch = json!({
             "apiVersion": BenchmarkRun::api_version(&()),
             "kind": BenchmarkRun::kind(&()),
-            // A run made anew under this name must not get the old one's status.
-            "metadata": { "name": name, "uid": run.uid() },
+            // A run made anew under this name must not get the old one's status; and a status that
+            // was decided on from an older one, by whomever, must not replace a newer.
+            "metadata": {
+                "name": name,
+                "uid": run.uid(),
+                "resourceVersion": run.resource_version(),
+            },
             "status": status,
         });
+        self.leadership.check()?;
         self.api::<BenchmarkRun>(&namespace)
             .patch_status(
                 &name,
@@ -170,6 +188,9 @@ impl Writer {
     pub async fn publish(&self, run: &BenchmarkRun, notices: &[Notice]) {
         let reference = run.object_ref(&());
         for notice in notices {
+            if self.leadership.check().is_err() {
+                return;
+            }
             let event = Event {
                 type_: if notice.is_warning {
                     EventType::Warning

@@ -60,7 +60,8 @@ pub fn pod_failure(pod: &Pod, role: Role, now: Timestamp) -> Option<PodFailure> 
         .or_else(|| ended_without_containers(pod, role))
 }
 
-/// Eviction, preemption, a lost node: the cluster took the pod away.
+/// Eviction, preemption, a lost node: the cluster took the pod away. Pressure on a node and a more
+/// important pod are told from the loss of the node itself, which takes the place of every engine.
 fn disrupted(pod: &Pod, role: Role) -> Option<PodFailure> {
     let status = pod.status.as_ref()?;
     let status_reason = status.reason.as_deref().unwrap_or_default();
@@ -80,13 +81,28 @@ fn disrupted(pod: &Pod, role: Role) -> Option<PodFailure> {
         .and_then(|found| found.message.as_deref())
         .or(status.message.as_deref())
         .unwrap_or("no detail given");
+    let (reason, remedy) = match (role, status_reason, cause) {
+        (Role::Runner, ..) => (
+            reason::RUNNER_EVICTED,
+            "Give the runner a node that is not taken away, or raise runner.resources",
+        ),
+        (Role::Engine, _, "PreemptionByScheduler") | (Role::Engine, "Preempting", _) => (
+            reason::ENGINE_PREEMPTED,
+            "Use a node that no more important pod may take, or run again",
+        ),
+        (Role::Engine, "Evicted", _) => (
+            reason::ENGINE_EVICTED,
+            "Raise hardware.resources.requests to what the engine needs, or use a larger node",
+        ),
+        (Role::Engine, ..) => (
+            reason::NODE_LOST,
+            "Use a node that is not taken away, or run again",
+        ),
+    };
     Some(PodFailure::new(
-        match role {
-            Role::Engine => reason::NODE_LOST,
-            Role::Runner => reason::RUNNER_EVICTED,
-        },
+        reason,
         mask(&format!(
-            "pod {} was taken off node {}: {cause}: {detail}. Use a node that is not preempted, or run again",
+            "pod {} was taken off node {}: {cause}: {detail}. {remedy}",
             pod::name(pod),
             pod::node(pod).unwrap_or("(none)"),
         )),

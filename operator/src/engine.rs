@@ -7,6 +7,7 @@ use bakeoff_crds::{
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
 use crate::{
+    claims,
     classify::{self, PodFailure, Role},
     pod,
 };
@@ -102,14 +103,21 @@ fn replaced(turn: &TurnStatus, found: &Pod) -> Option<PodFailure> {
 }
 
 fn scheduling(found: &Pod, timeouts: &Timeouts, now: Timestamp) -> EngineState {
+    if let Some(failure) = claims::missing(found, now) {
+        return EngineState::Failed(failure);
+    }
     let says = pod::unscheduled_message(found).unwrap_or("the scheduler has not looked at it yet");
     if pod::created_at(found)
         .is_some_and(|created| is_over(created, timeouts.scheduling.get(), now))
     {
+        let (reason, remedy) = claims::unplaced(
+            says,
+            "Check hardware.nodeSelector, hardware.accelerator and the pool's size",
+        );
         return EngineState::Failed(PodFailure::new(
-            reason::UNSCHEDULABLE,
+            reason,
             format!(
-                "no node took pod {} within policy.timeouts.scheduling ({}): {says}. Check hardware.nodeSelector, hardware.accelerator and the pool's size",
+                "no node took pod {} within policy.timeouts.scheduling ({}): {says}. {remedy}",
                 pod::name(found),
                 timeouts.scheduling,
             ),

@@ -1,5 +1,7 @@
 //! What can go wrong between the operator and the API server.
 
+use crate::lease::NotLeader;
+
 /// A failed step of a reconcile. It is retried with growing pauses.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -30,6 +32,9 @@ pub enum Error {
         #[source]
         source: Box<kube::Error>,
     },
+    /// Nothing was written, because another operator may act by now.
+    #[error(transparent)]
+    NotLeader(NotLeader),
     /// Writing the status failed.
     #[error("cannot write the status: {source}")]
     Status {
@@ -37,6 +42,12 @@ pub enum Error {
         #[source]
         source: Box<kube::Error>,
     },
+}
+
+impl From<NotLeader> for Error {
+    fn from(error: NotLeader) -> Self {
+        Self::NotLeader(error)
+    }
 }
 
 impl Error {
@@ -55,6 +66,7 @@ impl Error {
             Self::Apply { .. } => "apply",
             Self::Delete { .. } => "delete",
             Self::Status { .. } => "status",
+            Self::NotLeader(_) => "leadership",
         }
     }
 }

@@ -1,6 +1,9 @@
 //! What people read of a change: `kubectl describe` lists it. Pure.
 
-use bakeoff_crds::run::status::{BenchmarkRunStatus, EnginePhase, TurnStatus, condition};
+use bakeoff_crds::{
+    run::status::{BenchmarkRunStatus, EnginePhase, RoundRestart, TurnStatus, condition},
+    summary::reason,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::{decide::APPLY_FAILED, status::conditions};
@@ -32,13 +35,18 @@ pub fn between(before: &BenchmarkRunStatus, after: &BenchmarkRunStatus) -> Vec<N
         })
         .filter_map(of_condition);
     let of_turns = after.turns.iter().filter_map(|now| {
-        let then = before
-            .turns
-            .iter()
-            .find(|then| then.engine == now.engine && then.round == now.round);
+        let then = before.turns.iter().find(|then| {
+            (&then.engine, then.round, then.restart) == (&now.engine, now.round, now.restart)
+        });
         of_turn(then, now)
     });
+    let of_restarts = after
+        .restarts
+        .iter()
+        .filter(|now| !before.restarts.contains(now))
+        .map(of_restart);
     of_turns
+        .chain(of_restarts)
         .chain(refusal(before, after))
         .chain(of_conditions)
         .collect()
@@ -99,6 +107,17 @@ fn of_turn(then: Option<&TurnStatus>, now: &TurnStatus) -> Option<Notice> {
         }
     };
     Some(notice(false, reason, &note, &action))
+}
+
+fn of_restart(now: &RoundRestart) -> Notice {
+    let note = format!(
+        "round {} begins anew on another node, because {} was lost: {}",
+        now.round,
+        now.node_name.as_deref().unwrap_or("its node"),
+        now.message
+    );
+    let action = format!("round-{}-restart-{}", now.round, now.restart);
+    notice(true, reason::ROUND_RESTARTED, &note, &action)
 }
 
 fn measured(turn: &TurnStatus) -> String {

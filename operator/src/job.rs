@@ -10,6 +10,7 @@ use k8s_openapi::{
 };
 
 use crate::{
+    claims,
     classify::{self, PodFailure, Role},
     observed::Observed,
     pod,
@@ -122,16 +123,25 @@ fn stuck(found: &Pod, scheduling: u64, now: Timestamp) -> Option<Failure> {
             failure.exit_code.is_none() && failure.reason != reason::RUNNER_EVICTED;
         return keeps_from_starting.then(|| from_pod(failure, job));
     }
+    if let Some(failure) = claims::missing(found, now) {
+        return Some(from_pod(failure, job));
+    }
     let waited = now.as_second() - pod::created_at(found)?.as_second();
     let too_long =
         pod::node(found).is_none() && waited >= scheduling.try_into().unwrap_or(i64::MAX);
-    too_long.then(|| Failure {
-        reason: reason::UNSCHEDULABLE.into(),
-        message: format!(
-            "no node took the pod of Job {job} within policy.timeouts.scheduling: {}",
-            pod::unscheduled_message(found).unwrap_or("the scheduler gave no reason")
-        ),
-        ..Failure::default()
+    too_long.then(|| {
+        let says = pod::unscheduled_message(found).unwrap_or("the scheduler gave no reason");
+        let (reason, remedy) = claims::unplaced(
+            says,
+            "Check runner.nodeSelector, runner.resources and the cluster's room",
+        );
+        Failure {
+            reason: reason.into(),
+            message: format!(
+                "no node took the pod of Job {job} within policy.timeouts.scheduling: {says}. {remedy}"
+            ),
+            ..Failure::default()
+        }
     })
 }
 

@@ -8,17 +8,15 @@
 //!   [`mask`] tell it what objects say, [`status`] derives the parts of a status;
 //! - [`apply`]: the only module that writes; [`child`] is what it writes;
 //! - [`events`]: what people read of a change;
+//! - [`lease`]: of several operators one acts;
 //! - [`metrics`] and [`admin`]: what is known of the operator itself.
-//!
-//! The operator runs as one replica, replaced by `Recreate`: there is no leader election yet. Two
-//! at once would do the same things twice, which server-side apply and UIDs make harmless, but
-//! that is not tested.
 
 pub mod admin;
 pub mod apply;
 pub mod args;
 pub mod backoff;
 pub mod child;
+pub mod claims;
 pub mod classify;
 pub mod clock;
 pub mod controller;
@@ -27,8 +25,10 @@ pub mod engine;
 pub mod error;
 pub mod events;
 pub mod job;
+pub mod lease;
 pub mod mask;
 pub mod metrics;
+pub mod neighbours;
 pub mod observe;
 pub mod observed;
 pub mod pod;

@@ -33,6 +33,7 @@ pub struct Metrics {
     errors: Family<ErrorLabels, Counter>,
     duration: Histogram,
     runs: Family<PhaseLabels, Gauge>,
+    leader: Gauge,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -69,12 +70,19 @@ impl Default for Metrics {
             duration.clone(),
         );
         registry.register("runs", "Benchmark runs, by phase", runs.clone());
+        let leader = Gauge::default();
+        registry.register(
+            "leader",
+            "Whether this operator acts (1) or waits for another's Lease to end (0)",
+            leader.clone(),
+        );
         Self {
             registry: Arc::new(registry),
             reconciliations,
             errors,
             duration,
             runs,
+            leader,
         }
     }
 }
@@ -87,6 +95,11 @@ impl Metrics {
         if let Some(reason) = error {
             self.errors.get_or_create(&ErrorLabels { reason }).inc();
         }
+    }
+
+    /// Says whether this operator acts.
+    pub fn set_leader(&self, is_leader: bool) {
+        self.leader.set(i64::from(is_leader));
     }
 
     /// Text in the OpenMetrics format, with the runs that are there now.
@@ -131,6 +144,7 @@ mod tests {
         let metrics = Metrics::default();
         metrics.reconciled(Duration::from_millis(7), None);
         metrics.reconciled(Duration::from_millis(7), Some("apply"));
+        metrics.set_leader(true);
         let text = metrics
             .render([RunPhase::Running, RunPhase::Running, RunPhase::Failed].into_iter())
             .unwrap();
@@ -141,6 +155,7 @@ mod tests {
             "bakeoff_runs{phase=\"Running\"} 2",
             "bakeoff_runs{phase=\"Failed\"} 1",
             "bakeoff_runs{phase=\"Complete\"} 0",
+            "bakeoff_leader 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in {text}");
         }

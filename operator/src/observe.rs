@@ -1,10 +1,13 @@
 //! The only module that reads the API server.
 //!
 //! Rights that it needs: `benchmarkruns` get, list, watch; `engineprofiles` list; `configmaps` get;
-//! `pods` and `jobs` list, watch. API groups are discovered, which every account may.
+//! `pods` and `jobs` list, watch. API groups are discovered, which every account may. Where they are
+//! given, also `nodes` get and `pods` list in all namespaces ([`nodes`]).
 //!
 //! Everything is read anew and from the API server, not from a cache: a decision made on an old
 //! status beside new pods would see failures that are none.
+
+pub mod nodes;
 
 use std::{
     sync::Arc,
@@ -16,7 +19,10 @@ use bakeoff_crds::{
     manifests::{MonitoringApi, labels, names},
     plan::{Plan, RunIdentity},
     profile::ProfileSet,
-    run::BenchmarkRun,
+    run::{
+        BenchmarkRun,
+        status::{EnginePhase, RunPhase, TurnStatus},
+    },
 };
 use k8s_openapi::api::{
     batch::v1::Job,
@@ -25,8 +31,10 @@ use k8s_openapi::api::{
 use kube::{Api, Client, ResourceExt, api::ListParams, core::DeserializeGuard};
 use tokio::sync::Mutex;
 
+use self::nodes::NodeReader;
 use crate::{
     error::Error,
+    neighbours,
     observed::{Observed, StoredPlan},
     pod,
     progress::ProgressReader,
@@ -46,15 +54,17 @@ struct Discovered {
 pub struct Observer {
     client: Client,
     progress: ProgressReader,
+    nodes: NodeReader,
     monitoring: Arc<Mutex<Option<Discovered>>>,
 }
 
 impl Observer {
     /// An observer of this cluster.
-    pub fn new(client: Client, progress: ProgressReader) -> Self {
+    pub fn new(client: Client, progress: ProgressReader, nodes: NodeReader) -> Self {
         Self {
             client,
             progress,
+            nodes,
             monitoring: Arc::default(),
         }
     }
@@ -94,7 +104,41 @@ impl Observer {
         if let Some(ip) = runner {
             observed.progress = self.progress.read(ip).await;
         }
+        let phase = run.status.as_ref().map(|status| status.phase);
+        if phase == Some(RunPhase::Running) {
+            self.look_at_nodes(&run, &mut observed).await;
+        }
         Ok(Some((run, observed)))
+    }
+
+    /// The nodes of the run's pods and the one that it is held to; and, while an engine is under
+    /// load, who else is on its node.
+    async fn look_at_nodes(&self, run: &BenchmarkRun, observed: &mut Observed) {
+        let Some(status) = &run.status else {
+            return;
+        };
+        let alive = observed.pods.iter().filter(|found| !pod::has_ended(found));
+        let mut names: Vec<String> = alive
+            .filter_map(pod::node)
+            .map(str::to_owned)
+            .chain(status.node_name.clone())
+            .collect();
+        names.sort();
+        names.dedup();
+        for name in names {
+            if let Some(state) = self.nodes.state(&name).await {
+                observed.nodes.insert(name, state);
+            }
+        }
+        let under_load = |turn: &&TurnStatus| turn.phase == EnginePhase::Measuring;
+        let node = status.turns.iter().find(under_load);
+        if let Some(node) = node.and_then(|turn| turn.node_name.as_deref())
+            && let Some(pods) = self.nodes.pods(node).await
+        {
+            let uid = run.uid().unwrap_or_default();
+            let accelerator = &run.spec.hardware.accelerator.resource;
+            observed.neighbours = Some(neighbours::among(&pods, &uid, accelerator));
+        }
     }
 
     async fn plan(&self, namespace: &str, run: &BenchmarkRun) -> Result<StoredPlan, Error> {

@@ -1,10 +1,13 @@
 //! What the cluster showed of one run at one moment. Plain data: [`crate::observe`] fills it,
 //! [`crate::decide`] reads it.
 
+use std::collections::BTreeMap;
+
 use bakeoff_crds::{
-    manifests::{MonitoringApi, Turn, labels},
+    manifests::{MonitoringApi, labels},
     plan::Plan,
     profile::ProfileSet,
+    run::status::Neighbours,
 };
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use serde::Deserialize;
@@ -28,6 +31,22 @@ pub struct Observed {
     pub monitoring: Vec<MonitoringApi>,
     /// What the runner at work says of itself.
     pub progress: Option<Progress>,
+    /// The nodes of the run's pods, by name; those that could not be read are left out.
+    pub nodes: BTreeMap<String, NodeState>,
+    /// Pods of others on the node of the engine that is under load; `None` where they were not, or
+    /// could not be, listed.
+    pub neighbours: Option<Neighbours>,
+}
+
+/// What became of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeState {
+    /// Its kubelet answers.
+    Ready,
+    /// Its kubelet has not been heard of.
+    NotReady,
+    /// There is no such node any more.
+    Missing,
 }
 
 /// The plan as it was when the run was accepted.
@@ -84,17 +103,16 @@ impl Observed {
             .filter(move |found| pod::label(found, "batch.kubernetes.io/job-name") == Some(job))
     }
 
+    /// Whether a pod is as good as gone: it is to go, and nobody is left on its node who could tell
+    /// that it went. What it held belongs to a node that nothing new is placed on.
+    pub fn is_lost(&self, found: &Pod) -> bool {
+        let node = pod::node(found).and_then(|node| self.nodes.get(node));
+        pod::is_deleting(found) && matches!(node, Some(NodeState::NotReady | NodeState::Missing))
+    }
+
     /// The pod that makes load in this turn, while it runs.
     pub fn running_runner<'a>(&'a self, job: &'a str) -> Option<&'a Pod> {
         self.pods_of_job(job)
             .find(|found| !pod::has_ended(found) && !pod::is_deleting(found))
     }
-}
-
-/// Engine and round of a child, from its labels.
-pub fn turn_of(pod: &Pod, plan: &Plan) -> Option<Turn> {
-    let name = pod::label(pod, labels::ENGINE)?;
-    let engine = plan.engines.iter().position(|engine| engine.name == name)?;
-    let round = pod::label(pod, labels::ROUND)?.parse().ok()?;
-    Some(Turn { engine, round })
 }

@@ -19,7 +19,11 @@ use crate::{
     apply::Writer,
     args::Args,
     controller::{self, Context},
-    observe::Observer,
+    lease::{Elector, Leadership},
+    observe::{
+        Observer,
+        nodes::{NodeReader, NodeRights},
+    },
     progress::ProgressReader,
 };
 
@@ -32,11 +36,16 @@ const CRD_PAUSE: Duration = Duration::from_secs(5);
 /// Where no cluster is configured or the address cannot be listened on.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let scopes = args.scopes();
+    let lease = args.lease();
     let Args {
         runner_image,
         listen,
         namespaces: _,
+        read_nodes,
+        list_neighbours,
         log_format: _,
+        lease_namespace: _,
+        lease_name: _,
         pod_name,
     } = args;
     let client = Client::try_default()
@@ -49,9 +58,23 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let health = Health::default();
     let server =
         axum::serve(listener, admin::router(health.clone())).with_graceful_shutdown(stop.clone());
+    let (elector, leadership) = match lease {
+        Some(lease) => {
+            let (elector, leadership) = Elector::new(client.clone(), lease);
+            (Some(elector), leadership)
+        }
+        None => (None, Leadership::always()),
+    };
+    let nodes = NodeReader::new(
+        client.clone(),
+        NodeRights {
+            nodes: read_nodes,
+            neighbours: list_neighbours,
+        },
+    );
     let context = Arc::new(Context {
-        observer: Observer::new(client.clone(), ProgressReader::new()?),
-        writer: Writer::new(client.clone(), pod_name),
+        observer: Observer::new(client.clone(), ProgressReader::new()?, nodes),
+        writer: Writer::new(client.clone(), pod_name, leadership),
         settings: PlanSettings {
             runner_image,
             place: Place::Cluster,
@@ -59,8 +82,56 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         health,
         backoff: Default::default(),
     });
-    let (served, ()) = tokio::join!(server, control(client, scopes, context, stop));
-    served.context("the server of /livez, /readyz and /metrics failed")
+    let server = async {
+        server
+            .await
+            .context("the server of /livez, /readyz and /metrics failed")
+    };
+    let controller = lead(elector, client, scopes, context, stop);
+    tokio::try_join!(server, controller)?;
+    Ok(())
+}
+
+/// Runs the controller: at once where nothing is to be agreed on, else while this is the leader.
+///
+/// # Errors
+/// When the Lease is lost. What was under way then is left to the next leader; the process ends, and
+/// comes back as one that waits.
+async fn lead(
+    elector: Option<Elector>,
+    client: Client,
+    scopes: Vec<Option<String>>,
+    context: Arc<Context>,
+    stop: Shared<impl Future<Output = ()> + Send + Sync + 'static>,
+) -> anyhow::Result<()> {
+    for scope in &scopes {
+        tokio::select! {
+            () = wait_for_crd(&client, scope.as_deref()) => {}
+            () = stop.clone() => return Ok(()),
+        }
+    }
+    // One that waits for its turn is ready too: an update of the Deployment waits for it.
+    context.health.set_ready(true);
+    let metrics = context.health.metrics.clone();
+    let Some(mut elector) = elector else {
+        metrics.set_leader(true);
+        control(client, scopes, context, stop).await;
+        return Ok(());
+    };
+    tokio::select! {
+        () = elector.win() => {}
+        () = stop.clone() => return Ok(()),
+    }
+    tracing::info!("this operator acts");
+    metrics.set_leader(true);
+    let kept = tokio::select! {
+        () = control(client, scopes, context, stop) => Ok(()),
+        lost = elector.keep() => lost.map(|never| match never {}),
+    };
+    metrics.set_leader(false);
+    // After the controller is done: the next leader begins at once.
+    elector.release().await;
+    kept.context("stopping")
 }
 
 async fn control(
@@ -69,13 +140,6 @@ async fn control(
     context: Arc<Context>,
     stop: Shared<impl Future<Output = ()> + Send + Sync + 'static>,
 ) {
-    for scope in &scopes {
-        tokio::select! {
-            () = wait_for_crd(&client, scope.as_deref()) => {}
-            () = stop.clone() => return,
-        }
-    }
-    context.health.set_ready(true);
     tracing::info!(
         ?scopes,
         version = env!("CARGO_PKG_VERSION"),

@@ -82,4 +82,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [bakeoff.dev]
   resources: [engineprofiles]
   verbs: [get, list, watch]
+{{- if .Values.rbac.nodes }}
+- apiGroups: [""]
+  resources: [nodes]
+  verbs: [get] # to see when an engine's node is lost
+{{- end }}
+{{- if .Values.rbac.neighbours }}
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list] # of all namespaces, by spec.nodeName: who shares an engine's node
+{{- end }}
 {{- end -}}

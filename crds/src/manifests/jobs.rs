@@ -97,6 +97,7 @@ pub fn runner_job(
         None => String::new(),
     };
     let round = turn.round.to_string();
+    let restart = turn.restart.to_string();
     let mut agent = Agent::new(
         plan,
         &[
@@ -109,6 +110,8 @@ pub fn runner_job(
             &url,
             "--prompts-sha256",
             &preflight.prompts_sha256,
+            "--restart",
+            &restart,
         ],
     );
     if let Some(EngineSource::External(external)) = engine.map(|engine| &engine.source)

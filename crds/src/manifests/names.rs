@@ -27,7 +27,7 @@ pub fn child(run: &RunIdentity, what: &str) -> String {
 pub fn engine(plan: &Plan, turn: Turn) -> String {
     child(
         &plan.run,
-        &format!("{}-r{}", engine_name(plan, turn), turn.round),
+        &format!("{}-{}", engine_name(plan, turn), round(turn)),
     )
 }
 
@@ -35,8 +35,16 @@ pub fn engine(plan: &Plan, turn: Turn) -> String {
 pub fn runner(plan: &Plan, turn: Turn) -> String {
     child(
         &plan.run,
-        &format!("load-{}-r{}", engine_name(plan, turn), turn.round),
+        &format!("load-{}-{}", engine_name(plan, turn), round(turn)),
     )
+}
+
+/// `r2`, and `r2n3` on the round's third node: what is left on a node that was lost keeps its name.
+fn round(turn: Turn) -> String {
+    match turn.restart {
+        0 => format!("r{}", turn.round),
+        restart => format!("r{}n{}", turn.round, restart.saturating_add(1)),
+    }
 }
 
 /// Name of the plan's ConfigMap.

@@ -9,9 +9,11 @@ pub struct Turn {
     pub round: u32,
     /// Place of the engine in the plan, from 0.
     pub engine: usize,
+    /// How often the round has begun anew, because its node was lost; 0 the first time.
+    pub restart: u32,
 }
 
-/// All turns in their order: each round passes over all engines, every second one backwards, so
+/// All turns in their order, as if no round began anew: each round passes over all engines, every second one backwards, so
 /// that what drifts over time (heat, neighbours) does not always meet the same engine.
 pub fn turns(plan: &Plan) -> Vec<Turn> {
     (1..=plan.spec.policy.rounds)
@@ -21,7 +23,11 @@ pub fn turns(plan: &Plan) -> Vec<Turn> {
             } else {
                 (0..plan.engines.len()).rev().collect()
             };
-            order.into_iter().map(move |engine| Turn { round, engine })
+            order.into_iter().map(move |engine| Turn {
+                round,
+                engine,
+                restart: 0,
+            })
         })
         .collect()
 }

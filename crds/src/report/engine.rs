@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{SearchReport, StageReport, Verdict};
-use crate::plan::Capabilities;
+use crate::{plan::Capabilities, run::status::Neighbours};
 
 /// One engine's part of the report.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
@@ -73,6 +73,21 @@ pub struct Provenance {
     /// Nodes that it ran on, one per round.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<String>,
+    /// Pods of others on those nodes while it was loaded, one entry per round in which they could
+    /// be listed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub neighbours: Vec<NodeNeighbours>,
+}
+
+/// Pods of others on an engine's node in one round.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeNeighbours {
+    /// Round, from 1.
+    pub round: u32,
+    /// Who they were.
+    #[serde(flatten)]
+    pub neighbours: Neighbours,
 }
 
 /// Time line of a start, in seconds since the pod was made.

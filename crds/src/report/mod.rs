@@ -26,7 +26,7 @@ pub use self::{
     client::{ClientReport, NetworkReport, ReceiveBacklog},
     comparison::{Basis, Best, Comparison, Difference},
     distribution::{Distribution, TokenDistribution},
-    engine::{ColdStart, EngineFailure, EngineReport, Provenance},
+    engine::{ColdStart, EngineFailure, EngineReport, NodeNeighbours, Provenance},
     goodput::{Goodput, ObjectiveResult},
     group::RequestGroup,
     interval::{Interval, IntervalMethod},
@@ -36,7 +36,7 @@ pub use self::{
     steady::{NoSteadyReason, NoSteadyState, SteadyRule, SteadyState},
     verdict::{Verdict, VerdictReason},
 };
-use crate::plan::RunIdentity;
+use crate::{plan::RunIdentity, run::status::RoundRestart};
 
 /// Version of the report's schema.
 pub const SCHEMA_VERSION: &str = "bakeoff.dev/report/v1alpha1";
@@ -91,4 +91,7 @@ pub struct ReportRun {
     /// What the run could not do quite as asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// Rounds that began anew on another node; what was measured of them before counts for nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restarts: Vec<RoundRestart>,
 }

@@ -21,8 +21,11 @@ pub struct StageReport {
     pub round: u32,
     /// Repetition within the round, from 1.
     pub repetition: u32,
-    /// Attempt, from 1; more than one after a runner was lost.
+    /// Attempt, from 1; more than one after a runner or the node was lost.
     pub attempt: u32,
+    /// How often the round had begun anew on another node before; 0 the first time.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub restart: u32,
     /// The load.
     pub load: Load,
     /// When it was measured.
@@ -107,6 +110,11 @@ pub struct StageReport {
     pub engine_metrics: BTreeMap<String, EngineMetric>,
     /// Whether the figures can be trusted.
     pub verdict: Verdict,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde passes a reference
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// A measured window.

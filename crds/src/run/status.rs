@@ -68,10 +68,34 @@ pub struct BenchmarkRunStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub engines: Vec<EngineStatus>,
-    /// One entry per engine and round that has begun, in order.
+    /// One entry per engine and round that has begun, in order; one more for each time that the
+    /// round began anew on another node.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["engine".into(), "round".into()]))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["engine".into(), "round".into(), "restart".into()]))]
     pub turns: Vec<TurnStatus>,
+    /// Rounds that began anew on another node, because theirs was lost.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["round".into(), "restart".into()]))]
+    pub restarts: Vec<RoundRestart>,
+}
+
+/// A round that began anew on another node, because its own was lost.
+#[derive(Clone, Debug, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct RoundRestart {
+    /// Round, from 1.
+    pub round: u32,
+    /// How often it had begun anew by then, this time among them.
+    pub restart: u32,
+    /// The node that was lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_name: Option<String>,
+    /// One word on how it was lost.
+    pub reason: String,
+    /// What happened.
+    pub message: String,
+    /// When the round began anew.
+    pub time: Time,
 }
 
 /// Where a run is.
@@ -158,6 +182,13 @@ pub struct TurnStatus {
     pub engine: String,
     /// Round, from 1.
     pub round: u32,
+    /// How often the round had begun anew before this turn; 0 the first time.
+    #[serde(default)]
+    pub restart: u32,
+    /// Whether the round began anew after this turn, so that its figures count for nothing: they
+    /// come from another node than those of the other engines.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub superseded: bool,
     /// Where it is.
     #[serde(default)]
     pub phase: EnginePhase,
@@ -200,9 +231,42 @@ pub struct TurnStatus {
     /// When its pod was gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_time: Option<Time>,
+    /// Pods of others on the engine's node while it was loaded. Absent where they could not be
+    /// listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub neighbours: Option<Neighbours>,
     /// What the runner said at its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<Summary>,
+}
+
+/// Pods on an engine's node that are not the run's own, request resources, and are not part of the
+/// node: no DaemonSet's, no static one, none of the cluster's own services.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, KubeSchema, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Neighbours {
+    /// How many, at the most at once.
+    pub pods: u32,
+    /// CPU that they requested together, in thousandths of a core; the most at once.
+    #[serde(default)]
+    pub cpu_millis: u64,
+    /// Accelerators of the run's kind that they requested together; the most at once.
+    #[serde(default)]
+    pub accelerators: u64,
+    /// The first few, as `namespace/name`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub names: Vec<String>,
+}
+
+impl Neighbours {
+    /// Most names that are kept.
+    pub const MAX_NAMES: usize = 8;
+
+    /// Whether they may have taken something from the engine: they asked for CPU or accelerators.
+    pub fn take_part(&self) -> bool {
+        self.cpu_millis > 0 || self.accelerators > 0
+    }
 }
 
 /// A few figures of an engine's best stage, the one with the most output tokens a second.

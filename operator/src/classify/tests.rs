@@ -45,14 +45,20 @@ fn failures_of_engines_have_their_names() {
         // Taken away by the cluster.
         (
             json!({ "phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory." }),
-            "NodeLost",
+            "EngineEvicted",
             "low on resource: memory",
         ),
         (
             json!({ "phase": "Running", "conditions": [{ "type": "DisruptionTarget", "status": "True",
                 "reason": "PreemptionByScheduler", "message": "preempted by a more important pod" }] }),
-            "NodeLost",
+            "EnginePreempted",
             "PreemptionByScheduler",
+        ),
+        (
+            json!({ "phase": "Running", "conditions": [{ "type": "DisruptionTarget", "status": "True",
+                "reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting" }] }),
+            "NodeLost",
+            "EvictionByEvictionAPI",
         ),
         (
             json!({ "phase": "Failed", "reason": "Terminated", "message": "Pod was terminated in response to imminent node shutdown." }),

@@ -182,12 +182,12 @@ impl<'a> Draft<'a> {
         self.delete_pod(found);
     }
 
-    /// Deletes every engine of the run; whether any was left.
+    /// Deletes every engine of the run; whether any was left that holds an accelerator.
     pub(super) fn delete_engines(&mut self) -> bool {
         let observed = self.observed;
         let mut any = false;
         for found in observed.pods_of(labels::COMPONENT_ENGINE) {
-            any = true;
+            any |= !observed.is_lost(found);
             self.delete_engine(found);
         }
         any

@@ -15,11 +15,13 @@ mod finished;
 mod placement;
 mod preflight;
 mod reporting;
+mod restart;
 mod suspension;
 mod turn;
 mod turns;
 
 pub use placement::APPLY_FAILED;
+pub use restart::MAX_RESTARTS;
 
 use std::time::Duration;
 

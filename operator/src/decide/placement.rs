@@ -7,7 +7,7 @@ use bakeoff_crds::{
     summary::reason,
 };
 
-use super::draft::Draft;
+use super::{draft::Draft, restart};
 use crate::{child::Child, classify::PodFailure, engine, status::conditions};
 
 /// Reason of [`condition::PROGRESSING`] while objects cannot be made; its message is the API
@@ -21,7 +21,7 @@ pub(super) fn hold_node(
     more_follow: bool,
     record: &TurnStatus,
 ) {
-    if record.pod_name.is_none() || record.reason.as_deref() == Some(reason::NODE_LOST) {
+    if record.pod_name.is_none() || record.reason.as_deref().is_some_and(restart::loses_place) {
         return;
     }
     if draft.status.node_name.is_none() {

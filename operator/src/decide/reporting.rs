@@ -55,6 +55,7 @@ fn outcome(draft: &Draft<'_>) -> Outcome {
         node_name: draft.status.node_name.clone(),
         operator_version: env!("CARGO_PKG_VERSION").into(),
         turns: draft.status.turns.clone(),
+        restarts: draft.status.restarts.clone(),
     }
 }
 
@@ -73,11 +74,9 @@ fn failed(draft: &mut Draft<'_>, failure: Failure) {
 }
 
 fn done(draft: &mut Draft<'_>, summary: ReporterSummary) {
-    let of = |phase| {
-        let turns = &draft.status.turns;
-        turns.iter().filter(|turn| turn.phase == phase).count()
-    };
-    let (measured, turns) = (of(EnginePhase::Succeeded), draft.status.turns.len());
+    let counted = || draft.status.turns.iter().filter(|turn| !turn.superseded);
+    let of = |phase| counted().filter(|turn| turn.phase == phase).count();
+    let (measured, turns) = (of(EnginePhase::Succeeded), counted().count());
     let reason =
         if measured == 0 || (measured == turns && summary.verdict == VerdictStatus::Invalid) {
             "InvalidResult"

@@ -11,13 +11,13 @@ use bakeoff_crds::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{draft::Draft, placement, turns};
+use super::{draft::Draft, placement, restart, turns};
 use crate::{
     child::Child,
     classify::PodFailure,
     engine::{self, EngineState},
     job::JobState,
-    pod,
+    neighbours, pod,
     status::progress,
 };
 
@@ -48,11 +48,9 @@ pub(super) fn decide(draft: &mut Draft<'_>, plan: &Plan, place: Place) {
         return begin(draft, plan, place.turn, is_deployed);
     };
     let record = advance(draft, plan, place, record, is_deployed);
-    let slot = draft
-        .status
-        .turns
-        .iter_mut()
-        .find(|slot| slot.engine == record.engine && slot.round == record.round);
+    let slot = draft.status.turns.iter_mut().find(|slot| {
+        slot.engine == record.engine && slot.round == record.round && slot.restart == record.restart
+    });
     if let Some(slot) = slot {
         *slot = record;
     }
@@ -76,6 +74,7 @@ fn begin(draft: &mut Draft<'_>, plan: &Plan, turn: Turn, is_deployed: bool) {
     draft.status.turns.push(TurnStatus {
         engine,
         round: turn.round,
+        restart: turn.restart,
         phase: if is_deployed {
             EnginePhase::Scheduling
         } else {
@@ -127,6 +126,12 @@ fn advance(
         EngineState::Ready
     };
     let job = draft.job_state(plan, &names::runner(plan, place.turn));
+    let engine = if is_deployed {
+        restart::node_lost_under(draft, plan, &record, found, &job)
+            .map_or(engine, EngineState::Failed)
+    } else {
+        engine
+    };
     let name = record.engine.clone();
     match (job, engine) {
         (JobState::Succeeded(words), engine) => {
@@ -200,6 +205,9 @@ fn measure(
     if let Some(node) = draft.observed.running_runner(&runner).and_then(pod::node) {
         record.runner_node_name = Some(node.to_owned());
     }
+    if let Some(now) = &draft.observed.neighbours {
+        record.neighbours = Some(neighbours::merge(record.neighbours, now));
+    }
     let stage = draft
         .observed
         .progress
@@ -244,8 +252,8 @@ fn end(
         record.summary = words.runner;
     }
     record.phase = EnginePhase::Freeing;
-    if record.reason.as_deref() == Some(reason::NODE_LOST) {
-        // The next engine takes whatever node there is; the report names both.
+    if record.reason.as_deref().is_some_and(restart::loses_place) {
+        // What comes next takes whatever node there is.
         draft.status.node_name = None;
         draft.delete_holder();
     }
@@ -271,10 +279,10 @@ fn free(draft: &mut Draft<'_>, plan: &Plan, place: Place, mut record: TurnStatus
     if let (Some(found), false) = (found, is_kept) {
         draft.delete_engine(found);
     }
-    let is_gone = (found.is_none() || is_kept)
+    let is_gone = (found.is_none_or(|found| observed.is_lost(found)) || is_kept)
         && !observed
             .pods_of_job(&runner)
-            .any(|pod| !pod::has_ended(pod));
+            .any(|pod| !pod::has_ended(pod) && !observed.is_lost(pod));
     let message = format!("Waiting for the pods of {} to go", record.engine);
     draft.progressing(RunPhase::Running, "Freeing", &message);
     if is_gone || place.is_out_of_time {

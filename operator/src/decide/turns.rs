@@ -12,7 +12,7 @@ use bakeoff_crds::{
     summary::reason,
 };
 
-use super::{draft::Draft, turn};
+use super::{draft::Draft, restart, turn};
 use crate::{
     engine,
     status::{conditions, engines},
@@ -32,17 +32,34 @@ pub(super) fn decide(draft: &mut Draft<'_>, plan: &Plan) -> Progress {
     if !left.is_zero() {
         draft.wake_in(left);
     }
-    let order = manifests::turns(plan);
+    let order: Vec<Turn> = manifests::turns(plan)
+        .into_iter()
+        .map(|turn| Turn {
+            restart: restart::count(&draft.status, turn.round),
+            ..turn
+        })
+        .collect();
     let next = order.iter().enumerate().find(|(_, turn)| {
         record(draft, plan, **turn).is_none_or(|record| !engines::is_over(record.phase))
     });
+    if !left.is_zero() && restart::decide(draft, plan, next.map(|(_, turn)| *turn)) {
+        engines::refresh(&mut draft.status, plan);
+        return Progress::UnderWay;
+    }
     let Some((position, next)) = next else {
         return Progress::Done;
     };
     let has_begun = record(draft, plan, *next).is_some();
-    match reason_to_stop(draft, plan, left).filter(|_| !has_begun) {
-        Some((reason, message)) => skip(draft, plan, order.get(position..), reason, message),
-        None => turn::decide(
+    let stop = reason_to_stop(draft, plan, left).filter(|_| !has_begun);
+    let failed_before = failed_before(draft, plan, *next).filter(|_| !has_begun);
+    match (stop, failed_before) {
+        (Some((reason, message)), _) => {
+            skip(draft, plan, order.get(position..), reason, message);
+        }
+        (None, Some(message)) => {
+            skip(draft, plan, Some(&[*next]), reason::FAILED_BEFORE, &message);
+        }
+        (None, None) => turn::decide(
             draft,
             plan,
             turn::Place {
@@ -67,14 +84,41 @@ pub(super) fn deadline_left(draft: &Draft<'_>, plan: &Plan) -> Duration {
     engine::left(begin, plan.spec.policy.timeouts.total.get(), draft.now)
 }
 
-/// The record of a turn, where it has begun.
+/// The record of a turn that counts, where it has begun.
 pub(super) fn record<'a>(draft: &'a Draft<'_>, plan: &Plan, turn: Turn) -> Option<&'a TurnStatus> {
     let engine = plan.engines.get(turn.engine)?;
-    draft
-        .status
-        .turns
-        .iter()
-        .find(|record| record.engine == engine.name && record.round == turn.round)
+    draft.status.turns.iter().find(|record| {
+        record.engine == engine.name && record.round == turn.round && !record.superseded
+    })
+}
+
+/// Failures that the next round would only meet again: neither image nor model nor settings have
+/// changed since. A crash, a lost node or a deadline may go otherwise.
+const COMES_AGAIN: [&str; 7] = [
+    reason::IMAGE_PULL_FAILED,
+    reason::CONTAINER_CONFIG_ERROR,
+    reason::SECRET_NOT_FOUND,
+    reason::CONFIG_MAP_NOT_FOUND,
+    reason::VOLUME_CLAIM_NOT_FOUND,
+    reason::MODEL_ACCESS_DENIED,
+    reason::WRONG_MODEL_SERVED,
+];
+
+/// Why the accelerator's time would be wasted on this engine.
+fn failed_before(draft: &Draft<'_>, plan: &Plan, turn: Turn) -> Option<String> {
+    let engine = plan.engines.get(turn.engine)?;
+    let failed = draft.status.turns.iter().find(|record| {
+        let reason = record.reason.as_deref().unwrap_or_default();
+        record.engine == engine.name
+            && record.phase == EnginePhase::Failed
+            && COMES_AGAIN.contains(&reason)
+    })?;
+    Some(format!(
+        "not begun: it failed in round {} with {}, which would come again: {}",
+        failed.round,
+        failed.reason.as_deref().unwrap_or_default(),
+        failed.message.as_deref().unwrap_or_default(),
+    ))
 }
 
 fn reason_to_stop(
@@ -90,7 +134,7 @@ fn reason_to_stop(
         .status
         .turns
         .iter()
-        .any(|turn| turn.phase == EnginePhase::Failed);
+        .any(|turn| turn.phase == EnginePhase::Failed && !turn.superseded);
     (plan.spec.policy.on_engine_failure == OnEngineFailure::Abort && any_failed).then_some((
         reason::ABORTED,
         "not begun: an earlier engine failed, and policy.onEngineFailure is Abort",
@@ -105,6 +149,7 @@ fn skip(draft: &mut Draft<'_>, plan: &Plan, turns: Option<&[Turn]>, reason: &str
         draft.status.turns.push(TurnStatus {
             engine: engine.name.clone(),
             round: turn.round,
+            restart: turn.restart,
             phase: EnginePhase::Skipped,
             reason: Some(reason.into()),
             message: Some(message.into()),

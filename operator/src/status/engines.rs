@@ -18,7 +18,7 @@ pub fn refresh(status: &mut BenchmarkRunStatus, plan: &Plan) {
             let own: Vec<&TurnStatus> = status
                 .turns
                 .iter()
-                .filter(|turn| turn.engine == engine.name)
+                .filter(|turn| turn.engine == engine.name && !turn.superseded)
                 .collect();
             engine_status(&engine.name, &own, rounds)
         })

@@ -67,6 +67,7 @@ spec:
         let turn = Turn {
             round: 1,
             engine: 1,
+            restart: 0,
         };
         for (sweep, expected) in [
             ("{concurrency: [1, 2]}", "engine 2/2, stage 4/9"),

@@ -5,12 +5,16 @@ use std::time::Duration;
 use axum::http::{Request, Response};
 use bakeoff_crds::{
     plan::{Place, PlanSettings},
-    run::status::condition,
+    run::status::{EnginePhase, condition},
 };
 use bakeoff_operator::{
     apply::Writer,
     controller::{Context, reconcile},
-    observe::Observer,
+    lease::Leadership,
+    observe::{
+        Observer,
+        nodes::{NodeReader, NodeRights},
+    },
     progress::ProgressReader,
 };
 use kube::{Client, client::Body, runtime::controller::Action};
@@ -64,6 +68,18 @@ fn empty(path: &str) -> Call {
 /// Reconciles once against the script; gives the result and the bodies of all calls. Fails when a
 /// call is missing, extra or out of order.
 async fn against(script: Vec<Call>) -> (Result<Action, String>, Vec<Value>) {
+    let rights = NodeRights {
+        nodes: true,
+        neighbours: true,
+    };
+    against_with(script, rights, Leadership::always()).await
+}
+
+async fn against_with(
+    script: Vec<Call>,
+    rights: NodeRights,
+    leadership: Leadership,
+) -> (Result<Action, String>, Vec<Value>) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let (service, mut handle) = mock::pair::<Request<Body>, Response<Body>>();
     let server = tokio::spawn(async move {
@@ -90,8 +106,12 @@ async fn against(script: Vec<Call>) -> (Result<Action, String>, Vec<Value>) {
     });
     let client = Client::new(service, "default");
     let context = Context {
-        observer: Observer::new(client.clone(), ProgressReader::new().unwrap()),
-        writer: Writer::new(client, None),
+        observer: Observer::new(
+            client.clone(),
+            ProgressReader::new().unwrap(),
+            NodeReader::new(client.clone(), rights),
+        ),
+        writer: Writer::new(client, None, leadership),
         settings: PlanSettings {
             runner_image: "registry.test/bakeoff:1".into(),
             place: Place::Cluster,
@@ -117,7 +137,9 @@ fn as_json(value: &impl serde::Serialize) -> Value {
 
 #[tokio::test]
 async fn a_fresh_run_is_planned_and_says_so() {
-    let run = as_json(&World::two_by_two().run);
+    let mut world = World::two_by_two();
+    world.run.metadata.resource_version = Some("41".into());
+    let run = as_json(&world.run);
     let (result, bodies) = against(vec![
         call("GET", RUN, run.clone()),
         not_found(PLAN),
@@ -145,6 +167,8 @@ async fn a_fresh_run_is_planned_and_says_so() {
         status["metadata"]["uid"],
         "0f1e2d3c-aaaa-bbbb-cccc-000000000001"
     );
+    // It holds for the run as it was read, and for no later one.
+    assert_eq!(status["metadata"]["resourceVersion"], "41");
     assert_eq!(status["status"]["conditions"][0]["type"], "Accepted");
     assert_eq!(bodies[7]["reason"], "Accepted");
 }
@@ -275,6 +299,119 @@ async fn deletes_name_the_object_that_was_seen() {
     assert_eq!(result, Ok(Action::await_change()));
     assert_eq!(bodies[5]["preconditions"]["uid"], json!(uid));
     assert_eq!(bodies[5]["propagationPolicy"], "Background");
+}
+
+/// The calls of a look at a run whose first engine is under load, up to those for its nodes. No
+/// runner has an address, so that no progress is asked for.
+fn look_under_load(world: &World) -> Vec<Call> {
+    let engines = world.observed.pods_of("engine").collect::<Vec<_>>();
+    vec![
+        call("GET", RUN, as_json(&world.run)),
+        call("GET", PLAN, plan_config_map(world)),
+        call("GET", "/apis", json!({ "groups": [] })),
+        call("GET", PODS, json!({ "metadata": {}, "items": engines })),
+        call(
+            "GET",
+            JOBS,
+            json!({ "metadata": {}, "items": world.observed.jobs }),
+        ),
+    ]
+}
+
+fn under_load() -> World {
+    let mut world = World::two_by_two();
+    world.play_until(|world| {
+        let turn = world.status().turns.first();
+        turn.is_some_and(|turn| turn.phase == EnginePhase::Measuring)
+    });
+    world
+}
+
+#[tokio::test]
+async fn who_shares_the_node_of_an_engine_under_load_is_recorded() {
+    let world = under_load();
+    let tenant = json!({
+        "metadata": { "name": "batch-0", "namespace": "team" },
+        "spec": { "containers": [{ "name": "c", "resources": { "requests": { "cpu": "1500m" } } }] },
+    });
+    let mut script = look_under_load(&world);
+    script.extend([
+        call("GET", "/api/v1/nodes/gpu-1", ready_node()),
+        call(
+            "GET",
+            "/api/v1/pods",
+            json!({ "metadata": {}, "items": [tenant] }),
+        ),
+        // The holder is not in this look, so it is made again.
+        call(
+            "PATCH",
+            &format!("{PODS}/duel-holder-0f1e2"),
+            json!({ "metadata": { "name": "h" } }),
+        ),
+        call("PATCH", &format!("{RUN}/status"), as_json(&world.run)),
+    ]);
+    let status = script.len() - 1;
+    let (result, bodies) = against(script).await;
+    assert!(result.is_ok(), "{result:?}");
+    assert_eq!(
+        bodies[status]["status"]["turns"][0]["neighbours"],
+        json!({ "pods": 1, "cpuMillis": 1500, "accelerators": 0, "names": ["team/batch-0"] })
+    );
+}
+
+#[tokio::test]
+async fn without_rights_on_nodes_a_run_goes_on() {
+    let world = under_load();
+    let holder = || {
+        call(
+            "PATCH",
+            &format!("{PODS}/duel-holder-0f1e2"),
+            json!({ "metadata": { "name": "h" } }),
+        )
+    };
+    // Refused by the API server.
+    let mut script = look_under_load(&world);
+    script.extend([
+        failing("GET", "/api/v1/nodes/gpu-1", 403, "Forbidden", "no nodes"),
+        failing("GET", "/api/v1/pods", 403, "Forbidden", "no pods"),
+        holder(),
+    ]);
+    let (result, _) = against(script).await;
+    assert!(result.is_ok(), "{result:?}");
+    // Left out by the installation: not even asked for.
+    let mut script = look_under_load(&world);
+    script.push(holder());
+    let rights = NodeRights {
+        nodes: false,
+        neighbours: false,
+    };
+    let (result, _) = against_with(script, rights, Leadership::always()).await;
+    assert!(result.is_ok(), "{result:?}");
+}
+
+fn ready_node() -> Value {
+    json!({
+        "metadata": { "name": "gpu-1" },
+        "status": { "conditions": [{ "type": "Ready", "status": "True" }] },
+    })
+}
+
+#[tokio::test]
+async fn an_operator_that_is_not_the_leader_writes_nothing() {
+    let rights = NodeRights {
+        nodes: false,
+        neighbours: false,
+    };
+    // It reads; neither plan nor status nor event is written.
+    let script = vec![
+        call("GET", RUN, as_json(&World::two_by_two().run)),
+        not_found(PLAN),
+        empty("/apis/bakeoff.dev/v1alpha1/engineprofiles"),
+        empty(PODS),
+        empty(JOBS),
+    ];
+    let (result, _) = against_with(script, rights, Leadership::none()).await;
+    assert!(result.unwrap_err().contains("does not hold its Lease"));
 }
 
 #[tokio::test]

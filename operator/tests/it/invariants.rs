@@ -3,7 +3,10 @@
 //! [`World::settle`] that a decision taken again on the same cluster changes nothing.
 
 use bakeoff_crds::run::{OnEngineFailure, status::condition};
-use bakeoff_operator::{decide::has_ended, status::conditions};
+use bakeoff_operator::{
+    decide::{MAX_RESTARTS, has_ended},
+    status::conditions,
+};
 use proptest::prelude::*;
 
 use crate::world::{Fault, World};
@@ -19,6 +22,10 @@ fn any_fault() -> impl Strategy<Value = Option<Fault>> {
         1 => Just(Some(Fault::RestartUnderLoad)),
         1 => Just(Some(Fault::DeletedUnderLoad)),
         1 => Just(Some(Fault::NodeLostUnderLoad)),
+        1 => Just(Some(Fault::NodeLostOnce)),
+        1 => Just(Some(Fault::Preempted)),
+        1 => Just(Some(Fault::Evicted)),
+        1 => Just(Some(Fault::RunnerEvictedOften)),
         1 => Just(Some(Fault::RunnerCrash)),
     ]
 }
@@ -94,7 +101,12 @@ proptest! {
         let complete = conditions::is_true(&world.status().conditions, condition::COMPLETE);
         prop_assert_eq!(complete, world.status().report_uri.is_some());
         // A preflight that no node takes in time ends the run before its first turn.
-        let turns = world.status().turns.len();
+        let status = world.status();
+        let turns = status.turns.iter().filter(|turn| !turn.superseded).count();
+        for round in [1, 2] {
+            let restarts = status.restarts.iter().filter(|restart| restart.round == round);
+            prop_assert!(restarts.count() <= MAX_RESTARTS as usize);
+        }
         prop_assert!(turns == 4 || (!complete && turns == 0), "{} turns", turns);
     }
 }

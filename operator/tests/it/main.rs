@@ -9,6 +9,8 @@ mod driver;
 mod failure;
 mod fields;
 mod invariants;
+mod leadership;
 mod lifecycle;
+mod node_loss;
 mod suspension;
 mod world;

@@ -37,6 +37,9 @@ pub struct Arguments {
     /// Round, from 1
     #[arg(long)]
     round: u32,
+    /// How often the round has begun anew on another node; what was measured before is left alone
+    #[arg(long, default_value_t = 0)]
+    restart: u32,
     /// Root of the engine's server
     #[arg(long)]
     url: String,
@@ -100,6 +103,7 @@ async fn load(
     let turn = Turn {
         engine: position,
         round: arguments.round,
+        restart: arguments.restart,
     };
     let round = EngineRound {
         client: Client {
@@ -115,6 +119,7 @@ async fn load(
             progress: Arc::clone(progress),
         },
         round: arguments.round,
+        restart: arguments.restart,
         store: &store,
         pod: pod(&plan, turn),
         patience: PATIENCE,

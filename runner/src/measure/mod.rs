@@ -71,6 +71,9 @@ pub struct EngineRound<'a> {
     pub client: Client<'a>,
     /// Round, from 1.
     pub round: u32,
+    /// How often the round has begun anew on another node. Stages of an earlier time are driven
+    /// again, as further attempts.
+    pub restart: u32,
     /// The run's folder.
     pub store: &'a Store,
     /// The engine's pod, for Prometheus.

@@ -74,7 +74,8 @@ pub(super) async fn earlier(round: &EngineRound<'_>) -> Result<Earlier, MeasureE
                     format!("{path} is no report of a stage: {error}; begin a new run"),
                 )
             })?;
-            done = is_whole(&report);
+            // Of another node, where the round began anew since: it is driven again here.
+            done = is_whole(&report) && report.restart == round.restart;
             if done {
                 earlier.done.push(report);
             }
@@ -100,6 +101,9 @@ pub(super) struct Begun {
     /// The load of the stage.
     #[serde(default)]
     pub(super) load: Load,
+    /// How often the round had begun anew by then.
+    #[serde(default)]
+    pub(super) restart: u32,
 }
 
 /// Whether a stage ran to its end, however well.
@@ -119,6 +123,7 @@ fn lost(round: u32, repetition: u32, stage: &str, attempt: u32, begun: Begun) ->
         repetition,
         attempt,
         load: begun.load,
+        restart: begun.restart,
         window: Window {
             start: begun.start,
             duration_seconds: 0.0,

@@ -57,6 +57,7 @@ pub(super) async fn measure(
     let begun = Begun {
         start: clock::wall_now().to_string(),
         load: place.stage.load.clone(),
+        restart: round.restart,
     };
     let begun = serde_json::to_vec(&begun).unwrap_or_default();
     round
@@ -73,6 +74,7 @@ pub(super) async fn measure(
         None => BTreeMap::new(),
     };
     let (mut stage, driven) = counted(client, load, place, driven).await?;
+    stage.restart = round.restart;
     stage.engine_metrics = engine_metrics(round, scraping, direct, &driven).await;
     store(round, &folder, &stage, &driven).await?;
     tracing::info!(

@@ -69,6 +69,23 @@ async fn measure_with(
     progress: Arc<Progress>,
     prompts: &[Prompt],
 ) -> RoundResult {
+    measure_round(plan, url, store, progress, prompts, 0).await
+}
+
+/// Measures the plan's engine in a round that has begun anew so often.
+async fn measure_anew(plan: &Plan, url: &str, store: &Store, restart: u32) -> RoundResult {
+    let prompts = frozen(plan);
+    measure_round(plan, url, store, Arc::default(), &prompts, restart).await
+}
+
+async fn measure_round(
+    plan: &Plan,
+    url: &str,
+    store: &Store,
+    progress: Arc<Progress>,
+    prompts: &[Prompt],
+    restart: u32,
+) -> RoundResult {
     let round = EngineRound {
         client: Client {
             plan,
@@ -83,6 +100,7 @@ async fn measure_with(
             progress,
         },
         round: 1,
+        restart,
         store,
         pod: ScrapeTarget::default(),
         patience: Duration::from_secs(5),
@@ -308,6 +326,30 @@ async fn a_second_runner_goes_on_where_the_first_was_lost() {
     let report: StageReport =
         serde_json::from_slice(&cut.get(&format!("{second}/{STAGE}")).await.unwrap()).unwrap();
     assert_eq!((report.attempt, report.requests.succeeded), (2, 8));
+}
+
+#[tokio::test]
+async fn a_round_that_begins_anew_drives_every_stage_again_and_keeps_what_was_there() {
+    let plan = plan("None");
+    let server = start(&plan);
+    let store = Store::in_memory();
+    let first = measure_at(&plan, &server.url, &store, Arc::default()).await;
+    let before = paths(&store).await;
+    let anew = measure_anew(&plan, &server.url, &store, 1).await;
+    assert!(anew.error.is_none(), "{:?}", anew.error);
+    let places = |result: &RoundResult| -> Vec<(u32, u32)> {
+        let stages = result.stages.iter();
+        stages.map(|stage| (stage.restart, stage.attempt)).collect()
+    };
+    assert_eq!(places(&first), [(0, 1); 4]);
+    assert_eq!(places(&anew), [(1, 2); 4]);
+    let after = paths(&store).await;
+    assert!(before.iter().all(|path| after.contains(path)));
+    // A runner of the same time goes on where it was; one that was cut is marked with its time.
+    let sent = server.log.records().len();
+    let again = measure_anew(&plan, &server.url, &store, 1).await;
+    assert_eq!(places(&again), [(1, 2); 4]);
+    assert_eq!(server.log.records().len(), sent);
 }
 
 #[tokio::test]

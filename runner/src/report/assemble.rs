@@ -4,10 +4,10 @@ use bakeoff_crds::{
     outcome::Outcome,
     plan::{self, EngineSource, Plan, PlannedEngine},
     report::{
-        ColdStart, EngineFailure, EngineReport, Provenance, Report, ReportRun, SCHEMA_VERSION,
-        SearchReport, StageReport,
+        ColdStart, EngineFailure, EngineReport, NodeNeighbours, Provenance, Report, ReportRun,
+        SCHEMA_VERSION, SearchReport, StageReport,
     },
-    run::status::{EnginePhase, TurnStatus},
+    run::status::{EnginePhase, RoundRestart, TurnStatus},
     summary::PreflightSummary,
 };
 
@@ -84,20 +84,33 @@ fn report_run(plan: &Plan, facts: &Facts) -> ReportRun {
         dataset_sha256: facts.preflight.dataset_sha256.clone(),
         tokenizer_sha256: facts.preflight.tokenizer_sha256.clone(),
         metadata: plan.spec.output.metadata.clone(),
-        warnings: warnings(plan, &facts.preflight),
+        warnings: warnings(plan, facts),
+        restarts: facts.outcome.restarts.clone(),
     }
 }
 
-/// What the plan warned of, and what the data set lost.
-fn warnings(plan: &Plan, preflight: &PreflightSummary) -> Vec<String> {
+/// What the plan warned of, what the data set lost, and which rounds began anew.
+fn warnings(plan: &Plan, facts: &Facts) -> Vec<String> {
     let mut warnings = plan.warnings.clone();
+    let preflight = &facts.preflight;
     if preflight.left_out > 0 {
         warnings.push(format!(
             "{} requests of the data set were left out: they are longer than workload.limits.maxInputTokens",
             preflight.left_out
         ));
     }
+    warnings.extend(facts.outcome.restarts.iter().map(began_anew));
     warnings
+}
+
+fn began_anew(restart: &RoundRestart) -> String {
+    format!(
+        "Round {} began anew on another node, because {} was lost: {}. What was measured of the \
+         round before is stored, and counts for nothing",
+        restart.round,
+        restart.node_name.as_deref().unwrap_or("its node"),
+        restart.message
+    )
 }
 
 fn engine_report(
@@ -109,9 +122,10 @@ fn engine_report(
     let turns: Vec<&TurnStatus> = outcome
         .turns
         .iter()
-        .filter(|turn| turn.engine == engine.name)
+        .filter(|turn| turn.engine == engine.name && !turn.superseded)
         .collect();
     sort(&mut stages, plan);
+    verdict::mark_superseded(&mut stages, &turns, &outcome.restarts);
     verdict::mark_cut_attempts(&mut stages);
     verdict::mark_broken_turns(&mut stages, &turns);
     let searches = searches(plan, &stages);
@@ -204,6 +218,15 @@ fn provenance(plan: &Plan, engine: &PlannedEngine, turns: &[&TurnStatus]) -> Pro
             .and_then(|name| name.as_str().map(str::to_owned)),
         url,
         nodes,
+        neighbours: turns
+            .iter()
+            .filter_map(|turn| {
+                Some(NodeNeighbours {
+                    round: turn.round,
+                    neighbours: turn.neighbours.clone()?,
+                })
+            })
+            .collect(),
     }
 }
 

@@ -298,6 +298,7 @@ pub fn facts() -> Facts {
             node_name: Some("node-a".into()),
             operator_version: "0.1.0".into(),
             turns: ["vllm", "tgi"].map(turn).to_vec(),
+            restarts: Vec::new(),
         },
         end_time: "2026-03-01T13:30:00Z".into(),
     }

@@ -7,8 +7,10 @@ use bakeoff_crds::{
     outcome::Outcome,
     plan::Plan,
     report::{EngineReport, SearchEnd, SearchReport, StageReport, Verdict, VerdictReason},
-    run::status::{TurnStatus, VerdictStatus},
-    summary::reason::{ENGINE_RESTARTED, NODE_LOST},
+    run::status::{RoundRestart, TurnStatus, VerdictStatus},
+    summary::reason::{
+        ENGINE_EVICTED, ENGINE_PREEMPTED, ENGINE_RESTARTED, NODE_LOST, ROUND_RESTARTED,
+    },
 };
 
 use super::{spread::counts, table::names_of_stages};
@@ -16,6 +18,32 @@ use super::{spread::counts, table::names_of_stages};
 /// Share by which engines' answers may differ in length before a comparison of their throughput is
 /// doubtful.
 const OUTPUT_LENGTH_TOLERANCE: f64 = 0.05;
+
+/// Marks what was measured of a round before it began anew on another node: the other engines'
+/// figures that count come from there. `turns` are those of the engine that count.
+pub fn mark_superseded(
+    stages: &mut [StageReport],
+    turns: &[&TurnStatus],
+    restarts: &[RoundRestart],
+) {
+    for stage in stages {
+        let counted = turns.iter().filter(|turn| turn.round == stage.round);
+        let last = counted.map(|turn| turn.restart).max().unwrap_or_default();
+        if stage.restart >= last {
+            continue;
+        }
+        let node = restarts
+            .iter()
+            .find(|known| known.round == stage.round && known.restart == stage.restart + 1)
+            .and_then(|known| known.node_name.as_deref())
+            .unwrap_or("a node that was lost");
+        add(
+            stage,
+            ROUND_RESTARTED,
+            format!("measured on {node}, before the round began anew on another node"),
+        );
+    }
+}
 
 /// Marks attempts that were cut: of several attempts at one stage, only the last counts.
 pub fn mark_cut_attempts(stages: &mut [StageReport]) {
@@ -27,7 +55,7 @@ pub fn mark_cut_attempts(stages: &mut [StageReport]) {
     }
     for stage in stages {
         let counted = last.get(&key(stage)).copied().unwrap_or_default();
-        if stage.attempt < counted {
+        if stage.attempt < counted && !was_cut(stage) {
             add(
                 stage,
                 "AttemptCut",
@@ -41,10 +69,14 @@ pub fn mark_cut_attempts(stages: &mut [StageReport]) {
 /// their requests met which engine cannot be told.
 pub fn mark_broken_turns(stages: &mut [StageReport], turns: &[&TurnStatus]) {
     for turn in turns {
-        let Some(reason @ (ENGINE_RESTARTED | NODE_LOST)) = turn.reason.as_deref() else {
+        let Some(reason @ (ENGINE_RESTARTED | NODE_LOST | ENGINE_PREEMPTED | ENGINE_EVICTED)) =
+            turn.reason.as_deref()
+        else {
             continue;
         };
-        for stage in stages.iter_mut().filter(|stage| stage.round == turn.round) {
+        let of_turn =
+            |stage: &&mut StageReport| (stage.round, stage.restart) == (turn.round, turn.restart);
+        for stage in stages.iter_mut().filter(of_turn) {
             let message = turn.message.clone().unwrap_or_default();
             add(stage, reason, message);
         }
@@ -66,7 +98,7 @@ fn add(stage: &mut StageReport, reason: &str, message: String) {
 /// The verdict on an engine's figures: the reasons of its stages, each once, with the stages that
 /// it holds for. Cut attempts count for nothing.
 pub fn of_engine(engine: &EngineReport) -> Verdict {
-    if engine.stages.is_empty() {
+    if engine.stages.iter().all(was_cut) {
         return Verdict::of(vec![VerdictReason {
             reason: "NoResult".into(),
             message: "no stage was measured".into(),
@@ -104,7 +136,11 @@ pub fn of_engine(engine: &EngineReport) -> Verdict {
 /// the whole.
 pub fn of_run(plan: &Plan, outcome: &Outcome, engines: &[EngineReport]) -> Verdict {
     let mut reasons = Vec::new();
-    let measured = || engines.iter().filter(|engine| !engine.stages.is_empty());
+    let measured = || {
+        engines
+            .iter()
+            .filter(|engine| !engine.stages.iter().all(was_cut))
+    };
     for engine in measured() {
         reasons.extend(engine.verdict.reasons.iter().map(|reason| VerdictReason {
             message: format!("{}, {}", engine.name, reason.message),
@@ -122,7 +158,16 @@ pub fn of_run(plan: &Plan, outcome: &Outcome, engines: &[EngineReport]) -> Verdi
     let missing = engines
         .iter()
         .filter_map(|engine| stages_missing(plan, engine));
-    let whole = [node_changed(outcome), runner_on_engine_node(outcome)];
+    let turns: Vec<&TurnStatus> = outcome
+        .turns
+        .iter()
+        .filter(|turn| !turn.superseded)
+        .collect();
+    let whole = [
+        node_changed(&turns),
+        runner_on_engine_node(&turns),
+        node_shared(&turns),
+    ];
     let lengths = names_of_stages(engines)
         .iter()
         .find_map(|stage| output_lengths(engines, stage));
@@ -142,7 +187,7 @@ type Found = (&'static str, String);
 
 /// Whether a stage ran to its end, however well.
 pub(super) fn is_whole(stage: &StageReport) -> bool {
-    let cut = ["AttemptCut", "RunnerLost", "Cancelled"];
+    let cut = ["AttemptCut", "RunnerLost", "Cancelled", ROUND_RESTARTED];
     let reasons = &stage.verdict.reasons;
     !reasons
         .iter()
@@ -154,7 +199,7 @@ fn was_cut(stage: &StageReport) -> bool {
         .verdict
         .reasons
         .iter()
-        .any(|reason| reason.reason == "AttemptCut")
+        .any(|reason| reason.reason == "AttemptCut" || reason.reason == ROUND_RESTARTED)
 }
 
 fn engine_failed(engine: &EngineReport) -> Option<Found> {
@@ -204,13 +249,9 @@ fn search_missing(plan: &Plan, engine: &EngineReport) -> Option<Found> {
     })
 }
 
-fn node_changed(outcome: &Outcome) -> Option<Found> {
+fn node_changed(turns: &[&TurnStatus]) -> Option<Found> {
     let mut nodes: Vec<&str> = Vec::new();
-    for node in outcome
-        .turns
-        .iter()
-        .filter_map(|turn| turn.node_name.as_deref())
-    {
+    for node in turns.iter().filter_map(|turn| turn.node_name.as_deref()) {
         if !nodes.contains(&node) {
             nodes.push(node);
         }
@@ -226,9 +267,8 @@ fn node_changed(outcome: &Outcome) -> Option<Found> {
     })
 }
 
-fn runner_on_engine_node(outcome: &Outcome) -> Option<Found> {
-    let shared = outcome
-        .turns
+fn runner_on_engine_node(turns: &[&TurnStatus]) -> Option<Found> {
+    let shared = turns
         .iter()
         .find(|turn| turn.node_name.is_some() && turn.node_name == turn.runner_node_name)?;
     let node = shared.node_name.as_deref().unwrap_or_default();
@@ -238,6 +278,34 @@ fn runner_on_engine_node(outcome: &Outcome) -> Option<Found> {
             "the load for {} came from the engine's own node {node}, whose CPU they shared; \
              give the runner another node (spec.runner.nodeSelector)",
             shared.engine
+        ),
+    ))
+}
+
+/// Who else may have taken CPU, memory bandwidth or an accelerator's share while an engine was
+/// loaded. The engine with the most of them is named.
+fn node_shared(turns: &[&TurnStatus]) -> Option<Found> {
+    let (turn, neighbours) = turns
+        .iter()
+        .filter_map(|turn| Some((turn, turn.neighbours.as_ref()?)))
+        .filter(|(_, neighbours)| neighbours.take_part())
+        .max_by_key(|(_, neighbours)| (neighbours.accelerators, neighbours.cpu_millis))?;
+    let names = neighbours.names.join(", ");
+    let more = match (neighbours.pods as usize).saturating_sub(neighbours.names.len()) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some((
+        "NodeShared",
+        format!(
+            "in round {}, {} shared {} with pods of others ({names}{more}), which had asked for {} \
+             CPUs and {} accelerators; give the run a node of its own (a taint and \
+             spec.hardware.tolerations, or spec.hardware.nodeSelector)",
+            turn.round,
+            turn.engine,
+            turn.node_name.as_deref().unwrap_or("its node"),
+            neighbours.cpu_millis as f64 / 1000.0,
+            neighbours.accelerators,
         ),
     ))
 }

@@ -123,6 +123,8 @@ pub fn report(context: &StageContext<'_>, driven: &Driven) -> StageReport {
         round: context.round,
         repetition: context.repetition,
         attempt: context.attempt,
+        // The caller knows which node of the round this is.
+        restart: 0,
         load: context.load.clone(),
         window: Window {
             start: clock::wall(window_start).to_string(),

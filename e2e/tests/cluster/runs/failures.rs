@@ -6,6 +6,8 @@ use anyhow::{Context, Result, ensure};
 use bakeoff_crds::run::{BenchmarkRunStatus, status::condition};
 use bakeoff_crds::summary::reason;
 use bakeoff_e2e::harness::{Namespace, has_cluster, with_namespace};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::ListParams;
 
 use super::bakeoff::{alive, nothing_left};
 use super::inputs::{Bucket, fill, prepare};
@@ -57,6 +59,10 @@ async fn fails(replace: &[(&str, &str)], expected: &str, words: &[&str]) -> Resu
         let (reason, message) = super::reason(&status, condition::FAILED)?;
         ensure!(reason == expected, "{reason}: {message}");
         says(message, words)?;
+        // None of these would pass by itself, so none is tried twice.
+        let preflights = ListParams::default().labels("bakeoff.dev/component=preflight");
+        let tries = namespace.api::<Pod>().list(&preflights).await?.items.len();
+        ensure!(tries <= 1, "{tries} pods of the preflight");
         // A preflight that could not start holds nothing; the operator removes it after the end.
         let gone = async {
             while !alive(namespace).await?.is_empty() {
@@ -106,6 +112,19 @@ async fn a_secret_that_is_missing() -> Result<()> {
 async fn a_bucket_that_cannot_be_written() -> Result<()> {
     let replace = [("s3://bakeoff/", "s3://no-such-bucket/")];
     fails(&replace, reason::BUCKET_NOT_WRITABLE, &["no-such-bucket"]).await
+}
+
+#[tokio::test]
+async fn certificates_that_are_missing() -> Result<()> {
+    let replace = [("\"name\":\"inputs\"", "\"name\":\"no-such-map\"")];
+    let words = ["no-such-map", "ca.crt"];
+    fails(&replace, reason::CONFIG_MAP_NOT_FOUND, &words).await
+}
+
+#[tokio::test]
+async fn a_claim_that_is_missing() -> Result<()> {
+    let replace = [("s3://bakeoff/", "pvc://no-such-claim/")];
+    fails(&replace, reason::VOLUME_CLAIM_NOT_FOUND, &["no-such-claim"]).await
 }
 
 #[tokio::test]

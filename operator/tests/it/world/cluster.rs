@@ -45,6 +45,11 @@ impl World {
         }
     }
 
+    fn disrupt(&mut self, name: &str, reason: &str, message: &str) {
+        let now = self.now;
+        set_condition(self.pod_mut(name), "DisruptionTarget", reason, message, now);
+    }
+
     fn fault_of(&self, name: &str) -> Option<Fault> {
         let found = self.observed.pod(name).unwrap();
         let engine = pod::label(found, labels::ENGINE)?.to_owned();
@@ -55,6 +60,7 @@ impl World {
     fn engine_acts(&mut self, name: &str) {
         let fault = self.fault_of(name);
         let now = self.now;
+        let node = self.free_node();
         let found = self.pod_mut(name);
         if pod::scheduled_at(found).is_none() {
             match fault {
@@ -62,7 +68,7 @@ impl World {
                     found,
                     "0/3 nodes are available: 3 Insufficient nvidia.com/gpu.",
                 ),
-                _ => schedule(found, "gpu-1", now),
+                _ => schedule(found, &node, now),
             }
         } else if pod::ready_at(found).is_none() {
             match fault {
@@ -122,6 +128,12 @@ impl World {
         }
     }
 
+    /// The node with an accelerator that is not lost: another one after each.
+    fn free_node(&self) -> String {
+        let lost = self.observed.nodes.len();
+        format!("gpu-{}", 1 + lost.max(self.status().restarts.len()))
+    }
+
     fn runner_acts(&mut self, name: &str, job: &str) {
         let fault = self.fault_of(name);
         let now = self.now;
@@ -148,14 +160,19 @@ impl World {
                     .retain(|found| pod::name(found) != engine);
             }
             Some(Fault::NodeLostUnderLoad) => {
-                let found = self.pod_mut(&engine);
-                set_condition(
-                    found,
-                    "DisruptionTarget",
-                    "DeletionByTaintManager",
-                    "node is gone",
-                    now,
-                );
+                self.disrupt(&engine, "DeletionByTaintManager", "node is gone");
+            }
+            Some(Fault::NodeLostOnce) if self.status().restarts.is_empty() => {
+                self.disrupt(&engine, "DeletionByPodGC", "node is gone");
+            }
+            Some(Fault::Preempted) if self.status().restarts.is_empty() => {
+                self.disrupt(&engine, "PreemptionByScheduler", "more important");
+            }
+            Some(Fault::Evicted) => {
+                let status = self.pod_mut(&engine).status.as_mut().unwrap();
+                status.phase = Some("Failed".into());
+                status.reason = Some("Evicted".into());
+                status.message = Some("The node was low on resource: memory.".into());
             }
             Some(Fault::RunnerCrash) => self.fail_pod(job, 137, "OOMKilled", None),
             Some(Fault::RunnerReports) => {

@@ -149,8 +149,11 @@ impl World {
         self.observed
             .jobs
             .retain(|job| job.metadata.deletion_timestamp.is_none());
-        let log = &mut self.log;
+        let (log, stuck) = (&mut self.log, &self.stuck);
         self.observed.pods.retain(|found| {
+            if stuck.contains(pod::name(found)) {
+                return true;
+            }
             let job = pod::label(found, "batch.kubernetes.io/job-name").unwrap_or_default();
             let stays = !pod::is_deleting(found) && !deleting.iter().any(|gone| gone == job);
             if !stays {

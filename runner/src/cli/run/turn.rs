@@ -129,6 +129,7 @@ impl Turns<'_> {
                 progress: Arc::clone(&self.progress),
             },
             round: turn.round,
+            restart: turn.restart,
             store: self.store,
             pod: Target::default(),
             patience: patience(engine, self.plan),

@@ -1,4 +1,7 @@
-use bakeoff_crds::{run::status::VerdictStatus, summary::reason};
+use bakeoff_crds::{
+    run::status::{Neighbours, VerdictStatus},
+    summary::reason,
+};
 
 use super::*;
 use crate::report::fixture::{self, facts, invalid, measured, plan, settings, stage, turn};
@@ -78,6 +81,14 @@ fn what_only_shows_on_the_whole_makes_the_run_suspect() {
     changed.outcome.turns[1].node_name = Some("node-z".into());
     let mut shared = facts();
     shared.outcome.turns[0].runner_node_name = Some("node-a".into());
+    let neighbours = |cpu_millis: u64| Neighbours {
+        pods: 2,
+        cpu_millis,
+        accelerators: 0,
+        names: vec!["team/batch-0".into(), "team/batch-1".into()],
+    };
+    let mut crowded = facts();
+    crowded.outcome.turns[1].neighbours = Some(neighbours(2500));
     let mut failed = facts();
     failed.outcome.turns[1].phase = EnginePhase::Failed;
     failed.outcome.turns[1].reason = Some(reason::READINESS_TIMEOUT.into());
@@ -98,6 +109,7 @@ fn what_only_shows_on_the_whole_makes_the_run_suspect() {
     for (facts, stages, expected) in [
         (changed, measured(), "NodeChanged"),
         (shared, measured(), "RunnerOnEngineNode"),
+        (crowded, measured(), "NodeShared"),
         (failed, without_tgi(), "EngineFailed"),
         (facts(), measured()[1..].to_vec(), "StagesMissing"),
         (facts(), longer, "OutputLengthsDiffer"),
@@ -236,4 +248,118 @@ fn what_a_data_set_lost_is_told() {
         "{:?}",
         report.run.warnings
     );
+}
+
+#[test]
+fn neighbours_are_in_the_provenance_also_where_they_do_no_harm() {
+    let mut facts = facts();
+    let idle = Neighbours {
+        pods: 1,
+        names: vec!["team/cache-0".into()],
+        ..Neighbours::default()
+    };
+    facts.outcome.turns[0].neighbours = Some(idle.clone());
+    let report = assemble(&plan(), &facts, measured());
+    assert_eq!(report.verdict.status, VerdictStatus::Valid);
+    let found = &report.engines[0].provenance.neighbours;
+    assert_eq!((found[0].round, &found[0].neighbours), (1, &idle));
+    // Where nobody could look, nothing is said.
+    assert!(report.engines[1].provenance.neighbours.is_empty());
+}
+
+/// Both engines measured on node-a, where it was lost; then again on node-b.
+fn moved() -> (Facts, Vec<Measured>) {
+    let mut facts = facts();
+    let mut stages = measured();
+    for turn in &mut facts.outcome.turns {
+        turn.superseded = true;
+    }
+    facts.outcome.turns[1].phase = EnginePhase::Failed;
+    facts.outcome.turns[1].reason = Some(reason::NODE_LOST.into());
+    for engine in ["vllm", "tgi"] {
+        let mut again = turn(engine);
+        again.restart = 1;
+        again.node_name = Some("node-b2".into());
+        facts.outcome.turns.push(again);
+    }
+    facts.outcome.restarts.push(RoundRestart {
+        round: 1,
+        restart: 1,
+        node_name: Some("node-a".into()),
+        reason: reason::NODE_LOST.into(),
+        message: "the node is gone".into(),
+        time: serde_json::from_value("2026-03-01T12:10:00Z".into()).unwrap(),
+    });
+    for mut again in measured() {
+        if again.engine == "hosted" {
+            continue;
+        }
+        again.stage.restart = 1;
+        again.stage.attempt = 2;
+        again.stage.throughput.output_tokens_per_second *= 0.5;
+        stages.push(again);
+    }
+    for measured in &mut stages {
+        measured.stage.steady_state = None;
+    }
+    (facts, stages)
+}
+
+#[test]
+fn a_round_that_began_anew_is_compared_by_its_last_node_alone() {
+    let (facts, stages) = moved();
+    let report = assemble(&plan(), &facts, stages);
+    assert_eq!(
+        report.verdict,
+        Default::default(),
+        "all on one node at last"
+    );
+    assert_eq!(report.run.restarts.len(), 1);
+    let warning = report.run.warnings.last().unwrap();
+    assert!(
+        warning.contains("Round 1 began anew") && warning.contains("node-a"),
+        "{warning}"
+    );
+    let vllm = &report.engines[0];
+    assert_eq!(vllm.stages.len(), 6, "what was measured before stays");
+    for stage in &vllm.stages {
+        let reasons = &stage.verdict.reasons;
+        let expected: &[&str] = match stage.restart {
+            0 => &["RoundRestarted"],
+            _ => &[],
+        };
+        assert!(
+            reasons
+                .iter()
+                .map(|one| one.reason.as_str())
+                .eq(expected.iter().copied()),
+            "{reasons:?}"
+        );
+    }
+    assert!(vllm.failures.is_empty() && report.engines[1].failures.is_empty());
+    assert_eq!(vllm.provenance.nodes, ["node-b2"]);
+    // The external engine never ran on the node, and was not measured again.
+    assert_eq!(report.engines[2].stages.len(), 3);
+    let best = &report.comparison.best[0];
+    assert!(best.value < 85.0, "{best:?}");
+}
+
+#[test]
+fn figures_of_a_lost_node_never_stand_for_an_engine_that_was_not_measured_again() {
+    let (mut facts, mut stages) = moved();
+    let tgi = facts.outcome.turns.last_mut().unwrap();
+    tgi.phase = EnginePhase::Failed;
+    tgi.reason = Some(reason::READINESS_TIMEOUT.into());
+    stages.retain(|measured| measured.engine != "tgi" || measured.stage.restart == 0);
+    let report = assemble(&plan(), &facts, stages);
+    let tgi = &report.engines[1];
+    assert_eq!(tgi.verdict.reasons[0].reason, "NoResult");
+    assert!(
+        report
+            .comparison
+            .best
+            .iter()
+            .all(|best| best.engine != "tgi")
+    );
+    assert_eq!(reasons(&report), [("EngineFailed", VerdictStatus::Suspect)]);
 }

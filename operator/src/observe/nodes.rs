@@ -1,0 +1,143 @@
+//! Reads nodes and who is on them. Both are extras: without the right,
+//! or where a read fails, the run goes on without.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::{Api, Client, api::ListParams};
+use tokio::sync::Mutex;
+
+use crate::observed::NodeState;
+
+/// How long a list of a node's pods is good for. Tenants come and go more slowly, and a list of a
+/// whole node is large.
+const LIST_AGE: Duration = Duration::from_secs(30);
+
+/// What the operator may read of nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeRights {
+    /// The nodes of the run's pods, to see which is lost.
+    pub nodes: bool,
+    /// The pods of all namespaces on an engine's node.
+    pub neighbours: bool,
+}
+
+/// Reads nodes.
+#[derive(Clone)]
+pub struct NodeReader {
+    client: Client,
+    rights: Arc<Rights>,
+    listed: Arc<Mutex<BTreeMap<String, Listed>>>,
+}
+
+/// The pods of a node, and when they were listed.
+struct Listed {
+    at: Instant,
+    pods: Arc<Vec<Pod>>,
+}
+
+/// What is tried; a refusal ends it until the operator starts again.
+struct Rights {
+    nodes: AtomicBool,
+    neighbours: AtomicBool,
+}
+
+impl NodeReader {
+    /// A reader that asks for no more than it may.
+    pub fn new(client: Client, rights: NodeRights) -> Self {
+        Self {
+            client,
+            rights: Arc::new(Rights {
+                nodes: rights.nodes.into(),
+                neighbours: rights.neighbours.into(),
+            }),
+            listed: Arc::default(),
+        }
+    }
+
+    /// The state of a node; `None` where it cannot be read.
+    pub async fn state(&self, name: &str) -> Option<NodeState> {
+        if !self.rights.nodes.load(Ordering::Relaxed) {
+            return None;
+        }
+        match Api::<Node>::all(self.client.clone()).get_opt(name).await {
+            Ok(None) => Some(NodeState::Missing),
+            Ok(Some(node)) => Some(state_of(&node)),
+            Err(error) => {
+                give_up(
+                    &self.rights.nodes,
+                    &error,
+                    "nodes cannot be read; a lost node shows only by its pods",
+                );
+                None
+            }
+        }
+    }
+
+    /// All pods on a node that have not ended; `None` where they cannot be listed.
+    pub async fn pods(&self, node: &str) -> Option<Arc<Vec<Pod>>> {
+        if !self.rights.neighbours.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut listed = self.listed.lock().await;
+        listed.retain(|_, known| known.at.elapsed() < LIST_AGE);
+        if let Some(known) = listed.get(node) {
+            return Some(Arc::clone(&known.pods));
+        }
+        let on_node = ListParams::default().fields(&format!(
+            "spec.nodeName={node},status.phase!=Succeeded,status.phase!=Failed"
+        ));
+        match Api::<Pod>::all(self.client.clone()).list(&on_node).await {
+            Ok(list) => {
+                let pods = Arc::new(list.items);
+                let known = Listed {
+                    at: Instant::now(),
+                    pods: Arc::clone(&pods),
+                };
+                listed.insert(node.to_owned(), known);
+                Some(pods)
+            }
+            Err(error) => {
+                give_up(
+                    &self.rights.neighbours,
+                    &error,
+                    "pods on a node cannot be listed; reports will not say who shared it",
+                );
+                None
+            }
+        }
+    }
+}
+
+fn state_of(node: &Node) -> NodeState {
+    let conditions = node
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_deref())
+        .unwrap_or_default();
+    let is_ready = conditions
+        .iter()
+        .any(|condition| condition.type_ == "Ready" && condition.status == "True");
+    if is_ready {
+        NodeState::Ready
+    } else {
+        NodeState::NotReady
+    }
+}
+
+/// A refusal will not change by asking again; anything else may.
+fn give_up(right: &AtomicBool, error: &kube::Error, consequence: &str) {
+    if matches!(error, kube::Error::Api(status) if status.code == 403) {
+        right.store(false, Ordering::Relaxed);
+        tracing::info!(%error, "{consequence}");
+    } else {
+        tracing::warn!(%error, "{consequence}, this time");
+    }
+}
