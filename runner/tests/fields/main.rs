@@ -21,8 +21,12 @@ const AT_ONCE: usize = 4;
 /// What is wrong with a row, if anything.
 async fn fault(field: Field) -> Option<String> {
     let before = story::of(&field, &field.a).await;
-    if before != story::of(&field, &field.a).await {
-        return Some(format!("{} tells two stories of one value", field.path));
+    let again = story::of(&field, &field.a).await;
+    if before != again {
+        let path = field.path;
+        return Some(format!(
+            "{path} tells two stories of one value:\n{before}\n{again}"
+        ));
     }
     (before == story::of(&field, &field.b).await)
         .then(|| format!("{} makes no difference:\n{before}", field.path))

@@ -34,7 +34,6 @@ spec:
     requestsPerStage: 2
   metrics: {interval: 1ms}
   output: {uri: "s3://results/base", formats: [Requests]}
-  policy: {timeouts: {upload: 5s}}
   runner: {calibration: Never}
 "#;
 

@@ -3,7 +3,6 @@
 mod connections;
 mod conversations;
 mod failures;
-mod hostile;
 mod loads;
 mod processes;
 mod requests;

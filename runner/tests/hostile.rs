@@ -1,20 +1,34 @@
 //! Servers that misbehave on a real connection: each is one kind of failure, and none holds a request
 //! past its time.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
+
 use std::{
-    net::{Shutdown, TcpStream},
-    sync::mpsc,
-    time::Duration as Time,
+    io::{Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    sync::{Arc, mpsc},
+    time::Duration,
 };
 
-use super::*;
+use bakeoff_crds::{
+    plan::{Endpoint, Load, StageEnd},
+    run::Protocol,
+};
+use bakeoff_runner::{
+    clock::{MILLISECOND, Nanos, SECOND},
+    drive::{Control, Driven, Script, Share, StageInput, drive},
+    prompt::Prompt,
+    protocol::{Codec, RequestOptions},
+    record::{FailureKind, Outcome, Record},
+    wire::{request::RequestHead, target::Target},
+};
 
 /// Time for one request.
 const TIMEOUT: Nanos = 400 * MILLISECOND;
 /// A stage that takes this long hangs: far more than its time, on a machine that is busy.
-const HANGS: Time = Time::from_secs(60);
+const HANGS: Duration = Duration::from_secs(60);
 /// Pause between two bytes of a slow server.
-const DRIP: Time = Time::from_millis(5);
+const DRIP: Duration = Duration::from_millis(5);
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n";
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -96,11 +110,54 @@ fn read_request(stream: &mut TcpStream) {
     }
 }
 
+/// Two requests at a time, two in all.
+fn stage(url: &str, request_timeout: Nanos) -> StageInput {
+    let endpoint = Endpoint {
+        protocol: Protocol::OpenAiCompletions,
+        port: 0,
+        path: "/v1/completions".into(),
+        model: "m".into(),
+    };
+    let codec = Codec::new(&endpoint, RequestOptions::default());
+    let target = Target::resolve(url).unwrap();
+    let head = RequestHead {
+        path: endpoint.path,
+        accept: codec.accept().into(),
+        ..RequestHead::default()
+    };
+    let body = codec.encode(&[&Prompt::default()], 0);
+    StageInput {
+        script: Arc::new(Script::of_requests([head.post(&target, &body)])),
+        target,
+        tls: None,
+        codec: Arc::new(codec),
+        first_request: 0,
+        load: Load {
+            concurrency: Some(2),
+            ..Load::default()
+        },
+        end: StageEnd::Requests(2),
+        seed: 1,
+        trace: Arc::from([]),
+        request_timeout,
+        deadline: None,
+        threads: 1,
+        share: Share::WHOLE,
+        gate: None,
+        keep_text: true,
+    }
+}
+
+fn failure_of(record: &Record) -> Option<FailureKind> {
+    match &record.outcome {
+        Outcome::Failed(kind, _) => Some(*kind),
+        Outcome::Succeeded => None,
+    }
+}
+
 /// Drives two requests against a server, and fails where that does not end.
 fn driven(name: &str, acts: Vec<Act>, timeout: Nanos) -> Driven {
-    let mut stage = stage(&serve(acts), closed(2), StageEnd::Requests(2));
-    stage.request_timeout = timeout;
-    stage.keep_text = true;
+    let stage = stage(&serve(acts), timeout);
     let (done, result) = mpsc::channel();
     std::thread::spawn(move || {
         let driven = drive(&stage, &Control::default());
