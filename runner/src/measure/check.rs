@@ -23,20 +23,46 @@ pub(super) const TRY_TIMEOUT: Nanos = 300 * SECOND;
 const PAUSE: Duration = Duration::from_millis(250);
 /// Longest wait for one answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most bytes of an answer: lists of models are far shorter, and what is longer is no such list.
+const LONGEST_ANSWER: usize = 4 << 20;
 
 /// An engine that can be asked.
 pub struct Engine<'a> {
     /// Root of its server.
-    pub url: &'a str,
+    url: &'a str,
     /// Key of a paid endpoint.
-    pub api_key: Option<&'a str>,
+    api_key: Option<&'a str>,
     /// How long it may take until it answers at all.
-    pub patience: Duration,
+    patience: Duration,
     /// From where the wait is told to stop.
-    pub progress: &'a Progress,
+    progress: &'a Progress,
+    client: reqwest::Client,
 }
 
-impl Engine<'_> {
+impl<'a> Engine<'a> {
+    /// An engine that is asked nothing yet.
+    ///
+    /// # Errors
+    /// Where this machine's certificates cannot be read: waiting would not help.
+    pub fn new(
+        url: &'a str,
+        api_key: Option<&'a str>,
+        patience: Duration,
+        progress: &'a Progress,
+    ) -> Result<Self, MeasureError> {
+        let client = client().map_err(|cause| {
+            let message = format!("{url} cannot be asked: {cause}");
+            MeasureError::new(reason::ENGINE_UNREACHABLE, message)
+        })?;
+        Ok(Self {
+            url,
+            api_key,
+            patience,
+            progress,
+            client,
+        })
+    }
+
     /// Checks that the engine serves the model of the plan.
     ///
     /// # Errors
@@ -90,15 +116,22 @@ impl Engine<'_> {
 
     async fn ask(&self, path: &str) -> Result<Value, String> {
         let url = format!("{}{path}", self.url.trim_end_matches('/'));
-        let mut request = client()?.get(&url);
+        let mut request = self.client.get(&url);
         if let Some(key) = self.api_key {
             request = request.bearer_auth(key);
         }
-        let answer = request.send().await.map_err(|error| causes(&error))?;
+        let mut answer = request.send().await.map_err(|error| causes(&error))?;
         if !answer.status().is_success() {
             return Err(format!("HTTP {}", answer.status()));
         }
-        answer.json().await.map_err(|error| causes(&error))
+        let mut body = Vec::new();
+        while let Some(part) = answer.chunk().await.map_err(|error| causes(&error))? {
+            body.extend_from_slice(&part);
+            if body.len() > LONGEST_ANSWER {
+                return Err(format!("the answer is longer than {LONGEST_ANSWER} bytes"));
+            }
+        }
+        serde_json::from_slice(&body).map_err(|error| format!("the answer is no JSON: {error}"))
     }
 }
 
@@ -213,6 +246,30 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    /// A server that gives every request this body.
+    async fn serving(body: String) -> String {
+        let answer = axum::Router::new().fallback(move || async move { body });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, answer).await });
+        format!("http://{address}")
+    }
+
+    #[tokio::test]
+    async fn what_is_no_list_of_models_is_refused_by_what_it_is() {
+        let progress = Progress::default();
+        for (body, cause) in [
+            ("[".repeat(LONGEST_ANSWER + 1), "longer than 4194304 bytes"),
+            ("<html>".into(), "no JSON"),
+        ] {
+            let url = serving(body).await;
+            let engine = Engine::new(&url, None, Duration::ZERO, &progress).unwrap();
+            let error = engine.ask_patiently("/v1/models").await.unwrap_err();
+            assert!(error.message.contains(cause), "{}", error.message);
+            assert!(error.message.contains("/v1/models"), "{}", error.message);
+        }
+    }
 
     #[test]
     fn pointers_with_stars_find_every_item() {

@@ -187,12 +187,8 @@ async fn measure(round: &EngineRound<'_>, result: &mut RoundResult) -> Result<()
         return Ok(());
     }
     let mut load = Load::prepare(client)?;
-    let engine = check::Engine {
-        url: client.url,
-        api_key: client.api_key.as_deref(),
-        patience: round.patience,
-        progress,
-    };
+    let api_key = client.api_key.as_deref();
+    let engine = check::Engine::new(client.url, api_key, round.patience, progress)?;
     engine.check_model(client.engine).await?;
     result.engine_version = engine.version(client.engine).await;
     load.try_once(client).await?;
