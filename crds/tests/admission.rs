@@ -13,8 +13,12 @@ use bakeoff_crds::{
     validate::document::{Document, read},
 };
 
-/// The problems of a file, one a line; empty for a good one.
+/// The problems of a file on a cluster, one a line; empty for a good one.
 fn problems(yaml: &str) -> String {
+    problems_at(yaml, Place::Cluster)
+}
+
+fn problems_at(yaml: &str, place: Place) -> String {
     let document = match read(yaml) {
         Ok(document) => document,
         Err(problems) => {
@@ -30,7 +34,7 @@ fn problems(yaml: &str) -> String {
     };
     let settings = PlanSettings {
         runner_image: "runner:test".into(),
-        place: Place::Cluster,
+        place,
     };
     resolve(&run, &ProfileSet::builtin(), &settings)
         .err()
@@ -38,12 +42,15 @@ fn problems(yaml: &str) -> String {
 }
 
 fn files(folder: &str) -> Vec<(String, String)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/cases")
-        .join(folder);
+    yaml_files(&Path::new("tests/cases").join(folder))
+}
+
+fn yaml_files(folder: &Path) -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut files: Vec<_> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "yaml"))
         .map(|path| {
             (
                 path.display().to_string(),
@@ -61,6 +68,19 @@ fn good_files_have_no_problem() {
     assert!(!files.is_empty());
     for (path, yaml) in files {
         assert_eq!(problems(&yaml), "", "{path}");
+    }
+}
+
+#[test]
+fn samples_have_no_problem_where_they_are_meant_to_run() {
+    let samples = yaml_files(Path::new("../deploy/samples"));
+    assert!(samples.len() > 5);
+    for (path, yaml) in samples {
+        let place = match yaml.contains("uri: file://") {
+            true => Place::Local,
+            false => Place::Cluster,
+        };
+        assert_eq!(problems_at(&yaml, place), "", "{path}");
     }
 }
 
