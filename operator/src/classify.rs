@@ -12,8 +12,9 @@ use k8s_openapi::{
 
 use crate::{mask::mask, pod};
 
-/// Time that pulling an image may fail before it counts, where the fault may pass by itself.
-const PULL_GRACE_SECONDS: i64 = 120;
+/// Time that pulling an image, or reading a Secret, may fail before it counts, where the fault may pass
+/// by itself.
+const START_GRACE_SECONDS: i64 = 120;
 /// Lines and bytes of a container's last words that are kept.
 const EVIDENCE_LINES: usize = 12;
 const EVIDENCE_BYTES: usize = 1000;
@@ -157,13 +158,14 @@ fn waiting_failure(
 ) -> Option<PodFailure> {
     let message = waiting.message.as_deref().unwrap_or_default();
     match waiting.reason.as_deref().unwrap_or_default() {
+        // The kubelet could not ask the API server in time: it says nothing of what is there.
+        "CreateContainerConfigError" if message.contains("failed to sync") => {
+            patience_over(pod, now).then(|| config_failure(message))
+        }
         "CreateContainerConfigError" => Some(config_failure(message)),
         "InvalidImageName" | "ErrImageNeverPull" => Some(pull_failure(container, message)),
         "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" | "ImageInspectError" => {
-            let since = pod::scheduled_at(pod).or_else(|| pod::created_at(pod));
-            let patience_over =
-                since.is_some_and(|since| seconds_between(since, now) >= PULL_GRACE_SECONDS);
-            (pull_cannot_succeed(message) || patience_over)
+            (pull_cannot_succeed(message) || patience_over(pod, now))
                 .then(|| pull_failure(container, message))
         }
         "CrashLoopBackOff" => Some(
@@ -187,11 +189,24 @@ fn waiting_failure(
     }
 }
 
+/// Whether the kubelet has had its time to start the pod: what it says from now on counts as for
+/// good.
+fn patience_over(pod: &Pod, now: Timestamp) -> bool {
+    pod::scheduled_at(pod)
+        .or_else(|| pod::created_at(pod))
+        .is_some_and(|since| seconds_between(since, now) >= START_GRACE_SECONDS)
+}
+
 /// The kubelet says which Secret, ConfigMap or key is missing; see `kuberuntime` and `kubelet_pods`
 /// in Kubernetes: `secret "x" not found`, `couldn't find key k in Secret ns/x`.
 fn config_failure(message: &str) -> PodFailure {
     let lower = message.to_lowercase();
-    let (reason, remedy) = if lower.contains("secret") {
+    let (reason, remedy) = if lower.contains("failed to sync") {
+        (
+            reason::CONTAINER_CONFIG_ERROR,
+            "The kubelet could not read it from the API server: look at the node's kubelet",
+        )
+    } else if lower.contains("secret") {
         (
             reason::SECRET_NOT_FOUND,
             "Create the Secret with that key in the run's namespace",

@@ -2,6 +2,9 @@ use serde_json::{Value, json};
 
 use super::*;
 
+/// What the kubelet says where the API server did not answer it in time.
+const SYNC_FAILED: &str = "failed to sync secret cache: timed out waiting for the condition";
+
 /// A pod placed on a node 60 s ago, with this status.
 fn pod(status: Value) -> Pod {
     let mut pod = json!({
@@ -247,11 +250,27 @@ fn what_may_still_come_right_is_no_failure() {
             "ImagePullBackOff",
             "Back-off pulling image: ErrImagePull: 503 Service Unavailable",
         ),
+        waits("CreateContainerConfigError", SYNC_FAILED),
         container(json!({ "running": {} })),
         json!({ "initContainerStatuses": [{ "name": "fetch", "image": "i", "imageID": "", "ready": true,
             "restartCount": 0, "state": { "terminated": { "exitCode": 0, "reason": "Completed" } } }] }),
     ] {
         assert_eq!(classified(status.clone(), Role::Engine), None, "{status}");
+    }
+}
+
+#[test]
+fn what_did_not_come_right_in_time_is_a_failure() {
+    for (status, reason) in [
+        (waits("ErrImagePull", "i/o timeout"), "ImagePullFailed"),
+        (
+            waits("CreateContainerConfigError", SYNC_FAILED),
+            "ContainerConfigError",
+        ),
+    ] {
+        let now = "2026-11-22T08:02:00Z".parse().unwrap();
+        let failure = pod_failure(&pod(status), Role::Engine, now).unwrap();
+        assert_eq!(failure.reason, reason);
     }
 }
 
