@@ -6,6 +6,7 @@
 
 mod control;
 mod exchange;
+mod file_table;
 mod intake;
 mod pool;
 mod reactor;
@@ -145,6 +146,7 @@ pub fn drive(stage: &StageInput, control: &Control) -> Result<Driven, DriveError
     if stage.script.is_empty() {
         return Err(DriveError::NoPrompts);
     }
+    file_table::grow();
     let threads = stage.threads.max(1);
     let plan = intake::Arrivals::of(stage)?;
     let shared = reactor::Shared::new(Barrier::new(threads), stage.gate.clone());

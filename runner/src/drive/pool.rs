@@ -8,7 +8,7 @@ use crate::{
 
 /// Longest time that a connection lies idle before it is given up. Servers close idle connections
 /// too (uvicorn and llama.cpp after 5 s), and a request that meets the closing is lost.
-const IDLE_FOR: Nanos = 4 * SECOND;
+const IDLE_FOR: Nanos = 3 * SECOND;
 
 /// One connection and what happens on it.
 pub(super) struct Connection {
@@ -88,14 +88,14 @@ impl Pool {
         self.idle.len()
     }
 
-    /// Slots whose connections have been idle for too long, or were closed; taken out of the idle
-    /// ones.
-    pub(super) fn expire_idle(&mut self, now: Nanos) -> Vec<usize> {
+    /// Slots whose connections have been idle for too long, but not more than so many; taken out of
+    /// the idle ones, as are those that were closed.
+    pub(super) fn expire_idle(&mut self, now: Nanos, most: usize) -> Vec<usize> {
         let slots = &self.slots;
         let mut expired = Vec::new();
         self.idle.retain(|&(slot, generation, since)| {
             let same = matches!(slots.get(slot), Some(Some(connection)) if connection.generation == generation);
-            let old = now.saturating_sub(since) > IDLE_FOR;
+            let old = expired.len() < most && now.saturating_sub(since) > IDLE_FOR;
             if same && old {
                 expired.push(slot);
             }
@@ -113,5 +113,33 @@ impl Pool {
 
     pub(super) fn is_same(&self, slot: usize, generation: u64) -> bool {
         matches!(self.slots.get(slot), Some(Some(connection)) if connection.generation == generation)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn connections_that_grew_old_together_are_given_up_by_and_by() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut pool = Pool::default();
+        let slots: Vec<usize> = (0..6)
+            .map(|since| {
+                let slot = pool.insert(Stream::connect(address, None).unwrap());
+                pool.set_idle(slot, since);
+                slot
+            })
+            .collect();
+        pool.remove(slots[0]);
+        // The first was closed, the last is young.
+        let now = IDLE_FOR + 5;
+        assert_eq!(pool.expire_idle(now, 2), slots[1..3]);
+        assert_eq!(pool.idle(), 3);
+        assert_eq!(pool.expire_idle(now, 9), slots[3..5]);
+        assert_eq!(pool.take_idle(), Some(slots[5]));
     }
 }

@@ -50,6 +50,9 @@ const LOOK_EVERY: usize = 16;
 /// Most connections opened at the same time before the schedule begins: less than the shortest
 /// usual accept queue.
 const OPEN_AT_ONCE: usize = 100;
+/// Ticks over which connections that lay idle for too long are renewed: those that were opened
+/// together grow old together, and hundreds opened anew at once would keep answers waiting.
+const RENEW_OVER: usize = 100;
 /// Longest time for opening connections before the schedule begins.
 const OPEN_WITHIN: Nanos = 10 * SECOND;
 /// How long a worker of a closed loop rests after it got no connection: a server that is down is not
@@ -241,6 +244,7 @@ impl<'a> Reactor<'a> {
             let timeout = self.timer.timeout(now, wake, coarse)?;
             self.wait(&mut events, timeout)?;
             let woken = clock::now();
+            self.handle(&events);
             if woken >= tick {
                 self.stalled_for(woken - tick);
                 // A poll sleeps whole milliseconds: that much of its delay was asked for.
@@ -248,9 +252,8 @@ impl<'a> Reactor<'a> {
                 let late = woken.saturating_sub(tick.max(asked));
                 self.part.vitals.late(late, TICK);
                 tick = woken + TICK;
-                self.close_old();
+                self.renew_spares();
             }
-            self.handle(&events);
             self.stalled_for(clock::now() - woken);
         }
         times.end(clock::now(), &mut self.part.vitals);

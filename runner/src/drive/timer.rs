@@ -5,7 +5,7 @@ use std::{io, time::Duration};
 
 use mio::{Registry, Token};
 
-use crate::clock::Nanos;
+use crate::clock::{MILLISECOND, Nanos};
 
 #[cfg(target_os = "linux")]
 mod system {
@@ -94,7 +94,8 @@ impl Timer {
     }
 
     /// The timeout to poll with, so that the poll ends at `at` or at `coarse` (to the millisecond),
-    /// whichever is first.
+    /// whichever is first. A poll rounds its timeout up to a whole millisecond, so it may sleep that
+    /// much past `coarse`, and `at` may lie there.
     pub(super) fn timeout(
         &mut self,
         now: Nanos,
@@ -102,7 +103,7 @@ impl Timer {
         coarse: Nanos,
     ) -> io::Result<Duration> {
         let coarse_wait = Duration::from_nanos(coarse.saturating_sub(now));
-        let Some(at) = at.filter(|&at| at < coarse) else {
+        let Some(at) = at.filter(|&at| at < coarse + MILLISECOND) else {
             return Ok(coarse_wait);
         };
         if at <= now {
@@ -113,6 +114,6 @@ impl Timer {
             return Ok(coarse_wait);
         }
         // Without such a timer: whole milliseconds asleep, the rest awake.
-        Ok(Duration::from_millis((at - now) / 1_000_000))
+        Ok(coarse_wait.min(Duration::from_millis((at - now) / MILLISECOND)))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{BEGIN_AT_ONCE, LOOK_EVERY, REST_AFTER_REFUSAL, Reactor};
+use super::{BEGIN_AT_ONCE, LOOK_EVERY, RENEW_OVER, REST_AFTER_REFUSAL, Reactor};
 use crate::{
     clock::{self, Nanos},
     drive::{
@@ -154,18 +154,23 @@ impl Reactor<'_> {
         self.part.records.push(record);
     }
 
-    /// Gives up connections that have been idle for too long, and replaces them where spares are
-    /// kept.
-    pub(super) fn close_old(&mut self) {
-        for slot in self.pool.expire_idle(clock::now()) {
+    /// Gives up some of the connections that have been idle for too long, and opens some of the
+    /// spares that are missing.
+    pub(super) fn renew_spares(&mut self) {
+        let most = 1 + self.pool.idle().max(self.intake.spare_connections) / RENEW_OVER;
+        for slot in self.pool.expire_idle(clock::now(), most) {
             self.pool.remove(slot);
+            self.begin_between(0);
         }
-        if self.intake.keeps_spares() && !self.exhausted {
-            while self.pool.idle() + self.pool.opening < self.intake.spare_connections {
-                if self.open_spare().is_err() {
-                    return;
-                }
+        if !self.intake.keeps_spares() || self.exhausted {
+            return;
+        }
+        for _ in 0..most {
+            let enough = self.pool.idle() + self.pool.opening >= self.intake.spare_connections;
+            if enough || self.open_spare().is_err() {
+                return;
             }
+            self.begin_between(0);
         }
     }
 }

@@ -6,6 +6,7 @@ mod failures;
 mod loads;
 mod processes;
 mod requests;
+mod timer;
 mod tls;
 
 use std::{
