@@ -7,6 +7,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::command::{exists, run};
 
+/// Leads the browser in which the report's page is looked at.
+pub const CHROMEDRIVER: &str = "/usr/bin/chromedriver";
+
 /// Each Debian package with a file that shows that it is there, however it was installed.
 const PACKAGES: &[(&str, &str)] = &[
     ("etcd-server", "/usr/bin/etcd"),
@@ -20,6 +23,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("busybox-static", "/bin/busybox"),
     ("ca-certificates", "/etc/ssl/certs/ca-certificates.crt"),
     ("binutils", "/usr/bin/strip"),
+    ("chromium", "/usr/bin/chromium"),
+    ("chromium-driver", CHROMEDRIVER),
 ];
 
 /// Installs what is missing.

@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 use bakeoff_e2e::command::{outside_cargo, run_in_view};
 use bakeoff_e2e::harness::SWITCH;
+use bakeoff_e2e::packages::CHROMEDRIVER;
 use bakeoff_e2e::settings::Layout;
 use clap::Args;
 
@@ -41,7 +42,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 fn tests(options: &Options, layout: &Layout) -> Result<()> {
     if !options.no_units {
-        run_in_view(cargo(layout).args(["test", "--workspace"]))?;
+        run_in_view(
+            cargo(layout)
+                .args(["test", "--workspace"])
+                .env("BAKEOFF_CHROMEDRIVER", CHROMEDRIVER),
+        )?;
     }
     run_in_view(
         cargo(layout)
