@@ -5,7 +5,7 @@
 //! arrival times; [`drive`] sends them, [`calibrate`] tells what it adds itself; [`wire`] and
 //! [`protocol`] speak HTTP and the engines' formats; [`record`] and [`stats`] turn time stamps into
 //! figures, [`answer`] reads texts; [`scrape`] reads the engines' own
-//! metrics; [`report`] makes the pages; [`store`] keeps them; [`simulate`] stands in for engines.
+//! metrics; [`report`] makes the pages and [`export`] the files that other tools read; [`store`] keeps them; [`simulate`] stands in for engines.
 //!
 //! Invariants: no Kubernetes client; `protocol` does no I/O; `stats` knows no protocol; only
 //! [`clock`] reads time.
@@ -16,6 +16,7 @@ pub mod calibrate;
 pub mod cli;
 pub mod clock;
 pub mod drive;
+pub mod export;
 pub mod measure;
 pub mod prompt;
 pub mod protocol;

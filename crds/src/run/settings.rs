@@ -143,6 +143,10 @@ pub struct ExtraQuery {
 /// Where results go.
 #[derive(Clone, Debug, Deserialize, Serialize, KubeSchema, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(
+    "!has(self.formats) || self.formats.exists(f, f == 'Requests') || \
+     self.formats.all(f, f in ['Html', 'Chart', 'Csv'])")
+    .message("Google, Vllm, LlmD, InferencePerf and Aiperf are made of the log of the requests; add Requests to formats"))]
 pub struct Output {
     /// `gs://BUCKET/PREFIX`, `s3://BUCKET/PREFIX`, `pvc://CLAIM/PATH`, or, without a cluster,
     /// `file://PATH`. A folder per run is made under it; nothing is ever overwritten.
@@ -173,9 +177,10 @@ pub struct Output {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64))]
     pub metadata: BTreeMap<String, String>,
-    /// What is written beside report.json.
+    /// What is written beside report.json. Left out: Html, Chart, Csv and Requests. The formats of
+    /// other tools are stored under `exports/`.
     #[serde(default = "all_formats")]
-    #[schemars(length(max = 8))]
+    #[schemars(length(max = 16))]
     pub formats: Vec<Format>,
 }
 
@@ -190,6 +195,16 @@ pub enum Format {
     Csv,
     /// requests.jsonl.zst: one line per request.
     Requests,
+    /// The JSON of Google's inference-benchmark.
+    Google,
+    /// The JSON of `vllm bench serve`.
+    Vllm,
+    /// Benchmark Report v0.2.1 of llm-d-benchmark.
+    LlmD,
+    /// The lifecycle files of inference-perf.
+    InferencePerf,
+    /// AIPerf's profile export.
+    Aiperf,
 }
 
 /// What an answer must keep to, to count as good.

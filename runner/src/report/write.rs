@@ -3,10 +3,17 @@
 use bakeoff_crds::{plan::Plan, report::Report, run::Format, summary::ReporterSummary};
 
 use super::{chart, csv, html};
-use crate::store::{Store, StoreError, manifest};
+use crate::{
+    export::{self, ExportError, Exported},
+    store::{Store, StoreError, manifest},
+};
 
 /// Name of the report in a run's folder.
 pub const REPORT: &str = "report.json";
+/// Where the formats of other tools lie in a run's folder.
+pub const EXPORTS: &str = "exports/";
+/// What of the run is in them, and what is not.
+const EXPORTS_INDEX: &str = "exports/index.json";
 /// Most reasons that a termination message carries.
 const REASONS: usize = 5;
 /// Longest reason that a termination message carries, in characters.
@@ -88,8 +95,32 @@ pub async fn write(
     for file in render(&report, &plan.spec.output.formats)? {
         store.put_new(file.name, file.bytes).await?;
     }
+    write_exports(store, plan, &report).await?;
     manifest::write(store).await?;
     Ok(summary(store, &report))
+}
+
+/// The formats of other tools. A stage that cannot be in them is named in their index, and costs the
+/// report nothing.
+async fn write_exports(store: &Store, plan: &Plan, report: &Report) -> Result<(), WriteError> {
+    let formats = &plan.spec.output.formats;
+    let exported = export::write(report, store, store, EXPORTS, formats).await;
+    let exported = exported.map_err(|error| match error {
+        ExportError::Store(error) => WriteError::Store(error),
+        ExportError::Format(error) => WriteError::Render {
+            file: EXPORTS,
+            cause: error.to_string(),
+        },
+    })?;
+    if exported == Exported::default() {
+        return Ok(());
+    }
+    for left_out in &exported.left_out {
+        tracing::warn!(stage = left_out.stage, why = left_out.why, "not exported");
+    }
+    let index = rendered(EXPORTS_INDEX, serde_json::to_vec_pretty(&exported))?;
+    store.put_new(EXPORTS_INDEX, index).await?;
+    Ok(())
 }
 
 async fn earlier(store: &Store) -> Result<Option<Report>, WriteError> {
