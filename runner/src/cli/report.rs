@@ -1,34 +1,49 @@
-//! `bakeoff report`: shows, compares, renders and uploads runs that are done.
+//! `bakeoff report`: shows, compares, renders, converts and uploads runs that are done.
 
+mod convert;
+mod source;
 mod upload;
 
-use std::{
-    io::Write as _,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{io::Write as _, path::Path, path::PathBuf, process::ExitCode};
 
-use anyhow::Context;
 use bakeoff_crds::{
     report::Report,
     run::{Format, status::VerdictStatus},
 };
 
-use super::{exit, files};
+use super::exit;
 use crate::{
-    report::{join::join, log, table, write},
-    store::{Environment, Store, StoreError},
+    report::{
+        join::{self, Group},
+        table, write,
+    },
+    store::{Environment, Store, manifest},
 };
+use convert::Other;
+use source::Source;
+
+/// Name of the overview of several runs.
+const RUNS: &str = "runs.json";
 
 /// Arguments of `bakeoff report`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Folders of runs (gs://, s3:// or a path), report.json files, or - for a reporter's log
+    /// Folders of runs (gs://, s3:// or a path), report.json files, or - for a reporter's log.
+    /// Several are compared, as far as they can be
     #[arg(required = true, value_name = "URI")]
     runs: Vec<String>,
-    /// Write report.json, report.html, summary.csv and the comparison picture there
+    /// Write report.json, report.html, summary.csv and the comparison picture there; with --format,
+    /// the files of those formats. Nothing is overwritten
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
+    /// Convert the runs for another tool, from the logs of their requests
+    #[arg(
+        long = "format",
+        value_name = "FORMAT",
+        value_delimiter = ',',
+        requires = "output"
+    )]
+    formats: Vec<Other>,
     /// Copy the whole folder of the run under this address; nothing is overwritten
     #[arg(long, value_name = "URI", conflicts_with = "output")]
     upload: Option<String>,
@@ -39,110 +54,89 @@ pub struct Arguments {
 /// # Errors
 /// Where a run cannot be read, or a file cannot be written.
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    super::runtime()?.block_on(report(arguments))
+    let runtime = super::runtime()?;
+    let (text, code) = runtime.block_on(report(arguments))?;
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(code)
 }
 
-async fn report(arguments: Arguments) -> anyhow::Result<ExitCode> {
+/// What is printed, and how the program ends.
+async fn report(arguments: Arguments) -> anyhow::Result<(String, ExitCode)> {
     let Arguments {
         runs,
         output,
+        formats,
         upload,
     } = arguments;
     let environment = Environment::of_process();
     if let Some(target) = upload {
         return upload::upload(&runs, &target, &environment).await;
     }
-    let mut reports = Vec::new();
+    let mut sources = Vec::new();
     for run in &runs {
-        reports.push(read(run, &environment).await?);
+        sources.push(source::read(run, &environment).await?);
     }
-    let joined = join(&reports).context("name at least one run")?;
-    let mut text = table::comparison(&joined);
+    if let (Some(folder), false) = (&output, formats.is_empty()) {
+        let text = convert::convert(&sources, &formats, folder, &environment).await?;
+        return Ok((text, ExitCode::SUCCESS));
+    }
+    let reports: Vec<Report> = sources.into_iter().map(|source| source.report).collect();
+    let groups = join::groups(&reports);
+    let mut text = shown(&reports, &groups);
     if let Some(folder) = output {
-        let uri = format!("file://{}", folder.display());
-        let store = Store::at(&uri, &environment)?;
-        for file in write::render(&joined, &[Format::Html, Format::Chart, Format::Csv])? {
-            store.put_new(file.name, file.bytes).await?;
-        }
+        rendered(&reports, &groups, &folder, &environment).await?;
         text.push_str(&format!("Written to {}\n", folder.display()));
     }
-    std::io::stdout().write_all(text.as_bytes())?;
-    Ok(match joined.verdict.status {
-        VerdictStatus::Invalid => ExitCode::from(exit::INVALID),
-        VerdictStatus::Valid | VerdictStatus::Suspect => ExitCode::SUCCESS,
+    let invalid = |group: &Group| group.report.verdict.status == VerdictStatus::Invalid;
+    Ok(match groups.iter().any(invalid) {
+        true => (text, ExitCode::from(exit::INVALID)),
+        false => (text, ExitCode::SUCCESS),
     })
 }
 
-/// The report of one run: of a folder or bucket, of a file, or of a log on standard input.
-async fn read(run: &str, environment: &Environment) -> anyhow::Result<Report> {
-    let path = Path::new(run);
-    if run == "-" || path.is_file() {
-        return log::read(&files::text(path)?).with_context(|| format!("reading {run}"));
+/// The comparison of each group, after an overview where there are several runs.
+fn shown(reports: &[Report], groups: &[Group]) -> String {
+    let mut text = String::new();
+    if reports.len() > 1 {
+        text.push_str(&join::table(&join::overview(reports, groups)));
+        text.push('\n');
     }
-    anyhow::ensure!(
-        run.contains("://") || path.is_dir(),
-        "{run} does not exist; name a run's folder, a report.json, an address, or - for a log"
-    );
-    let store = Store::at(run, environment)?;
-    let bytes = match store.get(write::REPORT).await {
-        Ok(bytes) => bytes,
-        Err(StoreError::NotFound { uri }) => anyhow::bail!(
-            "{uri} does not exist; name the folder of one run, which is <output.uri>/<namespace>/<run>-<uid>"
-        ),
-        Err(error) => return Err(error.into()),
-    };
-    serde_json::from_slice(&bytes).with_context(|| format!("reading {}", store.uri(write::REPORT)))
+    for (number, group) in groups.iter().enumerate() {
+        if groups.len() > 1 {
+            let separator = if number > 0 { "\n" } else { "" };
+            text.push_str(&format!("{separator}Group {}\n", number + 1));
+        }
+        text.push_str(&table::comparison(&group.report));
+    }
+    text
+}
+
+/// Writes what [`shown`] shows: for several groups, a folder each.
+async fn rendered(
+    reports: &[Report],
+    groups: &[Group],
+    folder: &Path,
+    environment: &Environment,
+) -> anyhow::Result<()> {
+    let store = |folder: &Path| Store::at(&format!("file://{}", folder.display()), environment);
+    for (number, group) in groups.iter().enumerate() {
+        let store = match groups.len() {
+            1 => store(folder)?,
+            _ => store(&folder.join(format!("group-{}", number + 1)))?,
+        };
+        for file in write::render(&group.report, &[Format::Html, Format::Chart, Format::Csv])? {
+            store.put_new(file.name, file.bytes).await?;
+        }
+        // So that the folder reads as that of a run does.
+        manifest::write(&store).await?;
+    }
+    if reports.len() > 1 {
+        let overview = join::overview(reports, groups);
+        let json = serde_json::to_vec_pretty(&overview)?;
+        store(folder)?.put_new(RUNS, json).await?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::report::fixture;
-
-    fn arguments(runs: &[&str], output: Option<&Path>) -> Arguments {
-        Arguments {
-            runs: runs.iter().map(|run| (*run).to_owned()).collect(),
-            output: output.map(Path::to_owned),
-            upload: None,
-        }
-    }
-
-    #[tokio::test]
-    async fn renders_a_run_and_two_side_by_side() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("report.json");
-        std::fs::write(&file, serde_json::to_vec(&fixture::report()).unwrap()).unwrap();
-        let (one, run) = (folder.path().join("one"), folder.path().to_str().unwrap());
-        report(arguments(&[run], Some(&one))).await.unwrap();
-        let names = [
-            "report.json",
-            "report.html",
-            "summary.csv",
-            "comparison.svg",
-            "comparison.png",
-        ];
-        assert!(names.iter().all(|name| one.join(name).is_file()));
-        let both = folder.path().join("both");
-        report(arguments(&[run, file.to_str().unwrap()], Some(&both)))
-            .await
-            .unwrap();
-        let joined = std::fs::read(both.join("report.json")).unwrap();
-        let joined: Report = serde_json::from_slice(&joined).unwrap();
-        assert_eq!(joined.engines.len(), 6);
-    }
-
-    #[tokio::test]
-    async fn says_what_it_wants_in_place_of_what_is_not_there() {
-        let folder = tempfile::tempdir().unwrap();
-        for (run, words) in [
-            (
-                folder.path().to_str().unwrap(),
-                "name the folder of one run",
-            ),
-            ("/nowhere/at/all", "does not exist"),
-        ] {
-            let error = report(arguments(&[run], None)).await.unwrap_err();
-            assert!(error.to_string().contains(words), "{error}");
-        }
-    }
-}
+mod tests;

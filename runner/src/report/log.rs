@@ -1,6 +1,9 @@
 //! The report in a pod's log, for clusters from which no bucket can be reached.
 
 use bakeoff_crds::report::Report;
+use serde_json::Value;
+
+use super::read::{self, ReadError};
 
 /// Line before the report.
 pub const BEGIN: &str = "-----BEGIN BAKEOFF REPORT-----";
@@ -17,8 +20,8 @@ pub enum LogError {
     )]
     Missing,
     /// What is there is no report.
-    #[error("the report in it cannot be read: {0}")]
-    Malformed(#[from] serde_json::Error),
+    #[error(transparent)]
+    Unreadable(#[from] ReadError),
 }
 
 /// A report as it is written into a log: one line between two marks.
@@ -36,15 +39,17 @@ pub fn write(report: &Report) -> Result<String, serde_json::Error> {
 /// # Errors
 /// Where there is none.
 pub fn read(text: &str) -> Result<Report, LogError> {
-    if text.trim_start().starts_with('{')
-        && let Ok(report) = serde_json::from_str(text)
-    {
-        return Ok(report);
+    match serde_json::from_str(text) {
+        Ok(value @ Value::Object(_)) => return Ok(read::of_value(value)?),
+        Err(error) if error.is_eof() && text.trim_start().starts_with('{') => {
+            return Err(ReadError::NotJson(error).into());
+        }
+        _ => {}
     }
     let (_, after) = text.rsplit_once(BEGIN).ok_or(LogError::Missing)?;
     let (inside, _) = after.split_once(END).ok_or(LogError::Missing)?;
     let line = inside.lines().find_map(|line| line.get(line.find('{')?..));
-    Ok(serde_json::from_str(line.ok_or(LogError::Missing)?)?)
+    Ok(read::report(line.ok_or(LogError::Missing)?.as_bytes())?)
 }
 
 #[cfg(test)]
@@ -70,14 +75,15 @@ mod tests {
             assert_eq!(read(&text).unwrap(), report);
         }
         let cut = &marked[..marked.len() / 2];
-        for text in ["", "{}", "INFO nothing", cut] {
+        for text in ["", "INFO nothing", cut] {
             assert!(matches!(read(text), Err(LogError::Missing)), "{text:.20}");
         }
-        assert!(
-            read(&format!("{BEGIN}\n{{}}\n{END}"))
-                .unwrap_err()
-                .to_string()
-                .contains("schemaVersion")
-        );
+        let json = serde_json::to_string(&report).unwrap();
+        let error = read(&json[..json.len() / 2]).unwrap_err().to_string();
+        assert!(error.contains("it was cut off"), "{error}");
+        for text in ["{}", &format!("{BEGIN}\n{{}}\n{END}")] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.contains("schemaVersion"), "{error}");
+        }
     }
 }

@@ -2,13 +2,14 @@
 //!
 //! In reading order: [`collect`] reads what the runners stored; [`assemble`] makes the `Report` of stages and outcome; [`compare`] says which
 //! engine is best at what, over the figures that [`measure`] and [`mod@spread`] read, and [`search`] what load each bears; [`csv`], [`table`], [`chart`]
-//! and [`html`] show it; [`write()`] stores all of it. Everything but [`mod@write`] is a pure function.
+//! and [`html`] show it; [`write()`] stores all of it, [`read`] reads it back and [`join`] sets several runs side by side. Everything but [`mod@write`] is a pure function.
 
 pub mod assemble;
 pub mod chart;
 mod client;
 pub mod collect;
 pub mod compare;
+pub mod contrast;
 pub mod csv;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -17,6 +18,7 @@ pub mod html;
 pub mod join;
 pub mod log;
 pub mod measure;
+pub mod read;
 pub mod search;
 pub mod spread;
 pub mod table;

@@ -1,5 +1,5 @@
-//! The real program, started as a person or a pod would: starved of CPU, told to stop, and for
-//! long enough that memory would show.
+//! The real program, started as a person or a pod would: starved of CPU, told to stop, for
+//! long enough that memory would show, and asked for the files of other tools.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,6 +9,7 @@
 )] // tests
 
 mod common;
+mod formats;
 mod memory;
 mod quota;
 mod signals;

@@ -1,6 +1,6 @@
 //! Puts the folder of a finished run under another address.
 
-use std::{io::Write as _, process::ExitCode};
+use std::process::ExitCode;
 
 use anyhow::Context;
 use bakeoff_crds::report::Report;
@@ -20,7 +20,7 @@ pub(super) async fn upload(
     runs: &[String],
     target: &str,
     environment: &Environment,
-) -> anyhow::Result<ExitCode> {
+) -> anyhow::Result<(String, ExitCode)> {
     let [run] = runs else {
         anyhow::bail!("--upload takes one run; name one folder");
     };
@@ -58,8 +58,7 @@ pub(super) async fn upload(
         manifest.files.len() + 1,
         destination.uri("")
     );
-    std::io::stdout().write_all(text.as_bytes())?;
-    Ok(ExitCode::SUCCESS)
+    Ok((text, ExitCode::SUCCESS))
 }
 
 #[cfg(test)]
