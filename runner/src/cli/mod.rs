@@ -32,7 +32,7 @@ enum Command {
     Plan(plan::Arguments),
     /// Check a BenchmarkRun or EngineProfile as the API server and the operator would
     Validate(validate::Arguments),
-    /// Render, compare or upload the reports of runs
+    /// Render, compare, convert or upload the reports of runs
     Report(report::Arguments),
     /// Be a simulated engine
     Simulate(simulate::Arguments),

@@ -44,6 +44,9 @@ pub struct Arguments {
         requires = "output"
     )]
     formats: Vec<Other>,
+    /// Log of the requests of a report of one stage, as bench --requests-log writes it
+    #[arg(long, value_name = "FILE", requires = "formats")]
+    requests_log: Option<PathBuf>,
     /// Copy the whole folder of the run under this address; nothing is overwritten
     #[arg(long, value_name = "URI", conflicts_with = "output")]
     upload: Option<String>,
@@ -66,6 +69,7 @@ async fn report(arguments: Arguments) -> anyhow::Result<(String, ExitCode)> {
         runs,
         output,
         formats,
+        requests_log,
         upload,
     } = arguments;
     let environment = Environment::of_process();
@@ -75,6 +79,9 @@ async fn report(arguments: Arguments) -> anyhow::Result<(String, ExitCode)> {
     let mut sources = Vec::new();
     for run in &runs {
         sources.push(source::read(run, &environment).await?);
+    }
+    if let Some(log) = requests_log {
+        source::add_log(&mut sources, &log).await?;
     }
     if let (Some(folder), false) = (&output, formats.is_empty()) {
         let text = convert::convert(&sources, &formats, folder, &environment).await?;

@@ -178,6 +178,16 @@ pub fn read(packed: &[u8]) -> Result<Log, LogError> {
     })
 }
 
+/// Logs of the parts of one stage as one, in the order of the requests; none where there is none.
+/// Their times count from one start, which the first one tells.
+pub fn merged(logs: Vec<Log>) -> Option<Log> {
+    let mut logs = logs.into_iter();
+    let mut whole = logs.next()?;
+    whole.requests.extend(logs.flat_map(|log| log.requests));
+    whole.requests.sort_by_key(|request| request.index);
+    Some(whole)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

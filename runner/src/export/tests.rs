@@ -310,3 +310,37 @@ async fn a_run_is_exported_stage_by_stage_and_what_is_left_out_is_named() {
         "{exported:?}"
     );
 }
+
+/// Where several runner pods left their parts and nobody laid them together.
+#[tokio::test]
+async fn parts_of_a_log_are_laid_together() {
+    let report = fixture::streamed();
+    let lines = fixture::open_lines();
+    let folder = "engines/vllm/round-1/rep-1/rate-2/attempt-1";
+    let (whole, parts) = (Store::in_memory(), Store::in_memory());
+    let log = fixture::packed(&lines);
+    whole
+        .put_new(&format!("{folder}/{REQUESTS}"), log)
+        .await
+        .unwrap();
+    for (shard, part) in [
+        &[lines[1].clone(), lines[3].clone()],
+        &[lines[0].clone(), lines[2].clone()],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let path = format!("{folder}/shard-{shard}/{REQUESTS}");
+        parts.put_new(&path, fixture::packed(part)).await.unwrap();
+    }
+    let mut files = Vec::new();
+    for from in [whole, parts] {
+        let to = Store::in_memory();
+        let exported = super::write(&report, &from, &to, "", &[Format::Vllm])
+            .await
+            .unwrap();
+        assert_eq!(exported.files, ["vllm/vllm/round-1/rep-1/rate-2.json"]);
+        files.push(to.get(&exported.files[0]).await.unwrap());
+    }
+    assert_eq!(files[0], files[1]);
+}

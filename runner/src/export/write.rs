@@ -140,21 +140,39 @@ async fn read(
             reasons.join(", ")
         ));
     }
-    let path = format!("{folder}/{REQUESTS}");
-    let bytes = match from.get(&path).await {
-        Ok(bytes) => bytes,
-        Err(StoreError::NotFound { uri }) => {
-            return left_out(format!(
-                "{uri} does not exist; have Requests in output.formats, which other tools' formats are made of"
-            ));
+    let mut logs = Vec::new();
+    for path in paths(from, &folder).await? {
+        match requests::read(&from.get(&path).await?) {
+            Ok(log) => logs.push(log),
+            Err(error) => {
+                return left_out(format!(
+                    "{} cannot be read: {error}; it was changed since, or written by another version",
+                    from.uri(&path)
+                ));
+            }
         }
-        Err(error) => return Err(error),
-    };
-    match requests::read(&bytes) {
-        Ok(log) => Ok(Ok(log)),
-        Err(error) => left_out(format!(
-            "{} cannot be read: {error}; it was changed since, or written by another version",
-            from.uri(&path)
+    }
+    match requests::merged(logs) {
+        Some(log) => Ok(Ok(log)),
+        None => left_out(format!(
+            "{} does not exist; have Requests in output.formats, which other tools' formats are made of",
+            from.uri(&format!("{folder}/{REQUESTS}"))
         )),
     }
+}
+
+/// Logs of an attempt: its own, or where it has none, those of the runner pods below it, whose times
+/// count from one start.
+async fn paths(from: &Store, folder: &str) -> Result<Vec<String>, StoreError> {
+    let own = format!("{folder}/{REQUESTS}");
+    let ending = format!("/{REQUESTS}");
+    let entries = from.list(folder).await?.into_iter();
+    let found: Vec<String> = entries
+        .map(|entry| entry.path)
+        .filter(|path| path.ends_with(&ending))
+        .collect();
+    Ok(match found.contains(&own) {
+        true => vec![own],
+        false => found,
+    })
 }

@@ -222,22 +222,30 @@ fn join(runs: &[(&Report, &str)]) -> Option<Report> {
     Some(joined)
 }
 
-/// The runs' names, with the beginning of the UID where two are alike.
+/// The runs' names, with the beginning of the UID where two are alike, and a number where that is
+/// alike too.
 fn distinct_names(reports: &[Report]) -> Vec<String> {
-    let name = |report: &Report| report.run.identity.name.clone();
-    reports
+    let plain: Vec<String> = reports
         .iter()
-        .map(|report| {
-            let alike = reports
-                .iter()
-                .filter(|other| name(other) == name(report))
-                .count();
-            match alike {
-                1 => name(report),
-                _ => format!("{}-{}", name(report), report.run.identity.uid8()),
-            }
-        })
-        .collect()
+        .map(|report| report.run.identity.name.clone())
+        .collect();
+    let with_uid = reports.iter().zip(&plain).map(|(report, name)| {
+        let alike = plain.iter().filter(|other| *other == name).count();
+        match alike {
+            1 => name.clone(),
+            _ => format!("{name}-{}", report.run.identity.uid8()),
+        }
+    });
+    let mut names: Vec<String> = Vec::new();
+    for name in with_uid {
+        let same = |number: &usize| match number {
+            1 => name.clone(),
+            number => format!("{name}-{number}"),
+        };
+        let free = (1..).map(|number| same(&number));
+        names.extend(free.into_iter().find(|name| !names.contains(name)));
+    }
+    names
 }
 
 #[cfg(test)]
@@ -276,6 +284,11 @@ mod tests {
         assert_eq!(
             joined.verdict.reasons[0].message,
             "mistral-0f9a1b2c and mistral-ffffffff differ in seed (0 and 7)"
+        );
+        let twice = [first.clone(), first.clone()];
+        assert_eq!(
+            distinct_names(&twice),
+            ["mistral-0f9a1b2c", "mistral-0f9a1b2c-2"]
         );
         let alone = groups(std::slice::from_ref(&first));
         assert_eq!((alone.len(), &alone[0].report), (1, &first));

@@ -86,7 +86,7 @@ impl Store {
         }
     }
 
-    /// A store in memory, for tests.
+    /// A store in memory: for tests, and for files that were given one by one.
     pub fn in_memory() -> Self {
         Self::over(
             Arc::new(object_store::memory::InMemory::new()),

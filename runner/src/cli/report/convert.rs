@@ -58,7 +58,7 @@ pub(super) async fn convert(
         let from = folder.as_ref().with_context(|| {
             format!(
                 "{name} is a report alone; other tools' formats are made of the logs of the requests, \
-                 so name the run's folder or its address"
+                 so name the run's folder or its address, or give the one stage's log by --requests-log"
             )
         })?;
         let prefix = match sources.len() {

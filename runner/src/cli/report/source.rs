@@ -7,6 +7,7 @@ use bakeoff_crds::report::Report;
 
 use crate::{
     cli::files,
+    measure::{REQUESTS, attempt_folder},
     report::{log, read, write::REPORT},
     store::{
         Environment, Store, StoreError,
@@ -56,6 +57,37 @@ pub(super) async fn read(run: &str, environment: &Environment) -> anyhow::Result
         report,
         folder: Some(store),
     })
+}
+
+/// Gives a report of one stage the log of its requests, as if it lay in a folder.
+pub(super) async fn add_log(sources: &mut [Source], log: &Path) -> anyhow::Result<()> {
+    let [source] = sources else {
+        anyhow::bail!("--requests-log goes with one report; name one");
+    };
+    let [engine] = &source.report.engines[..] else {
+        anyhow::bail!("--requests-log goes with a report of one stage; name a run's folder");
+    };
+    let [stage] = &engine.stages[..] else {
+        anyhow::bail!("--requests-log goes with a report of one stage; name a run's folder");
+    };
+    let told = || format!("reading {}", log.display());
+    let mut bytes = std::fs::read(log).with_context(told)?;
+    if log.extension().is_none_or(|extension| extension != "zst") {
+        bytes = zstd::encode_all(&bytes[..], 1).with_context(told)?;
+    }
+    let folder = attempt_folder(
+        &engine.name,
+        stage.round,
+        stage.repetition,
+        &stage.name,
+        stage.attempt,
+    );
+    let store = Store::in_memory();
+    store
+        .put_new(&format!("{folder}/{REQUESTS}"), bytes)
+        .await?;
+    source.folder = Some(store);
+    Ok(())
 }
 
 async fn of_folder(store: &Store) -> anyhow::Result<Report> {

@@ -13,6 +13,7 @@ fn arguments(runs: &[&str], output: Option<&Path>, formats: &[Other]) -> Argumen
         runs: runs.iter().map(|run| (*run).to_owned()).collect(),
         output: output.map(Path::to_owned),
         formats: formats.to_vec(),
+        requests_log: None,
         upload: None,
     }
 }
@@ -152,6 +153,36 @@ async fn converts_a_run_from_the_logs_of_its_requests() {
         .unwrap_err();
     assert!(
         error.to_string().contains("name the run's folder"),
+        "{error}"
+    );
+}
+
+/// What `bakeoff bench` leaves: a report of one stage and its log, packed or not.
+#[tokio::test]
+async fn converts_one_stage_from_its_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let one = serde_json::to_vec(&export::fixture::whole()).unwrap();
+    std::fs::write(path("report.json"), one).unwrap();
+    let packed = export::fixture::packed(&export::fixture::closed_lines());
+    std::fs::write(path("log.zst"), &packed).unwrap();
+    std::fs::write(path("log.jsonl"), zstd::decode_all(&packed[..]).unwrap()).unwrap();
+    let file = path("report.json").display().to_string();
+    for log in ["log.zst", "log.jsonl"] {
+        let output = path(&format!("of-{log}"));
+        let mut arguments = arguments(&[&file], Some(&output), &[Other::Vllm]);
+        arguments.requests_log = Some(path(log));
+        report(arguments).await.unwrap();
+        let file = "vllm/hosted/round-1/rep-1/concurrency-2.json";
+        assert_eq!(json(&output.join(file))["mean_e2el_ms"], 500.0);
+    }
+    let many = serde_json::to_vec(&fixture::report()).unwrap();
+    std::fs::write(path("report.json"), many).unwrap();
+    let mut arguments = arguments(&[&file], Some(folder.path()), &[Other::Vllm]);
+    arguments.requests_log = Some(path("log.zst"));
+    let error = report(arguments).await.unwrap_err();
+    assert!(
+        error.to_string().contains("a report of one stage"),
         "{error}"
     );
 }
