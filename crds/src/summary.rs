@@ -73,6 +73,9 @@ pub mod reason {
     pub const TOKENIZER_UNAVAILABLE: &str = "TokenizerUnavailable";
     /// Preflight, runner or reporter ended without a word.
     pub const RUNNER_CRASHED: &str = "RunnerCrashed";
+    /// One of the runner pods that act as one client went away and did not come back in time, or
+    /// cannot reach the first of them.
+    pub const SHARD_LOST: &str = "ShardLost";
     /// Preflight, runner or reporter ran out of memory.
     pub const RUNNER_OOM_KILLED: &str = "RunnerOOMKilled";
     /// The pod of preflight, runner or reporter was taken off its node.

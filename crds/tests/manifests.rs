@@ -7,7 +7,7 @@ use std::{fs, path::Path};
 use bakeoff_crds::{
     manifests::{
         MonitoringApi, engine_objects, holder_pod, outcome_config_map, pod_monitoring,
-        preflight_job, reporter_job, runner_job, turns,
+        preflight_job, reporter_job, runner_job, runner_service, turns,
     },
     outcome::Outcome,
     plan::{Place, Plan, PlanSettings, resolve},
@@ -81,6 +81,7 @@ fn manifests(plan: &Plan, node: Option<&str>) -> String {
             prompts_sha256: "abc".into(),
             ..Default::default()
         };
+        objects.extend(runner_service(plan, &owner, turn).map(value));
         objects.push(value(runner_job(plan, &owner, turn, &preflight)));
     }
     objects.extend(node.map(|node| value(holder_pod(plan, &owner, node))));
@@ -97,6 +98,30 @@ fn least_run() {
 #[test]
 fn run_with_everything() {
     insta::assert_snapshot!(manifests(&plan("everything", &[]), Some("node-1")));
+}
+
+#[test]
+fn several_runner_pods_act_as_one() {
+    let mut plan = plan("least", &[]);
+    plan.spec.runner.parallelism = 4;
+    let turn = turns(&plan)[0];
+    let service = runner_service(&plan, &owner(), turn).unwrap();
+    let job = runner_job(&plan, &owner(), turn, &PreflightSummary::default());
+    // The first pod is found under the name that the others are given.
+    let pod = job.spec.as_ref().unwrap().template.spec.as_ref().unwrap();
+    assert_eq!(pod.subdomain, service.metadata.name);
+    assert_eq!(job.metadata.name, service.metadata.name);
+    let selector = service.spec.as_ref().unwrap().selector.as_ref().unwrap();
+    let metadata = job.spec.as_ref().unwrap().template.metadata.as_ref();
+    let labels = metadata.unwrap().labels.as_ref().unwrap();
+    assert!(
+        selector
+            .iter()
+            .all(|(key, value)| labels.get(key) == Some(value))
+    );
+    insta::assert_snapshot!(documents(vec![value(service), value(job)]));
+    plan.spec.runner.parallelism = 1;
+    assert_eq!(runner_service(&plan, &owner(), turn), None);
 }
 
 #[test]

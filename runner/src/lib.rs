@@ -23,6 +23,7 @@ pub mod protocol;
 pub mod record;
 pub mod report;
 pub mod scrape;
+pub mod shard;
 pub mod simulate;
 pub mod stats;
 pub mod store;

@@ -271,6 +271,19 @@ fn away_from_engines(plan: &Plan) -> Affinity {
 }
 
 /// Requests equal limits, so that the kernel never throttles what others left over.
+/// What each pod that makes the load asks for, by resource.
+pub fn runner_requests(plan: &Plan) -> BTreeMap<String, String> {
+    let runner = &plan.spec.runner;
+    let resources = runner.resources.clone().unwrap_or_else(default_resources);
+    // What is only limited is asked for as well.
+    let mut amounts = resources.limits.unwrap_or_default();
+    amounts.extend(resources.requests.unwrap_or_default());
+    let amounts = amounts.into_iter();
+    amounts
+        .map(|(resource, amount)| (resource, amount.0))
+        .collect()
+}
+
 fn default_resources() -> ResourceRequirements {
     let amounts = BTreeMap::from([
         ("cpu".to_owned(), Quantity("2".into())),

@@ -14,7 +14,7 @@ use super::{
     OUTCOME_PATH, Turn,
     agent::Agent,
     container::{config_map_volume, read_only, secret_env, token_env},
-    labels, names,
+    labels, names, shards,
 };
 use crate::{
     outcome::Outcome,
@@ -98,22 +98,28 @@ pub fn runner_job(
     };
     let round = turn.round.to_string();
     let restart = turn.restart.to_string();
-    let mut agent = Agent::new(
-        plan,
-        &[
-            "load",
-            "--engine",
-            &name,
-            "--round",
-            &round,
-            "--url",
-            &url,
-            "--prompts-sha256",
-            &preflight.prompts_sha256,
-            "--restart",
-            &restart,
-        ],
-    );
+    let mut words = vec![
+        "load",
+        "--engine",
+        &name,
+        "--round",
+        &round,
+        "--url",
+        &url,
+        "--prompts-sha256",
+        &preflight.prompts_sha256,
+        "--restart",
+        &restart,
+    ];
+    let (shards, leader) = (plan.spec.runner.parallelism, shards::leader(plan, turn));
+    let number = shards.to_string();
+    if shards > 1 {
+        words.extend(["--shards", &number, "--shard-leader", &leader]);
+    }
+    let mut agent = Agent::new(plan, &words);
+    if shards > 1 {
+        agent.environment.push(shards::token());
+    }
     if let Some(EngineSource::External(external)) = engine.map(|engine| &engine.source)
         && let Some(key) = &external.api_key_secret_ref
     {
@@ -121,12 +127,16 @@ pub fn runner_job(
             .environment
             .push(secret_env("BAKEOFF_API_KEY", key, false));
     }
-    agent.job(
+    let mut job = agent.job(
         owner,
         names::runner(plan, turn),
         labels::COMPONENT_RUNNER,
         Some(turn),
-    )
+    );
+    if shards > 1 {
+        shards::act_as_one(&mut job, shards);
+    }
+    job
 }
 
 /// Reads the stages and the outcome, and writes the report.

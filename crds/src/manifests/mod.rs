@@ -8,12 +8,15 @@ mod holder;
 mod jobs;
 mod monitoring;
 pub mod names;
+mod shards;
 mod turns;
 
+pub use agent::runner_requests;
 pub use engine::{EngineObjects, engine_objects};
 pub use holder::holder_pod;
 pub use jobs::{outcome_config_map, plan_config_map, preflight_job, reporter_job, runner_job};
 pub use monitoring::{MonitoringApi, pod_monitoring};
+pub use shards::runner_service;
 pub use turns::{Turn, gpu_hours_at_most, turns};
 
 /// Labels of every object of a run.

@@ -62,6 +62,7 @@ pub fn resolve(
     if !problems.is_empty() {
         return Err(Problems(problems));
     }
+    warnings.extend(shared_claim(spec));
     Ok(Plan {
         schema_version: SCHEMA_VERSION.into(),
         run: identity(run),
@@ -100,6 +101,17 @@ fn described(engine: &PlannedEngine) -> String {
             format!("engine {:?}", engine.name)
         }
     }
+}
+
+/// Several pods write to one claim.
+fn shared_claim(spec: &BenchmarkRunSpec) -> Option<String> {
+    let pods = spec.runner.parallelism;
+    (pods > 1 && spec.output.uri.starts_with("pvc://")).then(|| {
+        format!(
+            "output.uri is a claim that {pods} runner pods mount: it must be ReadWriteMany, or \
+             runner.nodeSelector must put them on one node"
+        )
+    })
 }
 
 fn identity(run: &BenchmarkRun) -> RunIdentity {

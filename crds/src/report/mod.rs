@@ -12,6 +12,7 @@ mod group;
 mod interval;
 mod metrics;
 mod search;
+mod shard;
 mod stage;
 mod steady;
 mod verdict;
@@ -32,6 +33,7 @@ pub use self::{
     interval::{Interval, IntervalMethod},
     metrics::{EngineMetric, MetricValue},
     search::{SearchEnd, SearchGoal, SearchReport},
+    shard::ShardReport,
     stage::{Requests, StageReport, Throughput, TokenCountSource, Window},
     steady::{NoSteadyReason, NoSteadyState, SteadyRule, SteadyState},
     verdict::{Verdict, VerdictReason},

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ClientReport, Distribution, EngineMetric, Goodput, Interval, NoSteadyState, OutputSanity,
-    Quality, RequestGroup, SteadyState, TokenDistribution, Verdict,
+    Quality, RequestGroup, ShardReport, SteadyState, TokenDistribution, Verdict,
 };
 use crate::plan::Load;
 
@@ -105,6 +105,10 @@ pub struct StageReport {
     pub answer_digests: BTreeMap<String, Vec<String>>,
     /// The client's own figures.
     pub client: ClientReport,
+    /// The runner pods that acted as one client; empty where there was one. `client` then holds
+    /// their CPU time and chunks together, and of all else the worst.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shards: Vec<ShardReport>,
     /// The engine's own metrics over the window, by common name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub engine_metrics: BTreeMap<String, EngineMetric>,
@@ -142,7 +146,8 @@ pub struct Requests {
     /// Never sent.
     pub dropped: u64,
     /// Failed ones by kind: connect, timeout, http4xx, http5xx, streamError, truncated, empty,
-    /// protocol, cancelled.
+    /// protocol, cancelled; and shardLost, those of a runner pod that left nothing behind, so that
+    /// nobody knows what became of them.
     #[serde(default)]
     pub failures: BTreeMap<String, u64>,
     /// Never sent ones by kind: `notSent`, where the stage was cut before, and

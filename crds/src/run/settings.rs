@@ -12,10 +12,10 @@ use crate::common::{ConfigMapKeyRef, Duration, LocalRef};
 /// The pods that make the load, check beforehand and write the report.
 #[derive(Clone, Debug, Deserialize, Serialize, KubeSchema, PartialEq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self.parallelism == 1")
-    .message("parallelism over 1 is not supported yet; leave it out or set it to 1"))]
 pub struct Runner {
-    /// Pods that make the load together. Only 1 for now.
+    /// Pods that make the load together, as one client: they begin each stage at the same time, and
+    /// share its arrivals or its concurrency among them. More than one where one pod's CPU does not
+    /// suffice.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 256))]
     pub parallelism: u32,

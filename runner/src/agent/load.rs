@@ -12,8 +12,13 @@ use bakeoff_crds::{
 use super::last_words::{TERMINATION_LOG, check_ca_bundle, read_plan, say};
 use crate::{
     cli::cancel_on_signal,
-    measure::{Client, EngineRound, MeasureError, Progress, RoundResult, Snapshot, measure_engine},
+    drive::Share,
+    measure::{
+        Client, Crew, EngineRound, MeasureError, Progress, RoundResult, Snapshot, follow,
+        measure_engine,
+    },
     scrape::Target,
+    shard::{Follower, Leader},
     store::{Environment, Store},
     wire::tls,
     workload::frozen::{self, FrozenError},
@@ -52,6 +57,33 @@ pub struct Arguments {
     /// Where /progress, /metrics and /healthz are served
     #[arg(long, value_name = "ADDRESS", default_value_t = SocketAddr::from(([0, 0, 0, 0], RUNNER_PORT as u16)))]
     listen: SocketAddr,
+    /// Pods that act as one client
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    shards: u32,
+    /// Which of them this is, from 0; Kubernetes tells it to the pods of an indexed Job
+    #[arg(
+        long,
+        value_name = "I",
+        default_value_t = 0,
+        env = "JOB_COMPLETION_INDEX"
+    )]
+    shard_index: u32,
+    /// Where shard 0 is, for the others
+    #[arg(long, value_name = "URL")]
+    shard_leader: Option<String>,
+    /// Seconds that a shard may give no sign of life until the others give it up; as long as a pod may
+    /// wait for a node, by policy.timeouts.scheduling, where nothing is given
+    #[arg(long, value_name = "SECONDS")]
+    shard_patience: Option<u64>,
+    /// What the shards of one Job know each other by
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        default_value = "",
+        hide_env_values = true,
+        env = "BAKEOFF_SHARD_TOKEN"
+    )]
+    shard_token: String,
     /// File for the last words
     #[arg(long, value_name = "FILE", default_value = TERMINATION_LOG, env = "BAKEOFF_TERMINATION_LOG")]
     termination_log: PathBuf,
@@ -67,7 +99,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let result = match load(&arguments, &progress).await {
         Ok((result, plan)) => Ok(Termination {
             failure: result.error.as_ref().map(MeasureError::failure),
-            runner: Some(result.summary(&plan)),
+            // Shard 0 speaks for all.
+            runner: (arguments.shard_index == 0).then(|| result.summary(&plan)),
             ..Termination::default()
         }),
         Err(error) => Err(error.failure()),
@@ -81,7 +114,24 @@ async fn load(
 ) -> Result<(RoundResult, Plan), MeasureError> {
     let invalid = |message: String| MeasureError::new(reason::INVALID_SPEC, message);
     let plan = read_plan(&arguments.plan).map_err(|failure| invalid(failure.message))?;
-    serve(arguments.listen, Arc::clone(progress)).await;
+    let patience = match arguments.shard_patience {
+        Some(seconds) => Duration::from_secs(seconds),
+        None => plan.spec.policy.timeouts.scheduling.get(),
+    };
+    let crew = match (arguments.shards, arguments.shard_index) {
+        (0 | 1, _) => Crew::Alone,
+        (of, 0) => {
+            let token = arguments.shard_token.clone();
+            Crew::Leader(Arc::new(Leader::new(
+                token,
+                of,
+                patience,
+                Arc::clone(progress),
+            )))
+        }
+        _ => Crew::Alone,
+    };
+    serve(arguments.listen, Arc::clone(progress), &crew).await?;
     let position = plan
         .engines
         .iter()
@@ -123,9 +173,42 @@ async fn load(
         store: &store,
         pod: pod(&plan, turn),
         patience: PATIENCE,
+        crew,
     };
-    let result = measure_engine(&round).await;
+    let result = match follower(arguments, patience, progress)? {
+        Some(follower) => RoundResult {
+            error: follow(&round, &follower).await.err(),
+            ..RoundResult::default()
+        },
+        None => measure_engine(&round).await,
+    };
     Ok((result, plan))
+}
+
+/// This pod as one that follows shard 0; `None` where it is shard 0 or alone.
+fn follower(
+    arguments: &Arguments,
+    patience: Duration,
+    progress: &Arc<Progress>,
+) -> Result<Option<Follower>, MeasureError> {
+    let share = Share {
+        index: arguments.shard_index,
+        of: arguments.shards,
+    };
+    if share.of <= 1 || share.index == 0 {
+        return Ok(None);
+    }
+    let invalid = |message: String| MeasureError::new(reason::INVALID_SPEC, message);
+    let leader = arguments.shard_leader.as_deref().ok_or_else(|| {
+        invalid(format!(
+            "shard {} needs --shard-leader, where shard 0 is",
+            share.index
+        ))
+    })?;
+    let token = arguments.shard_token.clone();
+    Follower::new(leader, token, share, patience, Arc::clone(progress))
+        .map(Some)
+        .map_err(|error| invalid(error.to_string()))
 }
 
 fn prompts_error(error: &FrozenError) -> MeasureError {
@@ -151,17 +234,28 @@ fn pod(plan: &Plan, turn: Turn) -> Target {
     }
 }
 
-/// Serves progress to the operator. Without it the run goes on, and the operator shows the engine
-/// alone.
-async fn serve(address: SocketAddr, progress: Arc<Progress>) {
-    let listener = match tokio::net::TcpListener::bind(address).await {
-        Ok(listener) => listener,
-        Err(error) => {
-            tracing::warn!(%address, %error, "progress is not served");
-            return;
+/// Serves progress to the operator, and the other shards where there are some. A lone runner goes on
+/// without it, and the operator shows the engine alone.
+async fn serve(
+    address: SocketAddr,
+    progress: Arc<Progress>,
+    crew: &Crew,
+) -> Result<(), MeasureError> {
+    let mut routes = routes(progress);
+    if let Crew::Leader(leader) = crew {
+        routes = routes.merge(leader.routes());
+    }
+    match tokio::net::TcpListener::bind(address).await {
+        Ok(listener) => {
+            tokio::spawn(async move { axum::serve(listener, routes).await });
         }
-    };
-    tokio::spawn(async move { axum::serve(listener, routes(progress)).await });
+        Err(error) if matches!(crew, Crew::Leader(_)) => {
+            let message = format!("the other shards cannot be served at {address}: {error}");
+            return Err(MeasureError::new(reason::RUNNER_CRASHED, message));
+        }
+        Err(error) => tracing::warn!(%address, %error, "progress is not served"),
+    }
+    Ok(())
 }
 
 fn routes(progress: Arc<Progress>) -> Router {

@@ -44,7 +44,8 @@ const FLAT_OUT_FRAMES: u32 = 16;
 const DEADLINE: Nanos = 10 * SECOND;
 
 /// What a calibration found.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Calibration {
     /// Streams at the same time.
     pub streams: u32,
@@ -74,11 +75,13 @@ pub enum CalibrationError {
     NoAnswers,
 }
 
-/// Streams for a plan's stages: as many as the most that one of them holds.
-pub fn streams(stages: &[Stage]) -> u32 {
+/// Streams for a plan's stages that so many processes drive together: one's part of the most that a
+/// stage holds.
+pub fn streams(stages: &[Stage], processes: u32) -> u32 {
     let asked = stages
         .iter()
-        .map(|stage| stage.load.concurrency.unwrap_or(STREAMS));
+        .map(|stage| stage.load.concurrency.unwrap_or(STREAMS))
+        .map(|streams| streams.div_ceil(processes.max(1)));
     // Both ends of each connection are this process's.
     let possible = vitals::open_files_limit().saturating_sub(vitals::OPEN_FILES_SPARE) / 4;
     asked

@@ -1,6 +1,7 @@
 //! `bakeoff bench`: one engine, one stage, no file.
 
 mod flags;
+mod processes;
 mod traffic;
 
 use std::{fs::File, io::BufWriter, path::Path, process::ExitCode, sync::Arc};
@@ -102,7 +103,10 @@ async fn bench(plan: &Plan, options: &Options) -> anyhow::Result<ExitCode> {
     };
     super::cancel_on_signal(Arc::clone(&progress));
     let live = Live::start(Arc::clone(&progress), plan);
-    let measured = measure_stage(&client, stage).await;
+    let measured = match plan.spec.runner.parallelism {
+        0 | 1 => measure_stage(&client, stage).await.map_err(Into::into),
+        _ => processes::measure(client, stage, (&frozen, &sources)).await,
+    };
     live.finish();
     let (stage, driven) = measured?;
     super::print(&table::stage(&stage));

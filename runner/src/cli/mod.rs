@@ -7,6 +7,7 @@ mod live;
 pub mod plan;
 pub mod report;
 pub mod run;
+mod shards;
 pub mod simulate;
 pub mod validate;
 

@@ -5,7 +5,8 @@ use std::{path::PathBuf, process::ExitCode};
 use bakeoff_crds::{
     manifests::{
         MonitoringApi, engine_objects, gpu_hours_at_most, outcome_config_map, plan_config_map,
-        pod_monitoring, preflight_job, reporter_job, runner_job, turns,
+        pod_monitoring, preflight_job, reporter_job, runner_job, runner_requests, runner_service,
+        turns,
     },
     outcome::Outcome,
     plan::{Place, Plan, PlanSettings, resolve},
@@ -84,6 +85,9 @@ fn text(plan: &Plan) -> anyhow::Result<String> {
             prompts_sha256: "SHA-256-OF-THE-FROZEN-PROMPTS".into(),
             ..PreflightSummary::default()
         };
+        if let Some(service) = runner_service(plan, &owner, turn) {
+            documents.push(yaml(&service)?);
+        }
         documents.push(yaml(&runner_job(plan, &owner, turn, &preflight))?);
     }
     documents.push(yaml(&outcome_config_map(
@@ -102,6 +106,44 @@ fn text(plan: &Plan) -> anyhow::Result<String> {
 fn yaml(object: &impl Serialize) -> anyhow::Result<String> {
     // By way of JSON, so that keys come in one order.
     Ok(serde_saphyr::to_string(&serde_json::to_value(object)?)?)
+}
+
+/// What the pods that make the load ask for, each and together.
+fn client(plan: &Plan) -> String {
+    let requests = runner_requests(plan);
+    let amounts = |times: u32| {
+        let amounts = requests.iter();
+        let amounts =
+            amounts.map(|(resource, amount)| format!("{resource} {}", times_of(amount, times)));
+        let amounts: Vec<String> = amounts.collect();
+        match amounts.is_empty() {
+            true => "no resources".to_owned(),
+            false => amounts.join(", "),
+        }
+    };
+    match plan.spec.runner.parallelism {
+        0 | 1 => format!("load from 1 runner pod: {}", amounts(1)),
+        pods => format!(
+            "load from {pods} runner pods as one client: each {}; together {}",
+            amounts(1),
+            amounts(pods)
+        ),
+    }
+}
+
+/// So many times an amount, in the amount's own unit.
+fn times_of(amount: &str, times: u32) -> String {
+    let digits = amount
+        .find(|character: char| !character.is_ascii_digit() && character != '.')
+        .unwrap_or(amount.len());
+    let (number, unit) = amount.split_at(digits);
+    match number.parse::<f64>() {
+        // An exponent is no unit.
+        Ok(number) if !unit.contains(|character: char| character.is_ascii_digit()) => {
+            format!("{}{unit}", number * f64::from(times))
+        }
+        _ => format!("{times} × {amount}"),
+    }
 }
 
 fn overview(plan: &Plan) -> String {
@@ -124,6 +166,7 @@ fn overview(plan: &Plan) -> String {
             "at most {:.2} accelerator-hours, by the run's own deadlines",
             gpu_hours_at_most(plan)
         ),
+        client(plan),
         format!(
             "results under {}/{}",
             spec.output.uri.trim_end_matches('/'),
@@ -159,4 +202,62 @@ fn overview(plan: &Plan) -> String {
     }
     lines.extend(plan.warnings.iter().map(|text| format!("warning: {text}")));
     lines.iter().map(|line| format!("# {line}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said of the runner of a run.
+    fn said_of(runner: &str) -> String {
+        let run = format!(
+            "{{apiVersion: bakeoff.dev/v1alpha1, kind: BenchmarkRun, metadata: {{name: a}}, spec: {{\
+             model: {{id: m}}, engines: [{{name: vllm, profile: vllm}}], \
+             workload: {{prompts: {{inline: [a]}}}}, output: {{uri: 's3://b'}}, runner: {runner}}}}}"
+        );
+        let settings = PlanSettings {
+            runner_image: RUNNER_IMAGE.into(),
+            place: Place::Cluster,
+        };
+        let run = serde_saphyr::from_str(&run).unwrap();
+        let plan = resolve(
+            &run,
+            &bakeoff_crds::profile::ProfileSet::builtin(),
+            &settings,
+        )
+        .unwrap();
+        let overview = overview(&plan);
+        let line = overview.lines().find(|line| line.contains("runner pod"));
+        line.unwrap().trim_start_matches("# ").to_owned()
+    }
+
+    #[test]
+    fn what_runner_pods_ask_for_is_added_up() {
+        for (runner, expected) in [
+            ("{}", "load from 1 runner pod: cpu 2, memory 1Gi"),
+            (
+                "{parallelism: 4}",
+                "load from 4 runner pods as one client: each cpu 2, memory 1Gi; together cpu 8, memory 4Gi",
+            ),
+            (
+                "{parallelism: 2, resources: {requests: {cpu: 500m}, limits: {cpu: 1, memory: 64Mi}}}",
+                "load from 2 runner pods as one client: each cpu 500m, memory 64Mi; together cpu 1000m, memory 128Mi",
+            ),
+        ] {
+            assert_eq!(said_of(runner), expected);
+        }
+    }
+
+    #[test]
+    fn amounts_are_multiplied_in_their_own_unit() {
+        for (amount, expected) in [
+            ("2", "8"),
+            ("500m", "2000m"),
+            ("1.5Gi", "6Gi"),
+            ("1e3", "4 × 1e3"),
+            ("", "4 × "),
+        ] {
+            assert_eq!(times_of(amount, 4), expected, "{amount}");
+        }
+    }
 }

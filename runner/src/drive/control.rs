@@ -11,7 +11,10 @@ pub struct Control {
 }
 
 /// Why a stage was cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "camelCase")]
 pub enum Cut {
     /// It took longer than the policy allows.
     Deadline,

@@ -126,6 +126,14 @@ impl Arrivals {
         }
     }
 
+    /// Arrivals that the schedule holds for all processes, where it says.
+    pub(super) fn intended_of_all(&self) -> Option<u64> {
+        match &self.kind {
+            Kind::Closed { requests, .. } => *requests,
+            Kind::Open { due, .. } => Some(due.len() as u64),
+        }
+    }
+
     /// Requests that this process keeps in flight in a closed loop.
     fn workers(&self) -> usize {
         match &self.kind {

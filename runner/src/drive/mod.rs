@@ -31,7 +31,13 @@ pub use script::{Compose, Script, Turn};
 pub use share::Share;
 pub use spool::SpooledText;
 
-use crate::{clock::Nanos, protocol::Codec, record::Record, stats::Gaps, wire::target::Target};
+use crate::{
+    clock::{self, Nanos},
+    protocol::Codec,
+    record::{Record, log::Start},
+    stats::Gaps,
+    wire::target::Target,
+};
 
 /// Says when a stage begins that other processes drive too, by this process's clock; `None` where
 /// it will not begin. It is asked once, on a thread of the load path, when this process is ready, and
@@ -82,9 +88,13 @@ impl StageInput {
 /// What a stage gave.
 pub struct Driven {
     /// When the schedule began.
-    pub start: Nanos,
-    /// Requests that the schedule held.
+    pub start: Start,
+    /// Requests that the schedule held for this process.
     pub intended: u64,
+    /// Requests that the schedule held for all processes that drive it together, where it says.
+    pub intended_of_all: Option<u64>,
+    /// Requests of processes of which nothing is known any more.
+    pub lost: u64,
     /// Those that were never sent.
     pub dropped: Dropped,
     /// Every request that was taken up, by its place in the sequence.
@@ -100,7 +110,8 @@ pub struct Driven {
 }
 
 /// Requests that were never sent, by why.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Dropped {
     /// The stage was cut before.
     pub not_sent: u64,
@@ -173,9 +184,15 @@ pub fn drive(stage: &StageInput, control: &Control) -> Result<Driven, DriveError
             .map(|handle| handle?.join().map_err(|_| DriveError::Panicked)?)
             .collect::<Result<Vec<_>, DriveError>>()
     })?;
+    let start = shared.start().ok_or(DriveError::NotBegun)?;
     let mut driven = Driven {
-        start: shared.start().ok_or(DriveError::NotBegun)?,
+        start: Start {
+            at: start,
+            wall: clock::wall(start),
+        },
         intended: 0,
+        intended_of_all: requests_of_all(stage, &plan),
+        lost: 0,
         dropped: Dropped::default(),
         records: Vec::new(),
         gaps: Gaps::new(),
@@ -205,6 +222,16 @@ pub fn drive(stage: &StageInput, control: &Control) -> Result<Driven, DriveError
     *connections = (*connections).max(plan.most_connections());
     driven.vitals.open_files_needed = *connections + vitals::OPEN_FILES_SPARE;
     Ok(driven)
+}
+
+/// Requests of the arrivals that the schedule holds for all processes together.
+fn requests_of_all(stage: &StageInput, plan: &intake::Arrivals) -> Option<u64> {
+    let arrivals = plan.intended_of_all()?;
+    if !stage.script.has_conversations() {
+        return Some(arrivals);
+    }
+    let turns = |arrival: u64| stage.script.turns(stage.first_request + arrival).len() as u64;
+    Some((0..arrivals).map(turns).sum())
 }
 
 /// Requests of the arrivals that the schedule held and that were not taken up.

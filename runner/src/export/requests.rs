@@ -214,7 +214,11 @@ mod tests {
         failed.outcome = Outcome::Failed(FailureKind::Connect, "refused".into());
         let (mut turn, start) = (record.clone(), 1_000_000_000);
         (turn.arrival, turn.turn, turn.name) = (2, Some(1), 3);
-        let bytes = log::compressed("rate-2", start, &[record, failed, turn]).unwrap();
+        let begun = log::Start {
+            at: start,
+            wall: clock::wall(start),
+        };
+        let bytes = log::compressed("rate-2", begun, &[record, failed, turn]).unwrap();
         let found = read(&bytes).unwrap();
         assert_eq!(found.start, clock::wall(start));
         let one = &found.requests[0];

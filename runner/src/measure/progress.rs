@@ -24,6 +24,9 @@ struct State {
     stage: String,
     stages_done: u32,
     stages_planned: u32,
+    /// Requests of the stage under way that other shards have ended.
+    others: u64,
+    missing: Vec<u32>,
 }
 
 /// A look at a round: what `/progress` answers.
@@ -39,8 +42,11 @@ pub struct Snapshot {
     pub stages_done: u32,
     /// Stages that the round holds; of a search, the most that there can be.
     pub stages_planned: u32,
-    /// Requests of the stage under way that have ended.
+    /// Requests of the stage under way that have ended, those of all shards together.
     pub requests_done: u64,
+    /// Shards that are not there; empty where there is one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shards_missing: Vec<u32>,
 }
 
 impl Progress {
@@ -56,19 +62,29 @@ impl Progress {
             stage,
             stages_done,
             stages_planned,
+            others,
+            missing,
         } = self.state().clone();
         Snapshot {
             repetition,
             stage,
             stages_done,
             stages_planned,
-            requests_done: self.control.requests_done(),
+            requests_done: self.control.requests_done() + others,
+            shards_missing: missing,
         }
     }
 
     /// Requests that have ended since the process began.
     pub fn requests_total(&self) -> u64 {
         self.requests_before.load(Ordering::Relaxed) + self.control.requests_done()
+    }
+
+    /// What the other shards have done of the stage under way, and which of them are not there.
+    pub(crate) fn others(&self, requests: u64, missing: Vec<u32>) {
+        let mut state = self.state();
+        state.others = requests;
+        state.missing = missing;
     }
 
     pub(super) fn begin(&self, stages_done: u32, stages_planned: u32) {
@@ -85,6 +101,7 @@ impl Progress {
         self.control.reset_counts();
         let mut state = self.state();
         state.repetition = repetition;
+        state.others = 0;
         name.clone_into(&mut state.stage);
     }
 

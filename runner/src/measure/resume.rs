@@ -9,7 +9,13 @@ use bakeoff_crds::{
     summary::reason,
 };
 
-use super::{BEGUN, EngineRound, MeasureError, STAGE, attempt_folder, paths::parse, round_folder};
+use super::{
+    BEGUN, EngineRound, MeasureError, STAGE, attempt_folder, paths::parse, round_folder, stage,
+};
+use crate::{
+    shard::{self, SHARD_LOST, files},
+    store::Entry,
+};
 
 /// Reason of the verdict on an attempt whose runner went away.
 const RUNNER_LOST: &str = "RunnerLost";
@@ -79,6 +85,11 @@ pub(super) async fn earlier(round: &EngineRound<'_>) -> Result<Earlier, MeasureE
             if done {
                 earlier.done.push(report);
             }
+        } else if let Some(report) = merged(round, &path, &entries).await? {
+            done = is_whole(&report) && report.restart == round.restart;
+            if done {
+                earlier.done.push(report);
+            }
         } else if begun {
             let start = round.store.get(&path(BEGUN)).await?;
             let start = serde_json::from_slice::<Begun>(&start).unwrap_or_default();
@@ -106,13 +117,33 @@ pub(super) struct Begun {
     pub(super) restart: u32,
 }
 
+/// What the shards of an attempt stored whose leader was lost before it laid that together; stored now
+/// as the attempt's report.
+async fn merged(
+    round: &EngineRound<'_>,
+    path: &impl Fn(&str) -> String,
+    entries: &[Entry],
+) -> Result<Option<StageReport>, MeasureError> {
+    let folder = path("");
+    let folder = folder.trim_end_matches('/');
+    let paths = entries.iter().map(|entry| entry.path.as_str());
+    let parts = files::read(round.store, folder, paths).await?;
+    let client = &round.client;
+    let lengths = super::lengths(client.plan, client.prompts);
+    let Some(merged) = shard::merge_parts(client.plan, client.engine, &lengths, &parts) else {
+        return Ok(None);
+    };
+    stage::store(round, folder, &merged.report, &merged.driven).await?;
+    Ok(Some(merged.report))
+}
+
 /// Whether a stage ran to its end, however well.
-fn is_whole(report: &StageReport) -> bool {
+pub(super) fn is_whole(report: &StageReport) -> bool {
     !report
         .verdict
         .reasons
         .iter()
-        .any(|reason| reason.reason == "Cancelled" || reason.reason == RUNNER_LOST)
+        .any(|reason| ["Cancelled", RUNNER_LOST, SHARD_LOST].contains(&reason.reason.as_str()))
 }
 
 /// The report of an attempt of which nothing is left.

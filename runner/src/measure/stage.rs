@@ -1,25 +1,29 @@
 //! One stage: driven, counted, reported, stored.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
+
+use bakeoff_crds::{
+    plan::{Plan, Stage},
+    report::StageReport,
+    run::Format,
+    summary::reason,
+};
 
 use super::{
-    BEGUN, Client, EngineRound, Load, MeasureError, REQUESTS, STAGE, Scraping, attempt_folder,
-    resume::Begun, run,
+    BEGUN, Client, Crew, EngineRound, MeasureError, REQUESTS, STAGE, attempt_folder, lead,
+    load::{Load, run},
+    resume::Begun,
+    scraping::{Scraping, engine_metrics},
+    stage_context,
 };
 use crate::{
     answer::{AnswerFacts, Expected},
     clock,
-    drive::Driven,
+    drive::{Driven, StageInput},
     record::{Record, log},
-    scrape::{self, TimeWindow},
-    stats::stage::{StageContext, report},
+    shard::result,
+    stats::stage::report,
     workload::tokens::TokenCounter,
-};
-use bakeoff_crds::{
-    plan::{Plan, Stage},
-    report::{EngineMetric, StageReport},
-    run::{Format, History},
-    summary::reason,
 };
 
 /// Which stage it is.
@@ -37,6 +41,33 @@ pub(super) struct Place<'a> {
     pub(super) repetition: u32,
     /// From 1.
     pub(super) attempt: u32,
+    /// How often the round had begun anew before.
+    pub(super) restart: u32,
+}
+
+impl<'a> Place<'a> {
+    /// A stage that is the only one.
+    pub(super) fn only(stage: &'a Stage) -> Self {
+        Self {
+            stage,
+            number: 0,
+            requests_before: 0,
+            round: 1,
+            repetition: 1,
+            attempt: 1,
+            restart: 0,
+        }
+    }
+
+    /// Which attempt at the stage it is.
+    pub(super) fn attempt(&self) -> result::Place {
+        result::Place {
+            round: self.round,
+            repetition: self.repetition,
+            attempt: self.attempt,
+            restart: self.restart,
+        }
+    }
 }
 
 /// Drives a stage and stores what it gave.
@@ -47,6 +78,9 @@ pub(super) async fn measure(
     place: &Place<'_>,
 ) -> Result<StageReport, MeasureError> {
     let client = &round.client;
+    if let Crew::Leader(leader) = &round.crew {
+        leader.gather().await?;
+    }
     let folder = attempt_folder(
         &client.engine.name,
         place.round,
@@ -57,7 +91,7 @@ pub(super) async fn measure(
     let begun = Begun {
         start: clock::wall_now().to_string(),
         load: place.stage.load.clone(),
-        restart: round.restart,
+        restart: place.restart,
     };
     let begun = serde_json::to_vec(&begun).unwrap_or_default();
     round
@@ -65,17 +99,12 @@ pub(super) async fn measure(
         .put_new(&format!("{folder}/{BEGUN}"), begun)
         .await?;
 
-    if let Some(direct) = &scraping.direct {
-        direct.begin_window().await;
-    }
-    let driven = drive_stage(client, load, place).await?;
-    let direct = match &scraping.direct {
-        Some(direct) => direct.end_window().await,
-        None => BTreeMap::new(),
+    let (stage, driven) = match &round.crew {
+        Crew::Alone => alone(round, load, scraping, place).await?,
+        Crew::Leader(leader) => {
+            lead::measure(round, leader, load, scraping, (place, &folder)).await?
+        }
     };
-    let (mut stage, driven) = counted(client, load, place, driven).await?;
-    stage.restart = round.restart;
-    stage.engine_metrics = engine_metrics(round, scraping, direct, &driven).await;
     store(round, &folder, &stage, &driven).await?;
     tracing::info!(
         engine = %client.engine.name,
@@ -89,17 +118,38 @@ pub(super) async fn measure(
     Ok(stage)
 }
 
+/// Drives a stage as the only client.
+async fn alone(
+    round: &EngineRound<'_>,
+    load: &Load,
+    scraping: &Scraping,
+    place: &Place<'_>,
+) -> Result<(StageReport, Driven), MeasureError> {
+    let client = &round.client;
+    scraping.begin_window().await;
+    let driven = drive_stage(client, load, place).await?;
+    let direct = scraping.end_window().await;
+    let (mut stage, driven) = counted(client, load, place, driven).await?;
+    stage.engine_metrics = engine_metrics(round, scraping, direct, &driven).await;
+    Ok((stage, driven))
+}
+
 /// Drives a stage.
 pub(super) async fn drive_stage(
     client: &Client<'_>,
     load: &Load,
     place: &Place<'_>,
 ) -> Result<Driven, MeasureError> {
+    Ok(run(input(client, load, place), &client.progress).await?)
+}
+
+/// A stage as one client drives it.
+pub(super) fn input(client: &Client<'_>, load: &Load, place: &Place<'_>) -> StageInput {
     let mut input = load.stage(client, place.stage);
     input.first_request = place.requests_before;
     input.seed = seed(client.plan, place.repetition, place.number);
     input.keep_text = true;
-    run(input, &client.progress).await
+    input
 }
 
 /// Reads the answers, counting their tokens where there is a tokenizer, and makes the report.
@@ -110,37 +160,14 @@ pub(super) async fn counted(
     mut driven: Driven,
 ) -> Result<(StageReport, Driven), MeasureError> {
     driven = read_answers(driven, client.tokenizer.clone(), Arc::clone(&load.expected)).await?;
-    let spec = &client.plan.spec;
-    let context = StageContext {
-        name: &place.stage.name,
-        round: place.round,
-        repetition: place.repetition,
-        attempt: place.attempt,
-        load: &place.stage.load,
-        streaming: spec.workload.streaming,
-        names: client
-            .engine
-            .models
-            .iter()
-            .map(|model| model.name.clone())
-            .collect(),
-        objectives: &spec.objectives,
-        max_error_rate: spec.policy.max_error_rate,
-        asked_tokens: &load.asked_tokens,
-        forced_length: spec.workload.sampling.ignore_eos,
-        greedy: spec.workload.sampling.temperature == 0.0 && same_question(client),
-        prompt_tokens: &load.prompt_tokens,
-        calibration: load.calibration,
-    };
+    let context = stage_context(
+        client.plan,
+        client.engine,
+        (place.stage, place.attempt()),
+        &load.lengths,
+        load.calibration,
+    );
     Ok((report(&context, &driven), driven))
-}
-
-/// Whether a prompt is the same question each time: not where several models are asked, nor where
-/// the engine's own answers stand before it.
-fn same_question(client: &Client<'_>) -> bool {
-    let conversations = client.plan.spec.workload.prompts.conversations.as_ref();
-    let own_answers = conversations.is_some_and(|it| it.history == History::Answers);
-    client.engine.models.len() < 2 && !own_answers
 }
 
 /// Seed of a stage's arrivals: the same for every engine and round, another for every stage.
@@ -151,7 +178,7 @@ fn seed(plan: &Plan, repetition: u32, number: u64) -> u64 {
 }
 
 /// Reads the answers' texts, outside the stage's window and CPU figures, one at a time.
-async fn read_answers(
+pub(super) async fn read_answers(
     mut driven: Driven,
     tokenizer: Option<Arc<TokenCounter>>,
     expected: Arc<[Option<Expected>]>,
@@ -205,32 +232,8 @@ fn read(
     record.answer = Some(record.answer.map_or(facts, |before| before.and(facts)));
 }
 
-async fn engine_metrics(
-    round: &EngineRound<'_>,
-    scraping: &Scraping,
-    direct: BTreeMap<String, EngineMetric>,
-    driven: &Driven,
-) -> BTreeMap<String, EngineMetric> {
-    let Some(prometheus) = &scraping.prometheus else {
-        return direct;
-    };
-    let end = driven
-        .records
-        .iter()
-        .map(|record| record.end)
-        .max()
-        .unwrap_or(driven.start);
-    let window = TimeWindow {
-        end: clock::wall(end).as_nanosecond() as f64 / 1e9,
-        seconds: clock::seconds(end.saturating_sub(driven.start)),
-    };
-    let metrics = round.client.engine.metrics.as_ref();
-    let found = prometheus.window(metrics, &round.pod, window).await;
-    scrape::merge(direct, found)
-}
-
 /// The report last: where it is, the stage is done.
-async fn store(
+pub(super) async fn store(
     round: &EngineRound<'_>,
     folder: &str,
     stage: &StageReport,
@@ -258,4 +261,21 @@ async fn store(
         .put_new(&format!("{folder}/{STAGE}"), json)
         .await?;
     Ok(())
+}
+
+/// One stage alone, stored nowhere: `bakeoff bench`.
+///
+/// # Errors
+/// Where the engine cannot be loaded at all.
+pub async fn measure_stage(
+    client: &Client<'_>,
+    stage: &Stage,
+) -> Result<(StageReport, Driven), MeasureError> {
+    let mut load = Load::prepare(client)?;
+    load.calibrate(client).await;
+    load.warm_up(client).await?;
+    client.progress.stage(1, &stage.name);
+    let place = Place::only(stage);
+    let driven = drive_stage(client, &load, &place).await?;
+    counted(client, &load, &place, driven).await
 }

@@ -4,11 +4,13 @@ use bakeoff_crds::{
     BenchmarkRun,
     plan::{EngineSource, Place, PlanSettings, resolve},
     profile::ProfileSet,
+    report::StageReport,
     run::status::VerdictStatus,
+    summary::reason,
 };
 
 use super::*;
-use crate::{simulate, store::Store, wire::tls, workload};
+use crate::{clock, simulate, store::Store, wire::tls, workload};
 
 const RUN: &str = "
 apiVersion: bakeoff.dev/v1alpha1
@@ -104,6 +106,7 @@ async fn measure_round(
         store,
         pod: ScrapeTarget::default(),
         patience: Duration::from_secs(5),
+        crew: Crew::Alone,
     };
     measure_engine(&round).await
 }
@@ -410,3 +413,5 @@ async fn a_runner_that_is_told_to_stop_keeps_what_it_has() {
     let folder = attempt_folder("fake", 1, 1, "concurrency-1", 1);
     assert!(store.exists(&format!("{folder}/{STAGE}")).await.unwrap());
 }
+
+mod shards;

@@ -10,7 +10,7 @@ pub const BYTES: usize = 256;
 const _: () = assert!(size_of::<Record>() <= BYTES);
 
 /// What became of one arrival.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// Place in the stage's sequence of requests, from 0. Where arrivals are conversations, that is
     /// the arrival's place times the turns of the longest one, plus the turn.
@@ -126,7 +126,27 @@ pub enum FailureKind {
     Cancelled,
 }
 
+/// Every kind of failure.
+pub const ALL_FAILURE_KINDS: [FailureKind; 9] = [
+    FailureKind::Connect,
+    FailureKind::Timeout,
+    FailureKind::Http4xx,
+    FailureKind::Http5xx,
+    FailureKind::StreamError,
+    FailureKind::Truncated,
+    FailureKind::Empty,
+    FailureKind::Protocol,
+    FailureKind::Cancelled,
+];
+
 impl FailureKind {
+    /// The kind of this name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        ALL_FAILURE_KINDS
+            .into_iter()
+            .find(|kind| kind.name() == name)
+    }
+
     /// Its name in the report.
     pub fn name(self) -> &'static str {
         match self {

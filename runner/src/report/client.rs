@@ -1,6 +1,6 @@
 //! The client's own figures as people read them, on the page and in the terminal.
 
-use bakeoff_crds::report::StageReport;
+use bakeoff_crds::report::{ShardReport, StageReport};
 
 use super::format;
 
@@ -93,4 +93,50 @@ pub fn line(stage: &StageReport) -> String {
         })
         .collect();
     format!("client: {}\n", figures.join("; "))
+}
+
+/// How well several processes kept together, in one line; empty where there was one.
+pub fn shards(stage: &StageReport) -> String {
+    let shards = &stage.shards;
+    if shards.is_empty() {
+        return String::new();
+    }
+    let lost = shards.iter().filter(|shard| shard.lost).count();
+    let lost = match lost {
+        0 => String::new(),
+        lost => format!(", {lost} of them lost"),
+    };
+    let worst = |of: fn(&ShardReport) -> f64| {
+        let values = shards.iter().map(of);
+        format::seconds(values.fold(0.0, f64::max))
+    };
+    format!(
+        "{} shards as one client{lost}: clocks known to {}; latest start {} late\n",
+        shards.len(),
+        worst(|shard| shard.clock_offset_bound_seconds),
+        worst(|shard| shard.late_start_seconds)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_kept_shards_together_is_one_line() {
+        let shard = |clock_offset_bound_seconds, lost| ShardReport {
+            clock_offset_bound_seconds,
+            lost,
+            late_start_seconds: 0.001,
+            ..ShardReport::default()
+        };
+        let mut stage = StageReport::default();
+        assert_eq!(shards(&stage), "");
+        stage.shards = vec![shard(0.0, false), shard(0.00021, false)];
+        let together =
+            "2 shards as one client: clocks known to 210 µs; latest start 1.00 ms late\n";
+        assert_eq!(shards(&stage), together);
+        stage.shards.push(shard(0.0, true));
+        assert!(shards(&stage).starts_with("3 shards as one client, 1 of them lost: "));
+    }
 }

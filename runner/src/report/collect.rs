@@ -1,11 +1,22 @@
 //! Reads what a run left in its folder: stages and the preflight's facts.
 
-use bakeoff_crds::{plan::Plan, report::StageReport, summary::PreflightSummary};
+use std::collections::BTreeSet;
+
+use bakeoff_crds::{
+    plan::{Plan, PlannedEngine},
+    report::StageReport,
+    summary::PreflightSummary,
+};
 
 use super::Measured;
 use crate::{
-    measure::STAGE,
-    store::{Store, StoreError},
+    measure::{STAGE, lengths},
+    shard::{
+        files::{self, FilesError},
+        merge_parts,
+    },
+    store::{Entry, Store, StoreError},
+    workload::frozen::{self, FrozenError},
 };
 
 /// Name of the preflight's facts in a run's folder.
@@ -17,6 +28,12 @@ pub enum CollectError {
     /// The bucket refused.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What shards of a lost one stored cannot be used.
+    #[error(transparent)]
+    Shards(#[from] FilesError),
+    /// The prompts that go with it cannot be read.
+    #[error(transparent)]
+    Prompts(#[from] FrozenError),
     /// A file is malformed.
     #[error("{uri} cannot be read: {cause}; it was written by another version or changed since")]
     Malformed {
@@ -36,6 +53,12 @@ pub async fn stages(store: &Store, plan: &Plan) -> Result<Vec<Measured>, Collect
     for engine in &plan.engines {
         let ending = format!("/{STAGE}");
         let entries = store.list(&format!("engines/{}", engine.name)).await?;
+        for stage in unmerged(store, plan, engine, &entries).await? {
+            stages.push(Measured {
+                engine: engine.name.clone(),
+                stage,
+            });
+        }
         for entry in entries.iter().filter(|entry| entry.path.ends_with(&ending)) {
             let stage: StageReport = read(store, &entry.path).await?;
             stages.push(Measured {
@@ -43,6 +66,35 @@ pub async fn stages(store: &Store, plan: &Plan) -> Result<Vec<Measured>, Collect
                 stage,
             });
         }
+    }
+    Ok(stages)
+}
+
+/// Attempts whose shards stored their parts, but whose first shard was lost before it laid them
+/// together.
+async fn unmerged(
+    store: &Store,
+    plan: &Plan,
+    engine: &PlannedEngine,
+    entries: &[Entry],
+) -> Result<Vec<StageReport>, CollectError> {
+    let paths = || entries.iter().map(|entry| entry.path.as_str());
+    let whole: BTreeSet<&str> = paths()
+        .filter_map(|path| path.strip_suffix(STAGE)?.strip_suffix('/'))
+        .collect();
+    let attempts: BTreeSet<&str> = paths()
+        .filter_map(files::attempt_of)
+        .filter(|attempt| !whole.contains(attempt))
+        .collect();
+    if attempts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (prompts, _) = frozen::load(store, None).await?;
+    let lengths = lengths(plan, &prompts);
+    let mut stages = Vec::new();
+    for attempt in attempts {
+        let parts = files::read(store, attempt, paths()).await?;
+        stages.extend(merge_parts(plan, engine, &lengths, &parts).map(|merged| merged.report));
     }
     Ok(stages)
 }

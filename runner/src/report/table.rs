@@ -262,6 +262,7 @@ pub fn stage(stage: &StageReport) -> String {
     text.push_str(&steady(stage));
     text.push_str(&table.render());
     text.push_str(&client::line(stage));
+    text.push_str(&client::shards(stage));
     for line in answers::lines(stage) {
         text.push_str(&format!("{line}\n"));
     }

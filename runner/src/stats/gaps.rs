@@ -1,7 +1,12 @@
 //! Latencies between frames, too many to keep each.
 
 use bakeoff_crds::report::Distribution;
-use hdrhistogram::Histogram;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use hdrhistogram::{
+    Histogram,
+    serialization::{Deserializer, Serializer, V2DeflateSerializer},
+};
+use serde::{Deserialize, Serialize};
 
 use super::distribution::{enough_for, sample_deviation};
 use crate::clock::{self, Nanos};
@@ -12,15 +17,17 @@ const DIGITS: u8 = 3;
 const GREATEST: Nanos = 3600 * clock::SECOND;
 
 /// A mergeable distribution of latencies: mean, deviation and extremes exact, percentiles from an
-/// HDR histogram of nanoseconds.
-#[derive(Clone)]
+/// HDR histogram of nanoseconds. Sums are whole numbers, so that parts add up to the same figures in
+/// whatever order.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(into = "Packed", try_from = "Packed")]
 pub struct Latencies {
     /// Absent only where it could not be made; see [`Latencies::new`].
     histogram: Option<Histogram<u64>>,
     count: u64,
-    /// In nanoseconds; 2^53 ns are 104 days.
-    sum: f64,
-    squares: f64,
+    /// In nanoseconds.
+    sum: u128,
+    squares: u128,
     min: Nanos,
     max: Nanos,
 }
@@ -48,8 +55,8 @@ impl Latencies {
             // The bounds are constants that the histogram takes.
             histogram: Histogram::new_with_bounds(1, GREATEST, DIGITS).ok(),
             count: 0,
-            sum: 0.0,
-            squares: 0.0,
+            sum: 0,
+            squares: 0,
             min: Nanos::MAX,
             max: 0,
         }
@@ -61,10 +68,12 @@ impl Latencies {
             // Never fails for a value within the bounds.
             let _ = histogram.record_n(value.min(GREATEST), times);
         }
-        let (exact, weight) = (value as f64, times as f64);
+        let (exact, weight) = (u128::from(value), u128::from(times));
         self.count += times;
         self.sum += exact * weight;
-        self.squares += exact * exact * weight;
+        // Would only overflow where the value is absurd.
+        let squares = (exact * exact).saturating_mul(weight);
+        self.squares = self.squares.saturating_add(squares);
         self.min = self.min.min(value);
         self.max = self.max.max(value);
     }
@@ -76,8 +85,8 @@ impl Latencies {
             let _ = mine.add(theirs);
         }
         self.count += other.count;
-        self.sum += other.sum;
-        self.squares += other.squares;
+        self.sum = self.sum.saturating_add(other.sum);
+        self.squares = self.squares.saturating_add(other.squares);
         self.min = self.min.min(other.min);
         self.max = self.max.max(other.max);
     }
@@ -93,8 +102,8 @@ impl Latencies {
             return None;
         }
         let histogram = self.histogram.as_ref()?;
-        let mean = self.sum / self.count as f64;
-        let squares = self.squares - mean * mean * self.count as f64;
+        let mean = self.sum as f64 / self.count as f64;
+        let squares = self.squares as f64 - mean * mean * self.count as f64;
         let percentile = |percentile: f64| {
             enough_for(percentile, self.count).then(|| {
                 // The histogram rounds; the true extremes are known.
@@ -117,8 +126,63 @@ impl Latencies {
     }
 }
 
+/// A distribution as it is stored: the histogram in HdrHistogram's own format (V2, compressed, in
+/// base64, as its logs have it).
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Packed {
+    histogram: String,
+    count: u64,
+    sum: u128,
+    squares: u128,
+    min: Nanos,
+    max: Nanos,
+}
+
+impl From<Latencies> for Packed {
+    fn from(latencies: Latencies) -> Self {
+        let mut bytes = Vec::new();
+        if let Some(histogram) = &latencies.histogram {
+            // Fails only where the writer does, and a vector does not.
+            let _ = V2DeflateSerializer::new().serialize(histogram, &mut bytes);
+        }
+        Self {
+            histogram: STANDARD.encode(bytes),
+            count: latencies.count,
+            sum: latencies.sum,
+            squares: latencies.squares,
+            min: latencies.min,
+            max: latencies.max,
+        }
+    }
+}
+
+impl TryFrom<Packed> for Latencies {
+    type Error = String;
+
+    fn try_from(packed: Packed) -> Result<Self, String> {
+        let bytes = STANDARD
+            .decode(&packed.histogram)
+            .map_err(|error| format!("the histogram is no base64: {error}"))?;
+        let histogram: Histogram<u64> = Deserializer::new()
+            .deserialize(&mut bytes.as_slice())
+            .map_err(|error| format!("the histogram cannot be read: {error:?}"))?;
+        if histogram.high() != GREATEST || histogram.sigfig() != DIGITS {
+            return Err("the histogram has other bounds; it was written by another version".into());
+        }
+        Ok(Self {
+            histogram: Some(histogram),
+            count: packed.count,
+            sum: packed.sum,
+            squares: packed.squares,
+            min: packed.min,
+            max: packed.max,
+        })
+    }
+}
+
 /// Gaps between the frames of answers.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Gaps {
     /// From one frame with content to the next.
     pub chunk: Latencies,
@@ -207,7 +271,32 @@ mod tests {
         assert!(empty * 8 < 1 << 20, "{empty}");
     }
 
+    #[test]
+    fn what_is_no_histogram_of_ours_is_refused() {
+        let packed = |change: fn(&mut serde_json::Value)| {
+            let mut json = serde_json::to_value(Latencies::new()).unwrap();
+            change(&mut json);
+            serde_json::from_value::<Latencies>(json)
+                .unwrap_err()
+                .to_string()
+        };
+        let error = packed(|json| json["histogram"] = "?".into());
+        assert!(error.contains("no base64"), "{error}");
+        let error = packed(|json| json["histogram"] = "".into());
+        assert!(error.contains("cannot be read"), "{error}");
+    }
+
     proptest! {
+        #[test]
+        fn gaps_are_stored_without_loss(values in prop::collection::vec((1_u64..10_000_000_000_000, prop::option::of(0_u32..9)), 0..100)) {
+            let mut gaps = Gaps::new();
+            values.iter().for_each(|&(gap, tokens)| gaps.record(gap, tokens));
+            let json = serde_json::to_vec(&gaps).unwrap();
+            let back: Gaps = serde_json::from_slice(&json).unwrap();
+            prop_assert_eq!(&back, &gaps);
+            prop_assert_eq!(back.chunk.distribution(), gaps.chunk.distribution());
+        }
+
         #[test]
         fn a_histogram_agrees_with_the_values(values in prop::collection::vec(1_u64..10_000_000_000, 1..500), cut in 0_usize..500) {
             let (first, second) = values.split_at(cut.min(values.len()));

@@ -17,7 +17,7 @@ use super::{
     pace, quantile, sanity,
     steady::{SteadyContext, percentile_intervals, steady_state},
     token_distribution,
-    verdict::{self, Evidence},
+    verdict::{self, Evidence, Rules},
 };
 use crate::{
     calibrate::Calibration,
@@ -25,6 +25,9 @@ use crate::{
     drive::Driven,
     record::{Outcome, Record},
 };
+
+/// Kind of failure of requests that a lost shard was to send: whether it did, nobody knows.
+const SHARD_LOST: &str = "shardLost";
 
 /// What a stage is called and judged by.
 #[derive(Clone, Debug)]
@@ -37,6 +40,8 @@ pub struct StageContext<'a> {
     pub repetition: u32,
     /// Attempt, from 1.
     pub attempt: u32,
+    /// How often the round had begun anew on another node before.
+    pub restart: u32,
     /// The load.
     pub load: &'a Load,
     /// Whether answers streamed.
@@ -58,6 +63,8 @@ pub struct StageContext<'a> {
     pub prompt_tokens: &'a [Option<u32>],
     /// What the client adds itself, where it was calibrated.
     pub calibration: Option<Calibration>,
+    /// By what it is judged.
+    pub rules: Rules,
 }
 
 /// The report of a stage. Engine metrics are not in it yet.
@@ -123,11 +130,10 @@ pub fn report(context: &StageContext<'_>, driven: &Driven) -> StageReport {
         round: context.round,
         repetition: context.repetition,
         attempt: context.attempt,
-        // The caller knows which node of the round this is.
-        restart: 0,
+        restart: context.restart,
         load: context.load.clone(),
         window: Window {
-            start: clock::wall(window_start).to_string(),
+            start: driven.start.wall_of(window_start).to_string(),
             duration_seconds: window_seconds,
         },
         throughput: throughput(requests.succeeded, &input, &output, window_seconds),
@@ -173,8 +179,9 @@ pub fn report(context: &StageContext<'_>, driven: &Driven) -> StageReport {
             false => BTreeMap::new(),
         },
         client,
+        shards: Vec::new(),
         engine_metrics: BTreeMap::new(),
-        verdict: verdict::verdict(&evidence),
+        verdict: verdict::verdict(&evidence, context.rules),
         requests,
     }
 }
@@ -229,10 +236,13 @@ fn count(driven: &Driven) -> Requests {
             *failures.entry(kind.name().to_owned()).or_insert(0) += 1;
         }
     }
+    if driven.lost > 0 {
+        failures.insert(SHARD_LOST.to_owned(), driven.lost);
+    }
     let failed = failures.values().sum();
-    let sent = driven.records.len() as u64;
+    let sent = driven.records.len() as u64 + driven.lost;
     Requests {
-        intended: driven.intended,
+        intended: driven.intended + driven.lost,
         sent,
         succeeded: sent - failed,
         failed,
@@ -265,7 +275,7 @@ fn window(driven: &Driven) -> (Nanos, f64) {
     let last = records.iter().map(|record| record.end).max();
     match (first, last) {
         (Some(first), Some(last)) => (first, clock::seconds(last.saturating_sub(first))),
-        _ => (driven.start, 0.0),
+        _ => (driven.start.at, 0.0),
     }
 }
 
@@ -338,7 +348,7 @@ mod tests {
             Dropped,
             vitals::{LoopVitals, StageVitals},
         },
-        record::FailureKind,
+        record::{FailureKind, log::Start},
         stats::Gaps,
     };
 
@@ -361,8 +371,13 @@ mod tests {
         let mut gaps = Gaps::new();
         gaps.record(20 * MILLISECOND, None);
         Driven {
-            start: 0,
+            start: Start {
+                at: 0,
+                wall: clock::wall(0),
+            },
             intended: records.len() as u64 + dropped,
+            intended_of_all: None,
+            lost: 0,
             dropped: Dropped {
                 not_sent: dropped,
                 ..Dropped::default()
@@ -389,6 +404,7 @@ mod tests {
             round: 1,
             repetition: 2,
             attempt: 1,
+            restart: 0,
             load,
             streaming: true,
             names: Vec::new(),
@@ -399,6 +415,7 @@ mod tests {
             greedy: true,
             prompt_tokens,
             calibration: None,
+            rules: Rules::All,
         }
     }
 

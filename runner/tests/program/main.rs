@@ -12,5 +12,6 @@ mod common;
 mod formats;
 mod memory;
 mod quota;
+mod shards;
 mod signals;
 mod starved;

@@ -120,6 +120,9 @@ pub struct Arguments {
     /// Event loops of the load path, each on a thread of its own
     #[arg(long, value_name = "N", default_value_t = 1)]
     threads: usize,
+    /// Processes that act as one client, each with so many threads and its part of the load
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "headers", value_parser = clap::value_parser!(u32).range(1..=256))]
+    processes: u32,
     /// Do not measure beforehand what this client adds itself
     #[arg(long)]
     no_calibration: bool,
@@ -441,6 +444,7 @@ impl Arguments {
                 } else {
                     Calibration::Auto
                 },
+                parallelism: self.processes,
                 ..Runner::default()
             },
             metrics: Default::default(),
@@ -539,6 +543,11 @@ mod tests {
             ("--rate 4 --ramp-to -1 --duration 9s", "-1"),
             ("--rate inf --duration 9s", "--requests"),
             ("--rate -1 --requests 9", "-1"),
+            (
+                "--rate 1 --requests 9 --processes 2 --header a:b",
+                "cannot be used with",
+            ),
+            ("--rate 1 --requests 9 --processes 257", "257"),
             ("--speed 2", "--trace"),
             ("--trace t.csv --speed 2", "--trace-format"),
             (

@@ -56,6 +56,7 @@ pub async fn run(
         plan,
         places,
         prompts: &prompts,
+        prompts_sha256: &preflight.prompts_sha256,
         tokenizer: tokenizer.map(Arc::new),
         tls: tls::client_config(tls::bundle_from_environment().as_deref())?,
         store: &store,

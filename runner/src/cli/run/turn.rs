@@ -12,6 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use rustls::ClientConfig;
 
 use crate::{
+    cli::shards::{About, Shards},
     clock,
     measure::{Client, EngineRound, MeasureError, Progress, RoundResult, measure_engine},
     prompt::Prompt,
@@ -75,6 +76,7 @@ pub(super) struct Turns<'a> {
     pub(super) plan: &'a Plan,
     pub(super) places: &'a [Place],
     pub(super) prompts: &'a [Prompt],
+    pub(super) prompts_sha256: &'a str,
     pub(super) tokenizer: Option<Arc<TokenCounter>>,
     pub(super) tls: Arc<ClientConfig>,
     pub(super) store: &'a Store,
@@ -115,6 +117,29 @@ impl Turns<'_> {
     }
 
     async fn measure(&self, turn: Turn, engine: &PlannedEngine, url: &str) -> RoundResult {
+        let api_key = api_key(engine, self.environment);
+        let about = About {
+            plan: self.plan,
+            prompts_sha256: self.prompts_sha256,
+            threads: self.threads,
+            progress: &self.progress,
+            engine: &engine.name,
+            round: turn.round,
+            url,
+            api_key: api_key.as_deref(),
+        };
+        let shards = match Shards::start(&about).await {
+            Ok(shards) => shards,
+            Err(error) => {
+                return RoundResult {
+                    error: Some(MeasureError::new(
+                        reason::RUNNER_CRASHED,
+                        format!("the processes of runner.parallelism cannot be started: {error:#}"),
+                    )),
+                    ..RoundResult::default()
+                };
+            }
+        };
         let round = EngineRound {
             client: Client {
                 plan: self.plan,
@@ -122,7 +147,7 @@ impl Turns<'_> {
                 url,
                 prompts: self.prompts,
                 tokenizer: self.tokenizer.clone(),
-                api_key: api_key(engine, self.environment),
+                api_key,
                 headers: Vec::new(),
                 tls: Arc::clone(&self.tls),
                 threads: self.threads,
@@ -133,8 +158,11 @@ impl Turns<'_> {
             store: self.store,
             pod: Target::default(),
             patience: patience(engine, self.plan),
+            crew: shards.crew.clone(),
         };
-        measure_engine(&round).await
+        let result = measure_engine(&round).await;
+        shards.finish().await;
+        result
     }
 }
 

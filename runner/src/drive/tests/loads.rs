@@ -56,7 +56,7 @@ fn an_open_loop_sends_at_its_due_times_whatever_the_answers_do() {
     assert_eq!(driven.intended, due.len() as u64);
     assert_eq!(driven.records.len(), due.len());
     for (record, due) in driven.records.iter().zip(&due) {
-        assert_eq!(record.due, Some(driven.start + due));
+        assert_eq!(record.due, Some(driven.start.at + due));
         assert!(record.sent.unwrap() >= record.due.unwrap());
         assert!(record.succeeded(), "{record:?}");
     }
@@ -80,7 +80,7 @@ fn a_replay_sends_each_prompt_at_its_time() {
         .map(|record| {
             (
                 record.prompt,
-                (record.due.unwrap() - driven.start) / MILLISECOND,
+                (record.due.unwrap() - driven.start.at) / MILLISECOND,
             )
         })
         .collect();
@@ -98,7 +98,7 @@ fn a_burst_is_under_way_all_at_once() {
         driven
             .records
             .iter()
-            .all(|record| record.due == Some(driven.start))
+            .all(|record| record.due == Some(driven.start.at))
     );
     assert_eq!(most_in_flight(&driven.records), 50);
 }
@@ -108,7 +108,7 @@ fn a_stage_of_a_duration_begins_nothing_after_it_and_waits_for_what_it_began() {
     let server = simulate::start(&simulated(Fault::None), MODEL).unwrap();
     let stage = stage(&server.url, closed(3), StageEnd::Seconds(0.2));
     let driven = drive(&stage, &Control::default()).unwrap();
-    let end = driven.start + 200 * MILLISECOND;
+    let end = driven.start.at + 200 * MILLISECOND;
     assert!(driven.records.len() >= 3);
     assert_eq!(
         (driven.intended, driven.dropped.total()),

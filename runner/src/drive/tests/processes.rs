@@ -32,19 +32,19 @@ fn processes_that_begin_together_take_the_whole_sequence() {
                 .map(|handle| handle.join().unwrap())
                 .collect()
         });
-        assert_eq!(parts[0].start, parts[1].start);
+        assert_eq!(parts[0].start.at, parts[1].start.at);
         let mut records: Vec<&Record> = parts.iter().flat_map(|part| &part.records).collect();
         records.sort_by_key(|record| record.index);
         assert!(
             records
                 .iter()
-                .all(|record| record.started >= parts[0].start)
+                .all(|record| record.started >= parts[0].start.at)
         );
         let indexes: Vec<u64> = records.iter().map(|record| record.index).collect();
         assert_eq!(indexes, (0..due.intended().unwrap()).collect::<Vec<_>>());
         let offsets: Vec<Nanos> = records
             .iter()
-            .filter_map(|record| Some(record.due? - parts[0].start))
+            .filter_map(|record| Some(record.due? - parts[0].start.at))
             .collect();
         if let intake::Kind::Open { due, .. } = &due.kind {
             assert_eq!(&offsets, due);

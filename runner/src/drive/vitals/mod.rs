@@ -26,7 +26,8 @@ pub(super) use watch::Watch;
 pub const OPEN_FILES_SPARE: u64 = 64;
 
 /// The client's figures over one stage.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct StageVitals {
     /// What the event loops saw of themselves.
     pub loops: LoopVitals,
@@ -43,7 +44,8 @@ pub struct StageVitals {
 }
 
 /// What one or several event loops saw of themselves.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct LoopVitals {
     /// CPU time.
     pub cpu: Nanos,
@@ -75,7 +77,8 @@ pub struct LoopVitals {
 }
 
 /// What the kernel tells of a process and its surroundings over a stage.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Surroundings {
     /// Time for which the cgroup was throttled.
     pub throttled: Option<Nanos>,

@@ -8,6 +8,7 @@ use super::{
     conditions::Row,
     groups::{self, GroupRow},
     metrics::{MetricRow, absent, metrics},
+    shards::{self, ShardRow},
     steady::{self, SteadyRow},
     view::{VerdictView, status},
 };
@@ -28,6 +29,7 @@ pub struct EngineView {
     stages: Vec<StageView>,
     steady: Vec<SteadyRow>,
     groups: Vec<GroupRow>,
+    shards: Vec<ShardRow>,
     cold_start: Vec<[String; 4]>,
     metrics: Vec<MetricRow>,
     metric_stages: Vec<String>,
@@ -123,6 +125,7 @@ impl EngineView {
                 .collect(),
             steady: steady::rows(&measured),
             groups: groups::rows(&measured),
+            shards: shards::rows(&measured),
             cold_start: cold_start(engine),
             metrics: metrics(engine),
             metric_stages: measured.iter().map(|(label, _)| label.clone()).collect(),

@@ -1,3 +1,5 @@
+use bakeoff_crds::report::ShardReport;
+
 use super::*;
 use crate::report::fixture::{self, invalid};
 
@@ -35,6 +37,35 @@ fn the_page_shows_every_part() {
     }
     // Three pictures, and one mark per engine in the legend.
     assert_eq!(html.matches("role=\"img\"").count(), 3);
+}
+
+#[test]
+fn runner_pods_that_acted_as_one_are_shown() {
+    let mut report = fixture::report();
+    assert!(!page_of(&report).contains("acted as one client"));
+    let shard = |index, lost| ShardReport {
+        index,
+        lost,
+        requests: bakeoff_crds::report::Requests {
+            sent: 1234,
+            ..Default::default()
+        },
+        clock_offset_bound_seconds: 0.00021,
+        late_start_seconds: 0.012,
+        ..ShardReport::default()
+    };
+    report.engines[0].stages[0].shards = vec![shard(0, false), shard(1, true)];
+    let html = page_of(&report);
+    for part in [
+        "acted as one client",
+        "<td>0</td><td>1,234</td>",
+        "210 µs",
+        "12 ms",
+        "<td>1</td><td colspan=\"8\">lost",
+    ] {
+        assert!(html.contains(part), "{part} is missing");
+    }
+    assert_eq!(html.matches("1,234").count(), 1);
 }
 
 #[test]

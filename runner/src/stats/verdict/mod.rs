@@ -50,34 +50,56 @@ pub struct Evidence {
     pub output: Option<OutputSanity>,
 }
 
+/// Which rules are asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rules {
+    /// All.
+    #[default]
+    All,
+    /// Those on what became of the requests: of a stage that several processes drove, on the whole.
+    OnRequests,
+    /// Those on the client and what was around it: on each of several processes by itself, so that
+    /// none hides behind the others.
+    OnClient,
+}
+
+type Rule = fn(&Evidence) -> Option<VerdictReason>;
+
+/// In the order in which their reasons are told.
+const RULES: [(Rules, Rule); 23] = [
+    (Rules::OnClient, cut),
+    (Rules::OnRequests, no_requests),
+    (Rules::OnRequests, error_rate),
+    (Rules::OnClient, client::schedule_delay),
+    (Rules::OnClient, client::loop_delay),
+    (Rules::OnClient, client::stall),
+    (Rules::OnClient, client::saturated),
+    (Rules::OnClient, client::capacity),
+    (Rules::OnClient, client::overhead),
+    (Rules::OnRequests, client::rate),
+    (Rules::OnRequests, client::concurrency),
+    (Rules::OnClient, client::backlog),
+    (Rules::OnClient, client::descriptors),
+    (Rules::OnClient, client::ports),
+    (Rules::OnClient, surroundings::throttled),
+    (Rules::OnClient, surroundings::run_queue),
+    (Rules::OnClient, surroundings::steal),
+    (Rules::OnClient, surroundings::packets),
+    (Rules::OnClient, surroundings::wall_clock),
+    (Rules::OnRequests, tokens),
+    (Rules::OnRequests, answers::empty_answers),
+    (Rules::OnRequests, answers::short_answers),
+    (Rules::OnRequests, answers::repeating_answers),
+];
+
 /// The verdict on one stage.
-pub fn verdict(evidence: &Evidence) -> Verdict {
-    let rules = [
-        cut,
-        no_requests,
-        error_rate,
-        client::schedule_delay,
-        client::loop_delay,
-        client::stall,
-        client::saturated,
-        client::capacity,
-        client::overhead,
-        client::rate,
-        client::concurrency,
-        client::backlog,
-        client::descriptors,
-        client::ports,
-        surroundings::throttled,
-        surroundings::run_queue,
-        surroundings::steal,
-        surroundings::packets,
-        surroundings::wall_clock,
-        tokens,
-        answers::empty_answers,
-        answers::short_answers,
-        answers::repeating_answers,
-    ];
-    Verdict::of(rules.iter().filter_map(|rule| rule(evidence)).collect())
+pub fn verdict(evidence: &Evidence, asked: Rules) -> Verdict {
+    let is_asked = |rules: Rules| asked == Rules::All || asked == rules;
+    let reasons = RULES
+        .iter()
+        .filter(|(rules, _)| is_asked(*rules))
+        .filter_map(|(_, rule)| rule(evidence));
+    Verdict::of(reasons.collect())
 }
 
 fn reason(status: VerdictStatus, reason: &str, message: String) -> Option<VerdictReason> {

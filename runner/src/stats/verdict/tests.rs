@@ -82,7 +82,7 @@ fn good() -> Evidence {
 
 #[test]
 fn a_good_stage_is_valid() {
-    assert_eq!(verdict(&good()), Verdict::default());
+    assert_eq!(verdict(&good(), Rules::All), Verdict::default());
 }
 
 #[test]
@@ -230,10 +230,14 @@ fn each_rule_has_its_reason_and_status() {
     for (reason, status, change) in cases {
         let mut evidence = good();
         change(&mut evidence);
-        let found = verdict(&evidence);
+        let found = verdict(&evidence, Rules::All);
         assert_eq!(found.status, status, "{reason}");
         assert_eq!(found.reasons.len(), 1, "{reason}: {found:?}");
         assert_eq!(found.reasons[0].reason, reason);
+        // Of several processes it is asked on the whole or of each, and not of both.
+        let [whole, each] =
+            [Rules::OnRequests, Rules::OnClient].map(|rules| verdict(&evidence, rules).reasons);
+        assert_eq!([whole, each].concat(), found.reasons);
     }
 }
 
@@ -287,7 +291,11 @@ fn what_is_just_within_its_bound_is_valid() {
     for (number, change) in cases.into_iter().enumerate() {
         let mut evidence = good();
         change(&mut evidence);
-        assert_eq!(verdict(&evidence), Verdict::default(), "{number}");
+        assert_eq!(
+            verdict(&evidence, Rules::All),
+            Verdict::default(),
+            "{number}"
+        );
     }
 }
 
@@ -300,7 +308,7 @@ fn a_stage_without_an_answer_is_invalid() {
         failed: 5,
         ..Requests::default()
     };
-    let found = verdict(&evidence);
+    let found = verdict(&evidence, Rules::All);
     let reasons: Vec<&str> = found
         .reasons
         .iter()
