@@ -84,6 +84,9 @@ fn failed_state(
     now: Timestamp,
 ) -> JobState {
     let words = last_words(observed, name);
+    if let Some(failure) = failed_shard(observed, name, now) {
+        return JobState::Failed(failure, words);
+    }
     if let Some(failure) = words.as_ref().and_then(|words| words.failure.clone()) {
         return JobState::Failed(failure, words);
     }
@@ -112,6 +115,33 @@ fn failed_state(
             |found| from_pod(found, name),
         );
     JobState::Failed(failure, words)
+}
+
+/// Why the pod failed because of which a Job of several pods did: one of the indexes that Kubernetes
+/// gave up. What the first pod says then is only that it was told to stop, or misses another; it is
+/// asked where it is itself the one.
+fn failed_shard(observed: &Observed, name: &str, now: Timestamp) -> Option<Failure> {
+    let status = observed.job(name)?.status.as_ref()?;
+    let failed = first_index(status.failed_indexes.as_deref()?).filter(|&index| index > 0)?;
+    let found = ended_pods(observed, name)
+        .into_iter()
+        .find(|found| pod::index(found) == Some(failed))?;
+    let words = pod::termination_message(found)
+        .and_then(|words| serde_json::from_str::<Termination>(words).ok())
+        .and_then(|words| words.failure);
+    let failure = match words {
+        Some(failure) => failure,
+        None => from_pod(classify::pod_failure(found, Role::Runner, now)?, name),
+    };
+    Some(Failure {
+        message: format!("shard {failed}: {}", failure.message),
+        ..failure
+    })
+}
+
+/// The least of a Job's indexes, as Kubernetes writes them: `1,3-5,7`.
+fn first_index(indexes: &str) -> Option<u32> {
+    indexes.split([',', '-']).next()?.parse().ok()
 }
 
 fn stuck(found: &Pod, scheduling: u64, now: Timestamp) -> Option<Failure> {
@@ -170,7 +200,13 @@ fn ended_pods<'a>(observed: &'a Observed, name: &'a str) -> Vec<&'a Pod> {
         .pods_of_job(name)
         .filter(|found| pod::has_ended(found))
         .collect();
-    ended.sort_by_key(|found| std::cmp::Reverse(pod::created_at(found)));
+    // Of several pods that act as one, the first speaks for all.
+    ended.sort_by_key(|found| {
+        (
+            pod::index(found).unwrap_or_default(),
+            std::cmp::Reverse(pod::created_at(found)),
+        )
+    });
     ended
 }
 
@@ -186,3 +222,6 @@ fn condition<'a>(job: &'a Job, kind: &str) -> Option<&'a JobCondition> {
 fn is_true(job: &Job, kind: &str) -> bool {
     condition(job, kind).is_some()
 }
+
+#[cfg(test)]
+mod tests;

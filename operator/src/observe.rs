@@ -35,7 +35,7 @@ use self::nodes::NodeReader;
 use crate::{
     error::Error,
     neighbours,
-    observed::{Observed, StoredPlan},
+    observed::{Observed, StoredPlan, leads},
     pod,
     progress::ProgressReader,
 };
@@ -99,7 +99,7 @@ impl Observer {
         observed.jobs = jobs.list(&own).await.map_err(Error::read("jobs"))?.items;
         let runner = observed
             .pods_of(labels::COMPONENT_RUNNER)
-            .filter(|runner| !pod::has_ended(runner) && !pod::is_deleting(runner))
+            .filter(|runner| leads(runner) && !pod::has_ended(runner) && !pod::is_deleting(runner))
             .find_map(pod::ip);
         if let Some(ip) = runner {
             observed.progress = self.progress.read(ip).await;

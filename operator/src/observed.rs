@@ -74,6 +74,8 @@ pub struct Progress {
     pub stages_done: u32,
     /// Stages of the whole turn.
     pub stages_planned: u32,
+    /// Runner pods that shard 0 misses, where several act as one.
+    pub shards_missing: Vec<u32>,
 }
 
 impl Observed {
@@ -110,9 +112,14 @@ impl Observed {
         pod::is_deleting(found) && matches!(node, Some(NodeState::NotReady | NodeState::Missing))
     }
 
-    /// The pod that makes load in this turn, while it runs.
+    /// The pod that makes load in this turn, while it runs; of several the first, which leads.
     pub fn running_runner<'a>(&'a self, job: &'a str) -> Option<&'a Pod> {
         self.pods_of_job(job)
-            .find(|found| !pod::has_ended(found) && !pod::is_deleting(found))
+            .find(|found| leads(found) && !pod::has_ended(found) && !pod::is_deleting(found))
     }
+}
+
+/// Whether a pod of a Job is the only one or the first of several.
+pub fn leads(pod: &Pod) -> bool {
+    pod::index(pod).is_none_or(|index| index == 0)
 }

@@ -20,6 +20,13 @@ pub fn label<'a>(pod: &'a Pod, key: &str) -> Option<&'a str> {
     Some(pod.metadata.labels.as_ref()?.get(key)?.as_str())
 }
 
+/// Which pod of an indexed Job it is, from 0.
+pub fn index(pod: &Pod) -> Option<u32> {
+    label(pod, "batch.kubernetes.io/job-completion-index")?
+        .parse()
+        .ok()
+}
+
 /// Whether it is being deleted.
 pub fn is_deleting(pod: &Pod) -> bool {
     pod.metadata.deletion_timestamp.is_some()

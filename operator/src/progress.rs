@@ -75,14 +75,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_runner_tells_how_far_it_is() {
-        let answer =
-            json!({ "repetition": 2, "stage": "rate-0.5", "stagesDone": 7, "stagesPlanned": 12 });
+        let answer = json!({ "repetition": 2, "stage": "rate-0.5", "stagesDone": 7, "stagesPlanned": 12,
+                "shardsMissing": [3] });
         let reader = answering(StatusCode::OK, answer).await;
         let expected = Progress {
             repetition: 2,
             stage: "rate-0.5".into(),
             stages_done: 7,
             stages_planned: 12,
+            shards_missing: vec![3],
         };
         assert_eq!(reader.read("127.0.0.1").await, Some(expected));
     }

@@ -182,6 +182,15 @@ impl<'a> Draft<'a> {
         self.delete_pod(found);
     }
 
+    /// Deletes a Service by name, where it is there.
+    pub(super) fn delete_service(&mut self, name: String) {
+        self.delete.push(ChildRef {
+            kind: ChildKind::Service,
+            name,
+            uid: None,
+        });
+    }
+
     /// Deletes every engine of the run; whether any was left that holds an accelerator.
     pub(super) fn delete_engines(&mut self) -> bool {
         let observed = self.observed;

@@ -1,7 +1,7 @@
 //! One engine's turn: its pod made, ready, loaded, freed.
 
 use bakeoff_crds::{
-    manifests::{Turn, names, runner_job},
+    manifests::{Turn, names, runner_job, runner_service},
     plan::{EngineSource, Plan},
     run::{
         CleanupEngines,
@@ -199,10 +199,21 @@ fn measure(
             prompts_sha256: draft.status.prompts_sha256.clone().unwrap_or_default(),
             ..PreflightSummary::default()
         };
-        let job = runner_job(plan, &draft.owner(), turn, &preflight);
+        let owner = draft.owner();
+        // Before the pods that are found by it.
+        let service = runner_service(plan, &owner, turn);
+        draft.apply.extend(service.map(Child::Service));
+        let job = runner_job(plan, &owner, turn, &preflight);
         draft.apply.push(Child::Job(job));
     }
-    if let Some(node) = draft.observed.running_runner(&runner).and_then(pod::node) {
+    // Of several runner pods, the one that shares the engine's node is the one to tell of.
+    let beside_engine = draft
+        .observed
+        .pods_of_job(&runner)
+        .filter_map(pod::node)
+        .find(|node| record.node_name.as_deref() == Some(*node));
+    let first = draft.observed.running_runner(&runner).and_then(pod::node);
+    if let Some(node) = beside_engine.or(first) {
         record.runner_node_name = Some(node.to_owned());
     }
     if let Some(now) = &draft.observed.neighbours {
@@ -215,7 +226,11 @@ fn measure(
         .filter(|progress| !progress.stage.is_empty())
         .map(|progress| format!(": repetition {}, {}", progress.repetition, progress.stage))
         .unwrap_or_default();
-    let message = format!("{} is under load{stage}", record.engine);
+    let missing = match &draft.observed.progress {
+        Some(progress) => missing(&progress.shards_missing, plan.spec.runner.parallelism),
+        None => String::new(),
+    };
+    let message = format!("{} is under load{stage}{missing}", record.engine);
     draft.progressing(RunPhase::Running, "Measuring", &message);
     record
 }
@@ -232,6 +247,16 @@ fn spoilt(engine: &EngineState, words: Option<&Termination>, restarts: i32) -> O
         .is_some_and(|summary| summary.verdict == VerdictStatus::Invalid);
     (is_invalid || restarts > 0 || failure.reason == reason::ENGINE_RESTARTED)
         .then(|| failure.clone())
+}
+
+/// What is said of runner pods that the first one misses; empty where it misses none.
+fn missing(shards: &[u32], of: u32) -> String {
+    let numbers: Vec<String> = shards.iter().map(u32::to_string).collect();
+    match numbers.as_slice() {
+        [] => String::new(),
+        [one] => format!("; shard {one} of {of} is missing"),
+        several => format!("; shards {} of {of} are missing", several.join(", ")),
+    }
 }
 
 /// Closes the turn's account, and begins to free what it holds.
@@ -286,6 +311,9 @@ fn free(draft: &mut Draft<'_>, plan: &Plan, place: Place, mut record: TurnStatus
     let message = format!("Waiting for the pods of {} to go", record.engine);
     draft.progressing(RunPhase::Running, "Freeing", &message);
     if is_gone || place.is_out_of_time {
+        if plan.spec.runner.parallelism > 1 {
+            draft.delete_service(runner);
+        }
         record.phase = match record.reason {
             Some(_) => EnginePhase::Failed,
             None => EnginePhase::Succeeded,

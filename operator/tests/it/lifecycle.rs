@@ -261,3 +261,29 @@ fn monitoring_is_made_where_the_cluster_has_it() {
         world.log
     );
 }
+
+#[test]
+fn runner_pods_that_act_as_one_find_each_other_and_are_told_of_where_one_is_missing() {
+    let mut world = World::two_by_two();
+    world.run.spec.policy.rounds = 1;
+    world.run.spec.runner.parallelism = 4;
+    let job = "made Job duel-load-alpha-r1-0f1e2";
+    world.play_until(|world| world.log.iter().any(|line| line == job));
+    world.set_progress(1, "concurrency-2");
+    world.observed.progress.as_mut().unwrap().shards_missing = vec![1, 2];
+    world.step();
+    let message = &world.condition(condition::PROGRESSING).unwrap().message;
+    assert!(
+        message.ends_with("concurrency-2; shards 1, 2 of 4 are missing"),
+        "{message}"
+    );
+    world.play();
+    assert_eq!(world.reason(condition::COMPLETE), "Succeeded");
+    let at = |line: &str| world.log.iter().position(|other| other == line);
+    for engine in ["alpha", "beta"] {
+        let name = format!("duel-load-{engine}-r1-0f1e2");
+        let made = at(&format!("made Service {name}")).unwrap();
+        assert!(made < at(&format!("made Job {name}")).unwrap());
+        assert!(made < at(&format!("deleted Service {name}")).unwrap());
+    }
+}

@@ -276,6 +276,7 @@ impl World {
             stage: stage.into(),
             stages_done,
             stages_planned: 3,
+            ..Progress::default()
         });
     }
 }
