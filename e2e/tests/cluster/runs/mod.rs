@@ -5,6 +5,7 @@ mod bakeoff;
 mod failures;
 mod inputs;
 mod lifecycle;
+mod shards;
 mod truth;
 
 use std::time::Duration;
