@@ -4,6 +4,7 @@
 //! from a ConfigMap. Nothing in it is secret.
 
 pub mod endpoint;
+mod engine;
 pub mod resolve;
 pub mod search;
 pub mod stages;

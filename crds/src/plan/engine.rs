@@ -1,0 +1,329 @@
+//! From one engine of a run to its part of the plan: deployed by a profile, external or simulated.
+
+use super::{
+    Endpoint, EngineSource, ExternalEndpoint, PlannedEngine, PlannedMetrics, PlannedModelCheck,
+    RequestedModel,
+    endpoint::{choose_protocol, default_path, native_profile},
+    traffic,
+};
+use crate::{
+    profile::{Capabilities, EngineProfileSpec, ProfileSet, render::Renderer},
+    run::{
+        Adapter, Api, BenchmarkRunSpec, EngineSpec, ExternalEngine, Protocol, SimulatedEngine,
+        Tuning,
+    },
+    validate::Problem,
+};
+
+/// Port of a simulated engine's pod.
+const SIMULATED_PORT: u16 = 8000;
+
+type Planned = Result<(PlannedEngine, Vec<String>), Problem>;
+
+pub(super) fn plan_engine(
+    spec: &BenchmarkRunSpec,
+    engine: &EngineSpec,
+    profiles: &ProfileSet,
+    field: &str,
+) -> Planned {
+    if let Some(external) = &engine.external {
+        return Ok((external_engine(spec, engine, external), Vec::new()));
+    }
+    if let Some(simulated) = &engine.simulated {
+        return Ok((simulated_engine(spec, engine, simulated), Vec::new()));
+    }
+    let Some(name) = &engine.profile else {
+        return Err(Problem::new(
+            field,
+            "set one of profile, external and simulated",
+        ));
+    };
+    let Some(profile) = profiles.get(name) else {
+        let known: Vec<_> = profiles.names().collect();
+        return Err(Problem::new(
+            format!("{field}.profile"),
+            format!(
+                "there is no profile {name:?}; known are {}; apply an EngineProfile of that name to add it",
+                known.join(", ")
+            ),
+        ));
+    };
+    deployed_engine(spec, engine, name, profile, field)
+}
+
+fn deployed_engine(
+    spec: &BenchmarkRunSpec,
+    engine: &EngineSpec,
+    profile_name: &str,
+    profile: &EngineProfileSpec,
+    field: &str,
+) -> Planned {
+    let tuning = merged(&spec.tuning, engine.tuning.as_ref());
+    let renderer = Renderer::new(spec, engine, &tuning, profile.port);
+    let in_profile = |error: crate::profile::render::RenderError| {
+        Problem::new(
+            format!("{field}.profile"),
+            format!("{profile_name:?}: {error}"),
+        )
+    };
+    let api = spec.workload.api;
+    let Some(chosen) = choose_protocol(&profile.protocols, api) else {
+        return Err(Problem::new(
+            "spec.workload.api",
+            format!(
+                "{api:?} is not spoken by profile {profile_name:?}; use Auto, or leave the engine out"
+            ),
+        ));
+    };
+    let capabilities = profile.capabilities.clone();
+    if chosen.adapter.is_none()
+        && let Some(problem) =
+            traffic::no_adapters(spec, chosen.protocol, &format!("profile {profile_name:?}"))
+    {
+        return Err(problem);
+    }
+    if spec.workload.sampling.ignore_eos && !capabilities.ignore_eos {
+        return Err(Problem::new(
+            "spec.workload.sampling.ignoreEos",
+            format!(
+                "profile {profile_name:?} cannot force answers to their full length; set it to false, or leave the engine out"
+            ),
+        ));
+    }
+    let model = match &chosen.model {
+        Some(template) => renderer
+            .render("protocols.model", template)
+            .map_err(in_profile)?,
+        None => spec.model.id.clone(),
+    };
+    let template = chosen.adapter.as_deref().unwrap_or_default();
+    let adapter = |adapter: &Adapter| renderer.adapter(template, adapter).map_err(in_profile);
+    let models = traffic::models(spec, adapter)?;
+    let model_check = match &profile.model_check {
+        None => None,
+        Some(check) => Some(PlannedModelCheck {
+            path: check.path.clone(),
+            pointer: check.pointer.clone(),
+            expect: match &check.expect {
+                Some(template) => renderer
+                    .render("modelCheck.expect", template)
+                    .map_err(in_profile)?,
+                None => spec.model.id.clone(),
+            },
+            adapters: if check.adapters {
+                let adapters = spec.model.adapters.iter().map(adapter);
+                adapters.collect::<Result<_, _>>()?
+            } else {
+                Vec::new()
+            },
+        }),
+    };
+    let warnings = warnings(spec, engine, &renderer, profile);
+    let planned = PlannedEngine {
+        name: engine.name.clone(),
+        profile: profile_name.to_owned(),
+        display_name: profile.display_name.clone(),
+        source: EngineSource::Deployed(renderer.deployment(profile, engine).map_err(in_profile)?),
+        endpoint: Endpoint {
+            protocol: chosen.protocol,
+            port: profile.port,
+            path: chosen
+                .path
+                .clone()
+                .unwrap_or_else(|| default_path(chosen.protocol, &model, spec.workload.streaming)),
+            model,
+        },
+        models,
+        model_check,
+        version: profile.version.clone(),
+        metrics: profile.metrics.as_ref().map(|metrics| PlannedMetrics {
+            path: metrics.path.clone(),
+            port: metrics.port.unwrap_or(profile.port),
+            series: metrics.series.clone(),
+        }),
+        capabilities,
+        cautions: profile.cautions.clone(),
+        deviations: deviations(engine),
+    };
+    Ok((planned, warnings))
+}
+
+fn external_engine(
+    spec: &BenchmarkRunSpec,
+    engine: &EngineSpec,
+    external: &ExternalEngine,
+) -> PlannedEngine {
+    let model = external
+        .model
+        .clone()
+        .unwrap_or_else(|| spec.model.id.clone());
+    PlannedEngine {
+        name: engine.name.clone(),
+        profile: "external".into(),
+        display_name: external.url.clone(),
+        source: EngineSource::External(ExternalEndpoint {
+            url: external.url.trim_end_matches('/').to_owned(),
+            api_key_secret_ref: external.api_key_secret_ref.clone(),
+            price_per_million_tokens: external.price_per_million_tokens,
+        }),
+        endpoint: Endpoint {
+            protocol: external.protocol,
+            port: 0,
+            path: default_path(external.protocol, &model, spec.workload.streaming),
+            model,
+        },
+        models: by_name(spec),
+        model_check: None,
+        version: None,
+        metrics: None,
+        capabilities: Capabilities {
+            streaming: true,
+            ignore_eos: spec.workload.sampling.ignore_eos,
+            seed: true,
+            usage_in_stream: true,
+            prompt_lists: external.protocol == Protocol::OpenAiCompletions,
+            adapters: external.protocol != Protocol::LlamaCpp && !is_triton(external.protocol),
+            ..Capabilities::default()
+        },
+        cautions: vec!["Its hardware is not known, so it is not the same hardware.".into()],
+        deviations: vec!["runs elsewhere, on hardware that the run does not control".into()],
+    }
+}
+
+fn simulated_engine(
+    spec: &BenchmarkRunSpec,
+    engine: &EngineSpec,
+    simulated: &SimulatedEngine,
+) -> PlannedEngine {
+    let protocol = simulated.protocol;
+    let model = match protocol {
+        Protocol::TritonVllm => "vllm_model".to_owned(),
+        Protocol::TritonTensorRtLlm => "tensorrt_llm".to_owned(),
+        _ => spec.model.id.clone(),
+    };
+    // The simulator speaks like the engine that the protocol is native to; so its checks, metrics
+    // and abilities are that engine's.
+    let native = native_profile(protocol);
+    let profile = ProfileSet::builtin().get(native).cloned();
+    let check = profile
+        .as_ref()
+        .and_then(|profile| profile.model_check.clone());
+    let adapters = spec.model.adapters.iter();
+    PlannedEngine {
+        name: engine.name.clone(),
+        profile: "simulated".into(),
+        display_name: format!("simulated {protocol:?}"),
+        source: EngineSource::Simulated(simulated.clone()),
+        endpoint: Endpoint {
+            protocol,
+            port: SIMULATED_PORT,
+            path: default_path(protocol, &model, spec.workload.streaming),
+            model: model.clone(),
+        },
+        models: by_name(spec),
+        model_check: check.map(|check| PlannedModelCheck {
+            adapters: if check.adapters {
+                adapters.map(|adapter| adapter.name.clone()).collect()
+            } else {
+                Vec::new()
+            },
+            path: check.path,
+            pointer: check.pointer,
+            expect: model,
+        }),
+        version: profile.as_ref().and_then(|profile| profile.version.clone()),
+        metrics: profile
+            .as_ref()
+            .and_then(|profile| profile.metrics.clone())
+            .map(|metrics| PlannedMetrics {
+                path: metrics.path,
+                port: SIMULATED_PORT,
+                series: metrics.series,
+            }),
+        capabilities: profile
+            .map(|profile| profile.capabilities)
+            .unwrap_or_default(),
+        cautions: vec!["Simulated: its speed is made up.".into()],
+        deviations: Vec::new(),
+    }
+}
+
+/// What requests ask for where adapters go by their own names.
+fn by_name(spec: &BenchmarkRunSpec) -> Vec<RequestedModel> {
+    let name = |adapter: &Adapter| Ok::<_, std::convert::Infallible>(adapter.name.clone());
+    let Ok(models) = traffic::models(spec, name);
+    models
+}
+
+fn is_triton(protocol: Protocol) -> bool {
+    matches!(protocol, Protocol::TritonVllm | Protocol::TritonTensorRtLlm)
+}
+
+fn merged(all: &Tuning, own: Option<&Tuning>) -> Tuning {
+    let own = own.cloned().unwrap_or_default();
+    Tuning {
+        max_batch_size: own.max_batch_size.or(all.max_batch_size),
+        gpu_memory_utilization: own.gpu_memory_utilization.or(all.gpu_memory_utilization),
+        tensor_parallel_size: own.tensor_parallel_size.or(all.tensor_parallel_size),
+        prefix_caching: own.prefix_caching.or(all.prefix_caching),
+        max_adapter_rank: own.max_adapter_rank.or(all.max_adapter_rank),
+    }
+}
+
+fn deviations(engine: &EngineSpec) -> Vec<String> {
+    let mut deviations = Vec::new();
+    if let Some(image) = &engine.image {
+        deviations.push(format!("image {image} in place of the profile's"));
+    }
+    if !engine.args.is_empty() {
+        deviations.push(format!("further arguments {}", engine.args.join(" ")));
+    }
+    if !engine.env.is_empty() {
+        let names: Vec<_> = engine
+            .env
+            .iter()
+            .map(|variable| variable.name.as_str())
+            .collect();
+        deviations.push(format!("further environment {}", names.join(", ")));
+    }
+    if let Some(tuning) = &engine.tuning {
+        let own = serde_json::to_string(tuning).unwrap_or_default();
+        deviations.push(format!("tuning of its own {own}"));
+    }
+    if let Some(model) = &engine.model {
+        let files = model
+            .path
+            .as_deref()
+            .or(model.id.as_deref())
+            .unwrap_or_default();
+        deviations.push(format!("other files of the model: {files}"));
+    }
+    deviations
+}
+
+fn warnings(
+    spec: &BenchmarkRunSpec,
+    engine: &EngineSpec,
+    renderer: &Renderer,
+    profile: &EngineProfileSpec,
+) -> Vec<String> {
+    let name = &engine.name;
+    let mut warnings: Vec<_> = renderer
+        .ignored_settings(profile)
+        .into_iter()
+        .map(|setting| {
+            format!(
+                "{name}: {} has no setting for {setting}",
+                profile.display_name
+            )
+        })
+        .collect();
+    if spec.workload.sampling.seed.is_some() && !profile.capabilities.seed {
+        warnings.push(format!("{name}: {} takes no seed", profile.display_name));
+    }
+    if spec.workload.api == Api::Auto && !profile.capabilities.streaming && spec.workload.streaming
+    {
+        warnings.push(format!("{name}: {} does not stream", profile.display_name));
+    }
+    warnings
+}
