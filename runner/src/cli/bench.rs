@@ -2,7 +2,9 @@
 
 mod flags;
 mod processes;
+mod spec;
 mod traffic;
+mod words;
 
 use std::{fs::File, io::BufWriter, path::Path, process::ExitCode, sync::Arc};
 

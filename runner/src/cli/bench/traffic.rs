@@ -7,7 +7,7 @@ use bakeoff_crds::{
     },
 };
 
-use super::flags::{Arguments, HistoryName};
+use super::{flags::Arguments, words::HistoryName};
 
 /// What the requests hold.
 #[derive(Debug, PartialEq)]

@@ -1,0 +1,100 @@
+//! Words that flags of `bakeoff bench` take.
+
+use std::str::FromStr;
+
+use bakeoff_crds::run::{Arrival, Protocol, TraceFormat};
+use clap::ValueEnum;
+
+/// Wire protocols, as the command line spells them.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum ProtocolName {
+    /// OpenAI's /v1/completions
+    #[value(name = "openai-completions")]
+    OpenAiCompletions,
+    /// OpenAI's /v1/chat/completions
+    #[value(name = "openai-chat")]
+    OpenAiChat,
+    /// Text Generation Inference's /generate_stream
+    Tgi,
+    /// Triton's generate_stream with the vLLM backend's inputs
+    #[value(alias = "triton")]
+    TritonVllm,
+    /// Triton's generate_stream with the TensorRT-LLM (LLM API) backend's inputs
+    #[value(name = "triton-tensorrt-llm")]
+    TritonTensorRtLlm,
+    /// llama.cpp's /completion
+    LlamaCpp,
+}
+
+impl From<ProtocolName> for Protocol {
+    fn from(name: ProtocolName) -> Self {
+        match name {
+            ProtocolName::OpenAiCompletions => Self::OpenAiCompletions,
+            ProtocolName::OpenAiChat => Self::OpenAiChat,
+            ProtocolName::Tgi => Self::Tgi,
+            ProtocolName::TritonVllm => Self::TritonVllm,
+            ProtocolName::TritonTensorRtLlm => Self::TritonTensorRtLlm,
+            ProtocolName::LlamaCpp => Self::LlamaCpp,
+        }
+    }
+}
+
+/// Formats of traces, as the command line spells them.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum TraceFormatName {
+    /// CSV with TIMESTAMP, ContextTokens, GeneratedTokens
+    Azure,
+    /// JSON lines with timestamp in ms, input_length, output_length, hash_ids
+    Mooncake,
+    /// JSON lines with timestamp in s, prompt or messages or inputTokens, outputTokens
+    Jsonl,
+}
+
+impl From<TraceFormatName> for TraceFormat {
+    fn from(name: TraceFormatName) -> Self {
+        match name {
+            TraceFormatName::Azure => Self::Azure,
+            TraceFormatName::Mooncake => Self::Mooncake,
+            TraceFormatName::Jsonl => Self::Jsonl,
+        }
+    }
+}
+
+/// Arrivals, as the command line spells them: `poisson`, `constant`, `gamma:K`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct ArrivalFlag {
+    pub(super) arrival: Arrival,
+    pub(super) burstiness: Option<f64>,
+}
+
+impl FromStr for ArrivalFlag {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let plain = |arrival| Self {
+            arrival,
+            burstiness: None,
+        };
+        match text.split_once(':') {
+            None if text == "poisson" => Ok(plain(Arrival::Poisson)),
+            None if text == "constant" => Ok(plain(Arrival::Constant)),
+            Some(("gamma", shape)) => match shape.parse() {
+                Ok(shape) if (0.01..=1000.0).contains(&shape) => Ok(Self {
+                    arrival: Arrival::Gamma,
+                    burstiness: Some(shape),
+                }),
+                _ => Err(format!("shape {shape:?} is not a number from 0.01 to 1000")),
+            },
+            _ => Err("write poisson, constant, or gamma:K such as gamma:0.5".into()),
+        }
+    }
+}
+
+/// Histories, as the command line spells them.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum HistoryName {
+    /// The data set's own, or made-up ones: every server gets the same bytes
+    Recorded,
+    /// The server's own; by openai-chat alone
+    Answers,
+}
