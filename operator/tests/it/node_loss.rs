@@ -33,6 +33,17 @@ fn superseded(world: &World) -> Vec<&TurnStatus> {
     turns.filter(|turn| turn.superseded).collect()
 }
 
+/// Whether the turn at this place has come to a phase.
+fn turn_is(world: &World, place: usize, phase: EnginePhase) -> bool {
+    let turn = world.status().turns.get(place);
+    turn.is_some_and(|turn| turn.phase == phase)
+}
+
+/// The node on which the run is.
+fn node_is(world: &mut World, state: NodeState) {
+    world.observed.nodes.insert("gpu-1".into(), state);
+}
+
 const MOVED: [(&str, u32, u32, &str); 4] = [
     ("alpha", 1, 1, "gpu-2"),
     ("beta", 1, 1, "gpu-2"),
@@ -136,15 +147,9 @@ fn the_operator_can_be_killed_at_any_step_of_it() {
 #[test]
 fn a_node_that_goes_between_two_engines_is_noticed() {
     let mut world = World::two_by_two();
-    world.play_until(|world| {
-        let turn = world.status().turns.first();
-        turn.is_some_and(|turn| turn.phase == EnginePhase::Freeing)
-    });
+    world.play_until(|world| turn_is(world, 0, EnginePhase::Freeing));
     // Its pods went with it, and their objects too.
-    world
-        .observed
-        .nodes
-        .insert("gpu-1".into(), NodeState::Missing);
+    node_is(&mut world, NodeState::Missing);
     world.play();
     assert_eq!(world.reason(condition::COMPLETE), "Succeeded");
     assert_eq!(counted(&world), MOVED);
@@ -159,14 +164,8 @@ fn a_node_that_goes_between_two_engines_is_noticed() {
 #[test]
 fn a_node_that_goes_between_two_rounds_costs_no_round() {
     let mut world = World::two_by_two();
-    world.play_until(|world| {
-        let turn = world.status().turns.get(1);
-        turn.is_some_and(|turn| turn.phase == EnginePhase::Freeing)
-    });
-    world
-        .observed
-        .nodes
-        .insert("gpu-1".into(), NodeState::Missing);
+    world.play_until(|world| turn_is(world, 1, EnginePhase::Freeing));
+    node_is(&mut world, NodeState::Missing);
     world.play();
     assert_eq!(world.reason(condition::COMPLETE), "Succeeded");
     assert!(world.status().restarts.is_empty());
@@ -176,15 +175,9 @@ fn a_node_that_goes_between_two_rounds_costs_no_round() {
 #[test]
 fn a_node_without_a_word_does_not_hold_the_run() {
     let mut world = World::two_by_two();
-    world.play_until(|world| {
-        let turn = world.status().turns.get(1);
-        turn.is_some_and(|turn| turn.phase == EnginePhase::Measuring)
-    });
+    world.play_until(|world| turn_is(world, 1, EnginePhase::Measuring));
     // The kubelet is silent; the taint manager deletes the pods, which nobody can confirm.
-    world
-        .observed
-        .nodes
-        .insert("gpu-1".into(), NodeState::NotReady);
+    node_is(&mut world, NodeState::NotReady);
     world.settle();
     assert_eq!(
         world.status().turns[1].phase,
@@ -205,16 +198,9 @@ fn a_node_without_a_word_does_not_hold_the_run() {
 fn an_engine_that_waits_for_a_node_that_is_no_more_does_not_wait_for_its_deadline() {
     let mut world = World::two_by_two();
     world.play_until(|world| {
-        let turns = &world.status().turns;
-        turns
-            .get(1)
-            .is_some_and(|turn| turn.phase == EnginePhase::Scheduling)
-            && !world.engines().is_empty()
+        turn_is(world, 1, EnginePhase::Scheduling) && !world.engines().is_empty()
     });
-    world
-        .observed
-        .nodes
-        .insert("gpu-1".into(), NodeState::Missing);
+    node_is(&mut world, NodeState::Missing);
     let before = world.now;
     world.play_until(|world| world.status().restarts.len() == 1);
     assert!(world.now.as_second() - before.as_second() < 30);
@@ -270,19 +256,13 @@ fn an_external_engine_is_not_paid_for_twice() {
 #[test]
 fn a_run_that_was_suspended_finds_another_node() {
     let mut world = World::two_by_two();
-    world.play_until(|world| {
-        let turn = world.status().turns.get(1);
-        turn.is_some_and(|turn| turn.phase == EnginePhase::Measuring)
-    });
+    world.play_until(|world| turn_is(world, 1, EnginePhase::Measuring));
     world.edit(|run| run.spec.suspend = true);
     world.settle();
     world.reap();
     world.settle();
     // Nothing held the node any more.
-    world
-        .observed
-        .nodes
-        .insert("gpu-1".into(), NodeState::Missing);
+    node_is(&mut world, NodeState::Missing);
     world.edit(|run| run.spec.suspend = false);
     world.play();
     assert_eq!(world.reason(condition::COMPLETE), "Succeeded");
