@@ -1,26 +1,15 @@
 //! Reconcile against a scripted API server: exactly these calls, in this order.
 
+mod script;
+
 use std::time::Duration;
 
-use axum::http::{Request, Response};
-use bakeoff_crds::{
-    plan::{Place, PlanSettings},
-    run::status::{EnginePhase, condition},
-};
-use bakeoff_operator::{
-    apply::Writer,
-    controller::{Context, reconcile},
-    lease::Leadership,
-    observe::{
-        Observer,
-        nodes::{NodeReader, NodeRights},
-    },
-    progress::ProgressReader,
-};
-use kube::{Client, client::Body, runtime::controller::Action};
+use bakeoff_crds::run::status::{EnginePhase, condition};
+use bakeoff_operator::{lease::Leadership, observe::nodes::NodeRights};
+use kube::runtime::controller::Action;
 use serde_json::{Value, json};
-use tower_test::mock;
 
+use self::script::{Call, against, against_with, call, empty, failing, not_found};
 use crate::world::World;
 
 const RUN: &str = "/apis/bakeoff.dev/v1alpha1/namespaces/bench/benchmarkruns/duel";
@@ -28,108 +17,6 @@ const PLAN: &str = "/api/v1/namespaces/bench/configmaps/duel-plan-0f1e2";
 const PODS: &str = "/api/v1/namespaces/bench/pods";
 const JOBS: &str = "/apis/batch/v1/namespaces/bench/jobs";
 const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/bench/events";
-
-/// One call that must come, and its answer.
-struct Call {
-    method: &'static str,
-    path: String,
-    status: u16,
-    answer: Value,
-}
-
-fn call(method: &'static str, path: &str, answer: Value) -> Call {
-    Call {
-        method,
-        path: path.to_owned(),
-        status: 200,
-        answer,
-    }
-}
-
-fn failing(method: &'static str, path: &str, status: u16, reason: &str, message: &str) -> Call {
-    Call {
-        status,
-        answer: json!({
-            "kind": "Status", "apiVersion": "v1", "status": "Failure",
-            "code": status, "reason": reason, "message": message, "metadata": {},
-        }),
-        ..call(method, path, Value::Null)
-    }
-}
-
-fn not_found(path: &str) -> Call {
-    failing("GET", path, 404, "NotFound", "not found")
-}
-
-fn empty(path: &str) -> Call {
-    call("GET", path, json!({ "metadata": {}, "items": [] }))
-}
-
-/// Reconciles once against the script; gives the result and the bodies of all calls. Fails when a
-/// call is missing, extra or out of order.
-async fn against(script: Vec<Call>) -> (Result<Action, String>, Vec<Value>) {
-    let rights = NodeRights {
-        nodes: true,
-        neighbours: true,
-    };
-    against_with(script, rights, Leadership::always()).await
-}
-
-async fn against_with(
-    script: Vec<Call>,
-    rights: NodeRights,
-    leadership: Leadership,
-) -> (Result<Action, String>, Vec<Value>) {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let (service, mut handle) = mock::pair::<Request<Body>, Response<Body>>();
-    let server = tokio::spawn(async move {
-        let mut bodies = Vec::new();
-        for expected in script {
-            let (request, answer) = handle
-                .next_request()
-                .await
-                .unwrap_or_else(|| panic!("never called: {} {}", expected.method, expected.path));
-            let seen = format!("{} {}", request.method(), request.uri().path());
-            assert_eq!(seen, format!("{} {}", expected.method, expected.path));
-            let body = request.into_body().collect_bytes().await.unwrap();
-            bodies.push(serde_json::from_slice(&body).unwrap_or(Value::Null));
-            let response = Response::builder()
-                .status(expected.status)
-                .body(Body::from(serde_json::to_vec(&expected.answer).unwrap()));
-            answer.send_response(response.unwrap());
-        }
-        let extra = handle.next_request().await;
-        if let Some((request, _)) = extra {
-            panic!("not expected: {} {}", request.method(), request.uri());
-        }
-        bodies
-    });
-    let client = Client::new(service, "default");
-    let context = Context {
-        observer: Observer::new(
-            client.clone(),
-            ProgressReader::new().unwrap(),
-            NodeReader::new(client.clone(), rights),
-        ),
-        writer: Writer::new(client, None, leadership),
-        settings: PlanSettings {
-            runner_image: "registry.test/bakeoff:1".into(),
-            place: Place::Cluster,
-        },
-        health: Default::default(),
-        backoff: Default::default(),
-    };
-    let result = reconcile(&context, "bench", "duel")
-        .await
-        .map_err(|error| error.to_string());
-    // The last handle on the client goes, and with it the server's stream of calls ends.
-    drop(context);
-    let bodies = tokio::time::timeout(Duration::from_secs(10), server)
-        .await
-        .expect("a call is missing")
-        .unwrap();
-    (result, bodies)
-}
 
 fn as_json(value: &impl serde::Serialize) -> Value {
     serde_json::to_value(value).unwrap()

@@ -12,5 +12,6 @@ mod invariants;
 mod leadership;
 mod lifecycle;
 mod node_loss;
+mod preflight;
 mod suspension;
 mod world;
