@@ -3,179 +3,26 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
-use std::{
-    io::{Read, Write},
-    net::{Shutdown, TcpListener, TcpStream},
-    sync::{Arc, mpsc},
-    time::Duration,
-};
+mod client;
+mod server;
 
-use bakeoff_crds::{
-    plan::{Endpoint, Load, StageEnd},
-    run::Protocol,
-};
 use bakeoff_runner::{
     clock::{MILLISECOND, Nanos, SECOND},
-    drive::{Control, Driven, Script, Share, StageInput, drive},
-    prompt::Prompt,
-    protocol::{Codec, RequestOptions},
-    record::{FailureKind, Outcome, Record},
-    wire::{request::RequestHead, target::Target},
+    record::{FailureKind, Outcome},
+};
+
+use self::{
+    client::{check, driven, failure_of},
+    server::{Act, chunk, send},
 };
 
 /// Time for one request.
 const TIMEOUT: Nanos = 400 * MILLISECOND;
-/// A stage that takes this long hangs: far more than its time, on a machine that is busy.
-const HANGS: Duration = Duration::from_secs(60);
-/// Pause between two bytes of a slow server.
-const DRIP: Duration = Duration::from_millis(5);
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n";
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
 const TOKEN: &str = "data: {\"choices\":[{\"index\":0,\"text\":\"a\"}]}\n\n";
 const LAST: &str = "data: {\"choices\":[{\"index\":0,\"text\":\"b\",\"finish_reason\":\"length\"}]}\n\ndata: [DONE]\n\n";
-
-/// What a server does once it has read a request.
-#[derive(Clone)]
-enum Act {
-    Send(Vec<u8>),
-    /// As fast as it goes, until the client is gone.
-    SendForEver(Vec<u8>),
-    /// Byte by byte, again and again, until the client is gone.
-    DripForEver(Vec<u8>),
-    /// Nothing, until the client is gone.
-    Wait,
-    /// An orderly end.
-    Close,
-}
-
-fn send(text: impl AsRef<[u8]>) -> Act {
-    Act::Send(text.as_ref().to_vec())
-}
-
-fn chunk(text: &str) -> String {
-    format!("{:x}\r\n{text}\r\n", text.len())
-}
-
-fn act(stream: &mut TcpStream, acts: &[Act]) -> std::io::Result<()> {
-    for act in acts {
-        match act {
-            Act::Send(bytes) => stream.write_all(bytes)?,
-            Act::SendForEver(bytes) => {
-                let much = bytes.repeat(1 + (256 << 10) / bytes.len());
-                loop {
-                    stream.write_all(&much)?;
-                }
-            }
-            Act::DripForEver(bytes) => loop {
-                for byte in bytes {
-                    stream.write_all(&[*byte])?;
-                    std::thread::sleep(DRIP);
-                }
-            },
-            Act::Wait => while stream.read(&mut [0; 1024])? > 0 {},
-            Act::Close => stream.shutdown(Shutdown::Write)?,
-        }
-    }
-    Ok(())
-}
-
-/// A server that treats every request so. It lives as long as the process.
-fn serve(acts: Vec<Act>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let (mut stream, acts) = (stream.unwrap(), acts.clone());
-            std::thread::spawn(move || {
-                stream.set_nodelay(true).unwrap();
-                read_request(&mut stream);
-                // The client goes when it has had enough.
-                let _ = act(&mut stream, &acts);
-            });
-        }
-    });
-    url
-}
-
-/// Reads a request to the end of its JSON body.
-fn read_request(stream: &mut TcpStream) {
-    let mut request = Vec::new();
-    let mut piece = [0; 4096];
-    while !request.ends_with(b"}") {
-        match stream.read(&mut piece) {
-            Ok(0) | Err(_) => return,
-            Ok(bytes) => request.extend_from_slice(&piece[..bytes]),
-        }
-    }
-}
-
-/// Two requests at a time, two in all.
-fn stage(url: &str, request_timeout: Nanos) -> StageInput {
-    let endpoint = Endpoint {
-        protocol: Protocol::OpenAiCompletions,
-        port: 0,
-        path: "/v1/completions".into(),
-        model: "m".into(),
-    };
-    let codec = Codec::new(&endpoint, RequestOptions::default());
-    let target = Target::resolve(url).unwrap();
-    let head = RequestHead {
-        path: endpoint.path,
-        accept: codec.accept().into(),
-        ..RequestHead::default()
-    };
-    let body = codec.encode(&[&Prompt::default()], 0);
-    StageInput {
-        script: Arc::new(Script::of_requests([head.post(&target, &body)])),
-        target,
-        tls: None,
-        codec: Arc::new(codec),
-        first_request: 0,
-        load: Load {
-            concurrency: Some(2),
-            ..Load::default()
-        },
-        end: StageEnd::Requests(2),
-        seed: 1,
-        trace: Arc::from([]),
-        request_timeout,
-        deadline: None,
-        threads: 1,
-        share: Share::WHOLE,
-        gate: None,
-        keep_text: true,
-    }
-}
-
-fn failure_of(record: &Record) -> Option<FailureKind> {
-    match &record.outcome {
-        Outcome::Failed(kind, _) => Some(*kind),
-        Outcome::Succeeded => None,
-    }
-}
-
-/// Drives two requests against a server, and fails where that does not end.
-fn driven(name: &str, acts: Vec<Act>, timeout: Nanos) -> Driven {
-    let stage = stage(&serve(acts), timeout);
-    let (done, result) = mpsc::channel();
-    std::thread::spawn(move || {
-        let driven = drive(&stage, &Control::default());
-        assert!(done.send(driven).is_ok());
-    });
-    result
-        .recv_timeout(HANGS)
-        .unwrap_or_else(|_| panic!("{name} hangs"))
-        .unwrap()
-}
-
-fn check(name: &str, acts: Vec<Act>, timeout: Nanos, kind: FailureKind) {
-    let driven = driven(name, acts, timeout);
-    assert_eq!(driven.records.len(), 2, "{name}");
-    for record in &driven.records {
-        assert_eq!(failure_of(record), Some(kind), "{name}: {record:?}");
-    }
-}
 
 #[test]
 fn no_server_holds_a_request_past_its_time() {
