@@ -179,6 +179,7 @@ fn watch(child: &mut Child) -> anyhow::Result<Samples> {
             child.kill()?;
             bail!("the client was given up after {GIVE_UP} s");
         }
+        // How often the client is looked at while it runs.
         std::thread::sleep(Duration::from_millis(20));
     }
     Ok(samples)

@@ -167,6 +167,7 @@ async fn completion(request: &str) -> Response {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
     if request.contains("SLOW") {
+        // It is the engine that is slow; nothing waits for this.
         tokio::time::sleep(SLOW).await;
     }
     let request: Value = serde_json::from_str(request).unwrap();

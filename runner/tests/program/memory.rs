@@ -53,6 +53,7 @@ fn growth(tokens: u64, rate: Option<f64>) -> u64 {
             at_third.get_or_insert(now);
             most = most.max(now);
         }
+        // How often memory is looked at while the program runs; the end is what is waited for.
         std::thread::sleep(Duration::from_millis(20));
     }
     let stage = stage(&output);
@@ -111,6 +112,7 @@ fn serve(mut stream: TcpStream, written: &AtomicU64, rate: Option<f64>) {
             if let Some(rate) = rate {
                 let due = Duration::from_secs_f64(mine * STREAMS as f64 / rate);
                 let passed = Duration::from_nanos(clock::now() - began);
+                // It is the engine that writes at a rate.
                 std::thread::sleep(due.saturating_sub(passed));
             }
         }

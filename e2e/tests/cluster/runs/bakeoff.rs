@@ -1,9 +1,11 @@
 //! The main job: four engines, one of them real, two repetitions, two rounds, a report in a bucket.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use bakeoff_crds::report::Report;
 use bakeoff_crds::run::status::{EnginePhase, TurnStatus};
-use bakeoff_e2e::harness::{Namespace, has_cluster, read_json, with_namespace};
+use bakeoff_e2e::harness::{Namespace, await_condition, has_cluster, read_json, with_namespace};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use kube::api::ListParams;
@@ -138,22 +140,32 @@ fn all_on_the_first_node(turns: &[TurnStatus]) -> Result<()> {
 
 /// No pod of the run holds an accelerator, or anything, at its end.
 pub(super) async fn nothing_left(namespace: &Namespace) -> Result<()> {
-    let alive = alive(namespace).await?;
+    let pods = namespace.api::<Pod>().list(&ListParams::default()).await?;
+    let alive = pods.iter().filter(|pod| is_alive(pod));
+    let alive: Vec<String> = alive.map(|pod| pod.name_any()).collect();
     ensure!(alive.is_empty(), "still there: {alive:?}");
     Ok(())
 }
 
-/// Names of the pods that have not ended.
-pub(super) async fn alive(namespace: &Namespace) -> Result<Vec<String>> {
-    let pods = namespace.api::<Pod>().list(&ListParams::default()).await?;
-    let alive = pods.iter().filter(|pod| {
-        let phase = pod
-            .status
-            .as_ref()
-            .and_then(|status| status.phase.as_deref());
-        !matches!(phase, Some("Succeeded" | "Failed"))
-    });
-    Ok(alive.map(|pod| pod.name_any()).collect())
+/// Waits until no pod is left that `counts`, a minute for each.
+pub(super) async fn await_none(namespace: &Namespace, counts: fn(&Pod) -> bool) -> Result<()> {
+    let pods = namespace.api::<Pod>();
+    let limit = Duration::from_secs(60);
+    loop {
+        let all = pods.list(&ListParams::default()).await?;
+        let Some(pod) = all.into_iter().find(counts) else {
+            return Ok(());
+        };
+        let gone = |pod: Option<&Pod>| !pod.is_some_and(counts);
+        await_condition(pods.clone(), &pod.name_any(), "it is gone", limit, gone).await?;
+    }
+}
+
+/// Whether a pod has not ended.
+pub(super) fn is_alive(pod: &Pod) -> bool {
+    let status = pod.status.as_ref();
+    let phase = status.and_then(|status| status.phase.as_deref());
+    !matches!(phase, Some("Succeeded" | "Failed"))
 }
 
 fn every_stage_is_there(report: &Report) -> Result<()> {

@@ -9,7 +9,7 @@ use bakeoff_e2e::harness::{Namespace, has_cluster, with_namespace};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 
-use super::bakeoff::{alive, nothing_left};
+use super::bakeoff::{await_none, is_alive, nothing_left};
 use super::inputs::{Bucket, fill, prepare};
 use super::{ended, is_true};
 use crate::install;
@@ -64,15 +64,7 @@ async fn fails(replace: &[(&str, &str)], expected: &str, words: &[&str]) -> Resu
         let tries = namespace.api::<Pod>().list(&preflights).await?.items.len();
         ensure!(tries <= 1, "{tries} pods of the preflight");
         // A preflight that could not start holds nothing; the operator removes it after the end.
-        let gone = async {
-            while !alive(namespace).await?.is_empty() {
-                tokio::time::sleep(Duration::from_millis(200)).await;
-            }
-            anyhow::Ok(())
-        };
-        tokio::time::timeout(Duration::from_secs(60), gone)
-            .await
-            .context("a minute after the end, pods are still there")?
+        await_none(namespace, is_alive).await
     })
     .await
 }

@@ -1,14 +1,10 @@
 //! Runs beside each other, deleted midway, and with the operator killed.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
 use bakeoff_crds::run::{BenchmarkRun, status::RunPhase};
 use bakeoff_e2e::harness::{Namespace, await_condition, has_cluster, with_namespace};
-use k8s_openapi::api::core::v1::Pod;
-use kube::api::ListParams;
 
-use super::bakeoff::{nothing_left, report};
+use super::bakeoff::{await_none, nothing_left, report};
 use super::inputs::{Bucket, fill, prepare};
 use super::{RUN_LIMIT, complete};
 use crate::install;
@@ -104,18 +100,7 @@ async fn deleting_a_run_midway_frees_everything_within_a_minute() -> Result<()> 
         start(&namespace, Bucket::S3).await?;
         measuring(&namespace).await?;
         namespace.kubectl(&["delete", "bmr", "simulated", "--wait=false"])?;
-        let pods = namespace.api::<Pod>();
-        let gone = async {
-            loop {
-                if pods.list(&ListParams::default()).await?.items.is_empty() {
-                    return anyhow::Ok(());
-                }
-                tokio::time::sleep(Duration::from_millis(200)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(60), gone)
-            .await
-            .context("a minute passed and pods are still there")??;
+        await_none(&namespace, |_| true).await?;
         for kind in ["jobs", "services", "configmaps"] {
             let left = namespace.kubectl(&[
                 "get",
