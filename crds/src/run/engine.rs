@@ -164,6 +164,18 @@ pub enum Protocol {
     LlamaCpp,
 }
 
+impl Protocol {
+    /// Every protocol that there is.
+    pub const ALL: [Self; 6] = [
+        Self::OpenAiCompletions,
+        Self::OpenAiChat,
+        Self::Tgi,
+        Self::TritonVllm,
+        Self::TritonTensorRtLlm,
+        Self::LlamaCpp,
+    ];
+}
+
 /// What goes wrong in a simulated engine.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 pub enum Fault {

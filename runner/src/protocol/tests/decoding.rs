@@ -138,7 +138,7 @@ fn nothing_is_empty() {
         "data: [DONE]\n\n",
         "event: ping\n\n",
     ];
-    for protocol in PROTOCOLS {
+    for protocol in Protocol::ALL {
         for body in nothing {
             assert_eq!(
                 decode(protocol, [body.as_bytes()]),
@@ -170,7 +170,7 @@ fn errors_under_http_200_are_failures() {
         ),
         (r#"{"error":{"message":"boom"}}"#, "boom"),
     ];
-    for protocol in PROTOCOLS {
+    for protocol in Protocol::ALL {
         for (body, message) in cases {
             let body = format!("{body}\n\n");
             assert_eq!(
@@ -203,7 +203,7 @@ fn a_real_servers_error_amid_the_stream_is_a_failure() {
 
 #[test]
 fn frames_of_no_protocol_are_refused() {
-    for protocol in PROTOCOLS {
+    for protocol in Protocol::ALL {
         for body in [
             "data: hello\n\n",
             "data: {\"choices\":7}\n\n",
@@ -219,7 +219,7 @@ fn frames_of_no_protocol_are_refused() {
 #[test]
 fn a_page_of_words_is_no_stream_and_says_so() {
     let page = "<!DOCTYPE html>\n<title>502 Bad Gateway</title>\n";
-    for protocol in PROTOCOLS {
+    for protocol in Protocol::ALL {
         let (events, error) = decode(protocol, [page.as_bytes()]);
         assert_eq!(events, [] as [String; 0]);
         let Some(DecodeError::Protocol(message)) = error else {
@@ -331,7 +331,7 @@ proptest! {
     #[test]
     fn no_bytes_make_a_decoder_panic(body in rubbish(), at in any::<proptest::sample::Index>()) {
         let (first, second) = body.split_at(at.index(body.len() + 1));
-        for protocol in PROTOCOLS {
+        for protocol in Protocol::ALL {
             decode(protocol, [first, second]);
         }
     }

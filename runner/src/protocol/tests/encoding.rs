@@ -4,7 +4,7 @@ use super::*;
 
 /// Bodies of all protocols, one a line, that a sampling gives.
 fn bodies(sampling: &Sampling, streaming: bool) -> String {
-    PROTOCOLS
+    Protocol::ALL
         .iter()
         .map(|protocol| {
             let body = codec(*protocol, sampling.clone(), streaming).encode(&[&prompt()], 0);

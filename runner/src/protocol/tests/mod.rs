@@ -12,15 +12,6 @@ use bakeoff_crds::{
 use super::*;
 use crate::prompt::Message;
 
-pub const PROTOCOLS: [Protocol; 6] = [
-    Protocol::OpenAiCompletions,
-    Protocol::OpenAiChat,
-    Protocol::Tgi,
-    Protocol::TritonVllm,
-    Protocol::TritonTensorRtLlm,
-    Protocol::LlamaCpp,
-];
-
 fn codec(protocol: Protocol, sampling: Sampling, streaming: bool) -> Codec {
     let endpoint = Endpoint {
         protocol,

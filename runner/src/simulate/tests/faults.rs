@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn an_error_event_amid_the_stream_is_told_as_such() {
-    for protocol in PROTOCOLS {
+    for protocol in Protocol::ALL {
         let engine = start_with(config(protocol, Fault::ErrorEvent)).unwrap();
         let decoded = ask(&engine.url, protocol, true).await;
         let told = matches!(decoded.error, Some(DecodeError::StreamError(_)));
@@ -18,7 +18,7 @@ async fn an_error_event_amid_the_stream_is_told_as_such() {
 
 #[tokio::test]
 async fn a_cut_stream_breaks_the_connection() {
-    for protocol in PROTOCOLS {
+    for protocol in Protocol::ALL {
         let engine = start_with(config(protocol, Fault::CutStream)).unwrap();
         let decoded = ask(&engine.url, protocol, true).await;
         assert!(
@@ -32,7 +32,7 @@ async fn a_cut_stream_breaks_the_connection() {
 
 #[tokio::test]
 async fn server_errors_come_with_their_status() {
-    for protocol in PROTOCOLS {
+    for protocol in Protocol::ALL {
         let engine = start_with(config(protocol, Fault::ServerError)).unwrap();
         let (codec, path) = codec(protocol, true);
         let response = send(&engine.url, "POST", &path, codec.encode(&[&prompt()], 0))

@@ -20,15 +20,6 @@ use crate::{
     protocol::{Codec, DecodeError, Event, RequestOptions},
 };
 
-const PROTOCOLS: [Protocol; 6] = [
-    Protocol::OpenAiCompletions,
-    Protocol::OpenAiChat,
-    Protocol::Tgi,
-    Protocol::TritonVllm,
-    Protocol::TritonTensorRtLlm,
-    Protocol::LlamaCpp,
-];
-
 fn config(protocol: Protocol, fault: Fault) -> SimulatorConfig {
     let simulated: SimulatedEngine =
         serde_json::from_value(serde_json::json!({"protocol": protocol})).unwrap();
@@ -153,7 +144,7 @@ async fn ask(url: &str, protocol: Protocol, streaming: bool) -> Decoded {
 
 #[tokio::test]
 async fn every_protocol_decodes_its_simulator() {
-    for protocol in PROTOCOLS {
+    for protocol in Protocol::ALL {
         let engine = start_with(config(protocol, Fault::None)).unwrap();
         for streaming in [true, false] {
             let decoded = ask(&engine.url, protocol, streaming).await;
