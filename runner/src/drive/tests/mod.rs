@@ -47,14 +47,18 @@ fn simulated(fault: Fault) -> SimulatedEngine {
     }
 }
 
-/// A stage against a server, with answers of five tokens.
-fn stage(url: &str, load: Load, end: StageEnd) -> StageInput {
-    let endpoint = Endpoint {
+fn endpoint() -> Endpoint {
+    Endpoint {
         protocol: Protocol::OpenAiCompletions,
         port: 0,
         path: "/v1/completions".into(),
         model: MODEL.into(),
-    };
+    }
+}
+
+/// A stage against a server, with answers of five tokens.
+fn stage(url: &str, load: Load, end: StageEnd) -> StageInput {
+    let endpoint = endpoint();
     let mut options = RequestOptions {
         streaming: true,
         ..RequestOptions::default()

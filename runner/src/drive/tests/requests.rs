@@ -28,12 +28,7 @@ fn the_answers_of_a_request_interleave_and_are_counted_together() {
     let server = simulate::start(&simulated(Fault::None), MODEL).unwrap();
     for streaming in [true, false] {
         let mut stage = stage(&server.url, closed(2), StageEnd::Requests(6));
-        let endpoint = Endpoint {
-            protocol: Protocol::OpenAiCompletions,
-            port: 0,
-            path: "/v1/completions".into(),
-            model: MODEL.into(),
-        };
+        let endpoint = endpoint();
         let mut options = RequestOptions {
             streaming,
             prompts_per_request: 3,
