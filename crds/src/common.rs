@@ -99,6 +99,15 @@ impl JsonSchema for Duration {
     }
 }
 
+/// A text from outside as an error shows it: so many characters at most, with an ellipsis where it
+/// was longer.
+pub fn shortened(text: &str, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// One key of a Secret in the run's namespace.
 #[derive(Clone, Debug, Deserialize, Serialize, KubeSchema, PartialEq)]
 #[serde(rename_all = "camelCase")]
