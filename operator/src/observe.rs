@@ -156,7 +156,7 @@ impl Observer {
             return Ok(StoredPlan::Missing);
         };
         let json = stored.data.unwrap_or_default().remove("plan.json");
-        Ok(match json.map(|json| serde_json::from_str::<Plan>(&json)) {
+        Ok(match json.map(|json| Plan::read(json.as_bytes())) {
             Some(Ok(plan)) => StoredPlan::Stored(plan),
             Some(Err(error)) => StoredPlan::Unreadable(error.to_string()),
             None => StoredPlan::Unreadable("it has no plan.json".into()),

@@ -5,6 +5,7 @@
 
 pub mod endpoint;
 mod engine;
+mod read;
 pub mod resolve;
 pub mod search;
 pub mod stages;
@@ -16,6 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use crate::validate::{Place, Problem, Problems};
+pub use read::UnreadablePlan;
 pub use resolve::{PlanSettings, resolve};
 pub use search::PlannedSearch;
 

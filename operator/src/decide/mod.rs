@@ -78,7 +78,7 @@ fn step(draft: &mut Draft<'_>, settings: &PlanSettings) {
     let plan = match &draft.observed.plan {
         StoredPlan::Stored(plan) => plan,
         StoredPlan::Unreadable(error) => {
-            let message = format!("the stored plan cannot be read: {error}. Make a new run");
+            let message = format!("the stored plan cannot be read: {error}");
             return draft.fail(reason::INVALID_SPEC, &message);
         }
         StoredPlan::Missing => return acceptance::decide(draft, settings),

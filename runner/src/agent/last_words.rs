@@ -60,7 +60,7 @@ pub fn read_plan(path: &Path) -> Result<Plan, Failure> {
         )
     };
     let json = std::fs::read(path).map_err(|error| told(&error))?;
-    serde_json::from_slice(&json).map_err(|error| told(&error))
+    Plan::read(&json).map_err(|error| told(&error))
 }
 
 /// Says the last words, and gives the exit code: not 0 where they tell of a failure, and one by
