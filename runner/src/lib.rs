@@ -27,5 +27,7 @@ pub mod shard;
 pub mod simulate;
 pub mod stats;
 pub mod store;
+#[cfg(test)]
+mod testing;
 pub mod wire;
 pub mod workload;

@@ -1,22 +1,13 @@
 mod requests;
 
 use bakeoff_crds::{
-    BenchmarkRun,
-    plan::{EngineSource, Place, PlanSettings, resolve},
-    profile::ProfileSet,
-    report::StageReport,
-    run::status::VerdictStatus,
-    summary::reason,
+    plan::EngineSource, report::StageReport, run::status::VerdictStatus, summary::reason,
 };
 
 use super::*;
-use crate::{clock, simulate, store::Store, wire::tls, workload};
+use crate::{clock, simulate, store::Store, testing::planned, wire::tls, workload};
 
 const RUN: &str = "
-apiVersion: bakeoff.dev/v1alpha1
-kind: BenchmarkRun
-metadata: {name: measured}
-spec:
   model: {id: demo/model}
   engines:
     - name: fake
@@ -36,12 +27,7 @@ spec:
 ";
 
 fn plan(fault: &str) -> Plan {
-    let run: BenchmarkRun = serde_saphyr::from_str(&RUN.replace("FAULT", fault)).unwrap();
-    let settings = PlanSettings {
-        runner_image: "unused".into(),
-        place: Place::Local,
-    };
-    resolve(&run, &ProfileSet::builtin(), &settings).unwrap()
+    planned(&RUN.replace("FAULT", fault))
 }
 
 fn start(plan: &Plan) -> simulate::Running {
@@ -236,12 +222,7 @@ fn searching(less_than: &str) -> Plan {
         .replace("FAULT", "None")
         .replace("sweep: {concurrency: [1, 4]}", sweep)
         .replace("  metrics:", &format!("  {objectives}\n  metrics:"));
-    let run: BenchmarkRun = serde_saphyr::from_str(&run).unwrap();
-    let settings = PlanSettings {
-        runner_image: "unused".into(),
-        place: Place::Local,
-    };
-    resolve(&run, &ProfileSet::builtin(), &settings).unwrap()
+    planned(&run)
 }
 
 fn names(stages: &[StageReport]) -> Vec<(u32, &str)> {

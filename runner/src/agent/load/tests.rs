@@ -1,14 +1,10 @@
-use bakeoff_crds::{
-    BenchmarkRun,
-    plan::{Place, PlanSettings, resolve},
-    profile::ProfileSet,
-    run::status::VerdictStatus,
-};
+use bakeoff_crds::run::status::VerdictStatus;
 use clap::Parser;
 
 use super::*;
 use crate::{
     simulate,
+    testing::planned,
     workload::{self, Sources},
 };
 
@@ -29,11 +25,8 @@ struct Bench {
 impl Bench {
     async fn new(fault: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let yaml = format!(
-            "apiVersion: bakeoff.dev/v1alpha1
-kind: BenchmarkRun
-metadata: {{name: agent, namespace: team, uid: 0123456789}}
-spec:
+        let plan = planned(&format!(
+            "
   model: {{id: demo/model}}
   engines: [{{name: fake, simulated: {{protocol: OpenAiCompletions, timeToFirstToken: 5ms, interTokenLatency: 1ms, fault: {fault}}}}}]
   workload:
@@ -43,16 +36,9 @@ spec:
     sweep: {{concurrency: [2]}}
     requestsPerStage: 6
   runner: {{calibration: Never}}
-  output: {{uri: 'file://{}'}}
-",
+  output: {{uri: 'file://{}'}}",
             folder.path().join("out").display()
-        );
-        let run: BenchmarkRun = serde_saphyr::from_str(&yaml).unwrap();
-        let settings = PlanSettings {
-            runner_image: "unused".into(),
-            place: Place::Local,
-        };
-        let plan = resolve(&run, &ProfileSet::builtin(), &settings).unwrap();
+        ));
         let json = serde_json::to_vec(&plan).unwrap();
         std::fs::write(folder.path().join("plan.json"), json).unwrap();
         let store = Store::open(

@@ -1,24 +1,16 @@
 //! Captured answers, framed as HTTP, mutated at random: in whatever pieces the bytes come, they tell
 //! the same, and nothing panics.
-//!
-//! `BAKEOFF_FUZZ_CASES` says how many (the default takes a few seconds), `BAKEOFF_FUZZ_SEED` which is
-//! the first. A failure prints the seed that repeats it as the only case.
 
 use std::{fs, path::PathBuf};
 
-use bakeoff_crds::{plan::Endpoint, run::Protocol};
-use rand_chacha::{
-    ChaCha8Rng,
-    rand_core::{Rng as _, SeedableRng},
-};
-
 use super::*;
-use crate::protocol::{Codec, RequestOptions};
+use crate::{
+    protocol::{Codec, RequestOptions},
+    testing::fuzz::{self, Random},
+};
+use bakeoff_crds::{plan::Endpoint, run::Protocol};
 
 const CASES: u64 = 1500;
-/// Mutants have at most so many bytes.
-const MOST_BYTES: usize = 64 * 1024;
-
 /// Pieces that mean something to one of the layers.
 const WORDS: &[&[u8]] = &[
     b"\r\n",
@@ -67,19 +59,6 @@ const WORDS: &[&[u8]] = &[
     b"transfer-encoding: gzip\r\n",
     b"connection: close\r\n",
 ];
-
-struct Random(ChaCha8Rng);
-
-impl Random {
-    /// A number below `bound`, which is over 0.
-    fn below(&mut self, bound: usize) -> usize {
-        (self.0.next_u64() % bound as u64) as usize
-    }
-
-    fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
-        &items[self.below(items.len())]
-    }
-}
 
 /// What an exchange tells of an answer.
 #[derive(Debug, PartialEq)]
@@ -192,30 +171,6 @@ fn response(body: &[u8], random: &mut Random) -> Vec<u8> {
     whole
 }
 
-/// Changes something; `others` are where pieces may come from.
-fn mutate(bytes: &mut Vec<u8>, others: &[(Protocol, Vec<u8>)], random: &mut Random) {
-    let at = random.below(bytes.len() + 1);
-    let to = (at + random.below(80)).min(bytes.len());
-    match random.below(8) {
-        0 if at < bytes.len() => bytes[at] = random.below(256) as u8,
-        1 if at < bytes.len() => bytes[at] ^= 1 << random.below(8),
-        2 => drop(bytes.drain(at..to)),
-        3 => bytes.truncate(at),
-        4 => {
-            let again = bytes[at..to].to_vec();
-            bytes.splice(at..at, again);
-        }
-        5 => {
-            let other = &random.pick(others).1;
-            let from = random.below(other.len());
-            let until = (from + random.below(300)).min(other.len());
-            bytes.splice(at..to, other[from..until].iter().copied());
-        }
-        _ => drop(bytes.splice(at..at, random.pick(WORDS).iter().copied())),
-    }
-    bytes.truncate(MOST_BYTES);
-}
-
 fn mutant(captures: &[(Protocol, Vec<u8>)], random: &mut Random) -> (Protocol, Vec<u8>) {
     let (protocol, body) = random.pick(captures);
     // Now and then read by another protocol.
@@ -224,13 +179,14 @@ fn mutant(captures: &[(Protocol, Vec<u8>)], random: &mut Random) -> (Protocol, V
     } else {
         *protocol
     };
+    let bodies: Vec<&[u8]> = captures.iter().map(|(_, body)| body.as_slice()).collect();
     let mut body = body.clone();
     for _ in 0..random.below(4) {
-        mutate(&mut body, captures, random);
+        random.mutate(&mut body, &bodies, WORDS);
     }
     let mut whole = response(&body, random);
     for _ in 0..random.below(3) {
-        mutate(&mut whole, captures, random);
+        random.mutate(&mut whole, &bodies, WORDS);
     }
     (protocol, whole)
 }
@@ -247,40 +203,12 @@ fn pieces<'a>(bytes: &'a [u8], random: &mut Random) -> Vec<&'a [u8]> {
         .collect()
 }
 
-fn number(variable: &str) -> Option<u64> {
-    let value = std::env::var(variable).ok()?;
-    Some(
-        value
-            .parse()
-            .unwrap_or_else(|_| panic!("{variable}={value:?} is no number")),
-    )
-}
-
-/// Names the case where it panics.
-struct Case(u64);
-
-impl Drop for Case {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!(
-                "repeat it with BAKEOFF_FUZZ_SEED={} BAKEOFF_FUZZ_CASES=1",
-                self.0
-            );
-        }
-    }
-}
-
 #[test]
 fn mutated_answers_tell_the_same_in_whatever_pieces_they_come() {
     let captures = captures();
-    let cases = number("BAKEOFF_FUZZ_CASES").unwrap_or(CASES);
-    let first = number("BAKEOFF_FUZZ_SEED").unwrap_or(1);
-    eprintln!("{cases} cases from seed {first}");
     let mut outcomes = std::collections::BTreeMap::new();
-    for seed in first..first.saturating_add(cases) {
-        let case = Case(seed);
-        let mut random = Random(ChaCha8Rng::seed_from_u64(seed));
-        let (protocol, bytes) = mutant(&captures, &mut random);
+    let cases = fuzz::cases(CASES, |random| {
+        let (protocol, bytes) = mutant(&captures, random);
         let whole = told(protocol, [bytes.as_slice()]);
         let shown = || String::from_utf8_lossy(&bytes).into_owned();
         assert_eq!(
@@ -289,7 +217,7 @@ fn mutated_answers_tell_the_same_in_whatever_pieces_they_come() {
             "byte by byte: {}",
             shown()
         );
-        let cut = pieces(&bytes, &mut random);
+        let cut = pieces(&bytes, random);
         assert_eq!(
             told(protocol, cut.iter().copied()),
             whole,
@@ -301,8 +229,7 @@ fn mutated_answers_tell_the_same_in_whatever_pieces_they_come() {
             Outcome::Failed(kind, _) => kind.name(),
         };
         *outcomes.entry(kind).or_insert(0_u64) += 1;
-        drop(case);
-    }
+    });
     eprintln!("{outcomes:?}");
     // The mutants get past the first checks: some of every kind that an answer can be.
     if cases >= CASES {

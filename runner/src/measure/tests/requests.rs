@@ -10,23 +10,13 @@ use crate::{
 
 /// The plan of one simulated engine under a workload (YAML in one line).
 fn plan_of(simulated: &str, model: &str, workload: &str) -> Plan {
-    let yaml = format!(
-        "apiVersion: bakeoff.dev/v1alpha1
-kind: BenchmarkRun
-metadata: {{name: measured}}
-spec:
+    planned(&format!(
+        "
   model: {model}
   engines: [{{name: fake, simulated: {simulated}}}]
   workload: {workload}
-  output: {{uri: 'file:///nowhere'}}
-"
-    );
-    let run: BenchmarkRun = serde_saphyr::from_str(&yaml).unwrap();
-    let settings = PlanSettings {
-        runner_image: "unused".into(),
-        place: Place::Local,
-    };
-    resolve(&run, &ProfileSet::builtin(), &settings).unwrap()
+  output: {{uri: 'file:///nowhere'}}"
+    ))
 }
 
 fn serve(plan: &Plan, adapters: &[&str]) -> Running {

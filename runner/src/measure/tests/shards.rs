@@ -11,12 +11,8 @@ const TOKEN: &str = "of this Job";
 
 /// A run of one stage that lasts long enough to lose a shard in it.
 fn plan_of(workload: &str) -> Plan {
-    let yaml = format!(
+    planned(&format!(
         "
-apiVersion: bakeoff.dev/v1alpha1
-kind: BenchmarkRun
-metadata: {{name: sharded}}
-spec:
   model: {{id: demo/model}}
   engines:
     - name: fake
@@ -28,15 +24,8 @@ spec:
     warmup: {{requests: 0}}
     {workload}
   runner: {{parallelism: {OF}, calibration: Never}}
-  output: {{uri: 'file:///nowhere'}}
-"
-    );
-    let run: BenchmarkRun = serde_saphyr::from_str(&yaml).unwrap();
-    let settings = PlanSettings {
-        runner_image: "unused".into(),
-        place: Place::Local,
-    };
-    resolve(&run, &ProfileSet::builtin(), &settings).unwrap()
+  output: {{uri: 'file:///nowhere'}}"
+    ))
 }
 
 /// What all shards of a test share.
