@@ -1,6 +1,8 @@
 //! Stores a report with its pages and pictures, and last of all the manifest.
 
-use bakeoff_crds::{plan::Plan, report::Report, run::Format, summary::ReporterSummary};
+use bakeoff_crds::{
+    common::shortened, plan::Plan, report::Report, run::Format, summary::ReporterSummary,
+};
 
 use super::{chart, csv, html};
 use crate::{
@@ -135,21 +137,14 @@ fn summary(store: &Store, report: &Report) -> ReporterSummary {
     let reasons = report.verdict.reasons.iter().take(REASONS);
     let reasons = reasons.map(|reason| {
         let text = format!("{}: {}", reason.reason, reason.message);
-        shorten(&text, REASON_LENGTH)
+        shortened(&text, REASON_LENGTH)
     });
     ReporterSummary {
         report_uri: store.uri(REPORT),
         verdict: report.verdict.status,
         reasons: reasons.collect(),
-        sentence: shorten(&report.comparison.sentence, SENTENCE_LENGTH),
+        sentence: shortened(&report.comparison.sentence, SENTENCE_LENGTH),
     }
-}
-
-fn shorten(text: &str, length: usize) -> String {
-    if text.chars().count() <= length {
-        return text.to_owned();
-    }
-    text.chars().take(length).chain(['…']).collect()
 }
 
 fn rendered<T, E: std::fmt::Display>(

@@ -1,6 +1,7 @@
 //! Data sets from bytes: ShareGPT's JSON and JSON lines. A malformed entry is named by its place.
 
-use serde::Deserialize;
+use bakeoff_crds::common::shortened;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
     answer::{Expected, MatchRule},
@@ -9,6 +10,9 @@ use crate::{
 
 /// Most right answers of one prompt, and most bytes of one of them.
 const EXPECTED: (usize, usize) = (64, 4096);
+
+/// Most characters of a file that an error shows.
+pub(super) const MOST_SHOWN: usize = 200;
 
 /// One conversation of a data set, up to where the answer is to come.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -66,8 +70,7 @@ struct Said {
 /// # Errors
 /// Where the file is no such JSON, naming line and column, or holds no prompt.
 pub fn share_gpt(bytes: &[u8]) -> Result<Vec<Entry>, DatasetError> {
-    let conversations: Vec<Conversation> =
-        serde_json::from_slice(bytes).map_err(|error| DatasetError::ShareGpt(error.to_string()))?;
+    let conversations: Vec<Conversation> = read_share_gpt(bytes)?;
     let entries: Vec<Entry> = conversations
         .into_iter()
         .filter_map(first_exchange)
@@ -78,13 +81,41 @@ pub fn share_gpt(bytes: &[u8]) -> Result<Vec<Entry>, DatasetError> {
     Ok(entries)
 }
 
+fn read_share_gpt(bytes: &[u8]) -> Result<Vec<Conversation>, DatasetError> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        DatasetError::ShareGpt(format!(
+            r#"line {} column {}: {}; it is an array of {{"conversations": [{{"from": "human", "value": "…"}}]}}"#,
+            error.line(),
+            error.column(),
+            what_is_wrong(&error)
+        ))
+    })
+}
+
+/// A JSON error without its place, and without all of the value that it is about.
+fn what_is_wrong(error: &serde_json::Error) -> String {
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let text = error.to_string();
+    shortened(text.strip_suffix(&place).unwrap_or(&text), MOST_SHOWN)
+}
+
+/// One line of JSON; an error shows one like it should be. The line's number is said beside it.
+pub(super) fn json_of<T: DeserializeOwned>(line: &[u8], example: &str) -> Result<T, String> {
+    serde_json::from_slice(line).map_err(|error| {
+        let what = what_is_wrong(&error);
+        format!(
+            "column {}: {what}; write a line like {example}",
+            error.column()
+        )
+    })
+}
+
 /// Reads every turn of a ShareGPT file's conversations.
 ///
 /// # Errors
 /// As [`share_gpt`].
 pub fn share_gpt_conversations(bytes: &[u8]) -> Result<Vec<Vec<Turn>>, DatasetError> {
-    let conversations: Vec<Conversation> =
-        serde_json::from_slice(bytes).map_err(|error| DatasetError::ShareGpt(error.to_string()))?;
+    let conversations: Vec<Conversation> = read_share_gpt(bytes)?;
     let whole = |conversation: Conversation| {
         let said = conversation.conversations.into_iter().map(|said| {
             let role = match said.from.as_str() {
@@ -245,9 +276,7 @@ pub fn json_lines(bytes: &[u8]) -> Result<Vec<Entry>, DatasetError> {
 }
 
 fn json_line(line: &[u8]) -> Result<Entry, String> {
-    let line: Line = serde_json::from_slice(line).map_err(|error| {
-        format!(r#"{error}; write a line like {{"prompt": "…", "outputTokens": 128}}"#)
-    })?;
+    let line: Line = json_of(line, r#"{"prompt": "…", "outputTokens": 128}"#)?;
     let messages = conversation(line.prompt, line.messages)?;
     if line.output_tokens == Some(0) {
         return Err("outputTokens is 0; leave it out or set it to 1 or more".into());

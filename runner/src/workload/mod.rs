@@ -8,6 +8,8 @@ pub mod arrival;
 pub mod dataset;
 pub mod freeze;
 pub mod frozen;
+#[cfg(test)]
+mod fuzz;
 pub mod names;
 pub mod sources;
 pub mod synthetic;

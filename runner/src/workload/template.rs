@@ -1,5 +1,8 @@
 //! Chat templates: from messages to the plain prompt of interfaces that take no messages.
 
+use std::io::{self, Write};
+
+use bakeoff_crds::common::shortened;
 use minijinja::{Environment, Error, ErrorKind, Value, context, syntax::SyntaxConfig};
 use serde::Deserialize;
 
@@ -11,7 +14,21 @@ const NAME: &str = "chat_template";
 /// same prompts.
 const DATE: &str = "01 Jan 2026";
 
+/// Most instructions for one prompt. Models' templates take some fifty a message; one that takes so
+/// many goes round in a loop. It takes a fraction of a second.
+const MOST_STEPS: u64 = 1_000_000;
+/// Most levels of loops and macros within each other, as minijinja counts them: a macro is ten or so.
+/// Its own limit of 500 overflows the stack of a thread in an unoptimised build.
+const MOST_DEPTH: usize = 150;
+/// Most bytes of one prompt: more than any model's context holds.
+const MOST_BYTES: usize = 64 << 20;
+/// Most characters of an error: a template can raise any text.
+const MOST_SHOWN: usize = 500;
+
 /// A model's chat template.
+///
+/// It is a program of whoever made the model. Its steps and the prompt's length are bounded; memory
+/// for values within it is not.
 pub struct ChatTemplate {
     environment: Environment<'static>,
     bos_token: String,
@@ -62,8 +79,10 @@ impl ChatTemplate {
     /// When the configuration is no such JSON, or the template does not parse.
     pub fn choose(given: Option<&str>, config: Option<&[u8]>) -> Result<Option<Self>, String> {
         let config: Config = match config {
-            Some(bytes) => serde_json::from_slice(bytes)
-                .map_err(|error| format!("tokenizer_config.json: {error}"))?,
+            Some(bytes) => serde_json::from_slice(bytes).map_err(|error| {
+                let error = shortened(&error.to_string(), MOST_SHOWN);
+                format!("tokenizer_config.json: {error}")
+            })?,
             None => Config::default(),
         };
         let own = config.chat_template.and_then(|templates| match templates {
@@ -79,7 +98,7 @@ impl ChatTemplate {
         let mut environment = environment();
         environment
             .add_template_owned(NAME, source)
-            .map_err(|error| format!("{error:#}"))?;
+            .map_err(|error| told(&error))?;
         Ok(Some(Self {
             environment,
             bos_token: config.bos_token.map(SpecialToken::text).unwrap_or_default(),
@@ -103,16 +122,50 @@ impl ChatTemplate {
             bos_token => self.bos_token.as_str(),
             eos_token => self.eos_token.as_str(),
         };
-        let text = self
-            .environment
+        let mut prompt = Bounded(Vec::new());
+        self.environment
             .get_template(NAME)
-            .and_then(|template| template.render(values))
-            .map_err(|error| format!("{error:#}"))?;
+            .and_then(|template| template.render_captured_to(values, &mut prompt))
+            .map_err(|error| told(&error))?;
+        let text = String::from_utf8(prompt.0).map_err(|error| error.to_string())?;
         Ok(match text.strip_prefix(self.bos_token.as_str()) {
             Some(rest) => rest.to_owned(),
             None => text,
         })
     }
+}
+
+/// Takes a prompt up to its bound.
+struct Bounded(Vec<u8>);
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > MOST_BYTES {
+            let message = format!("the prompt is longer than {MOST_BYTES} bytes");
+            return Err(io::Error::other(message));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What a template's error says, with what led to it.
+fn told(error: &Error) -> String {
+    let mut text = match error.kind() {
+        ErrorKind::OutOfFuel => {
+            format!("it takes over {MOST_STEPS} steps for one prompt ({error:#})")
+        }
+        _ => format!("{error:#}"),
+    };
+    if let Some(cause) = std::error::Error::source(error) {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+    }
+    shortened(&text, MOST_SHOWN)
 }
 
 /// Jinja as Hugging Face's transformers sets it up for chat templates.
@@ -134,6 +187,8 @@ fn environment() -> Environment<'static> {
         },
     );
     environment.add_function("strftime_now", |_format: String| DATE);
+    environment.set_fuel(Some(MOST_STEPS));
+    environment.set_recursion_limit(MOST_DEPTH);
     environment
 }
 
@@ -185,6 +240,42 @@ mod tests {
         let config = br#"{"chat_template": [{"name": "rag", "template": "no"}, {"name": "default", "template": "yes"}]}"#;
         let template = ChatTemplate::choose(None, Some(config)).unwrap().unwrap();
         assert_eq!(template.render(&[]).unwrap(), "yes");
+    }
+
+    #[test]
+    fn a_template_that_goes_on_for_ever_ends() {
+        for (source, words) in [
+            (
+                "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+                "1000000 steps",
+            ),
+            (
+                "{% for a in range(99999) %}{{ messages[0].content }}{% endfor %}",
+                "67108864 bytes",
+            ),
+            (
+                "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+                "recursion",
+            ),
+            ("{{ raise_exception('x' * 100000) }}", "xxxx"),
+            ("{{ 'x' * 100000000000 }}", "too large"),
+        ] {
+            let template = ChatTemplate::choose(Some(source), None).unwrap().unwrap();
+            let long = message("user", "day ".repeat(10_000));
+            let error = template.render(&[long]).unwrap_err();
+            assert!(error.contains(words), "{source}: {error}");
+            assert!(error.chars().count() <= MOST_SHOWN + 1, "{error}");
+        }
+        let nested = format!("{{{{ {}1{} }}}}", "(".repeat(5000), ")".repeat(5000));
+        assert!(ChatTemplate::choose(Some(&nested), None).is_err());
+        // A conversation of thousands of messages is none of these.
+        let template = ChatTemplate::choose(None, Some(&config(MISTRAL)))
+            .unwrap()
+            .unwrap();
+        let talk: Vec<Message> = (0..4000)
+            .map(|at| message(["user", "assistant"][at % 2], "time".into()))
+            .collect();
+        assert!(template.render(&talk).is_ok());
     }
 
     #[test]

@@ -1,10 +1,18 @@
 //! Lengths in tokens: by the model's own tokenizer, or estimated where there is none.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use bakeoff_crds::common::shortened;
 use tokenizers::Tokenizer;
 
 /// Bytes of a token where there is no tokenizer: about what English text has in the vocabularies of
 /// today's models.
 const BYTES_PER_TOKEN: usize = 4;
+
+/// Most characters of an error: some hold the file's own text.
+const MOST_SHOWN: usize = 300;
+/// What a tokenizer must take before it is used: words, digits, signs, other scripts, white space.
+const TRIAL: &str = "Hello, world 42! \u{e9}\u{4f60}\u{1f600}\n\t x";
 
 /// Counts tokens.
 #[derive(Clone)]
@@ -19,17 +27,27 @@ impl TokenCounter {
     /// The counter of a `tokenizer.json`, or the estimate without one.
     ///
     /// # Errors
-    /// When the file is no tokenizer.
+    /// When the file is no tokenizer, or one that fails at its first text.
     pub fn new(tokenizer_json: Option<&[u8]>) -> Result<Self, String> {
         let Some(bytes) = tokenizer_json else {
             return Ok(Self::Estimate);
         };
-        let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|error| error.to_string())?;
-        // Some files hold the settings of a training run; they would cut or fill up what is counted.
-        tokenizer
-            .with_truncation(None)
-            .map_err(|error| error.to_string())?
-            .with_padding(None);
+        let read = || {
+            let mut tokenizer = Tokenizer::from_bytes(bytes)?;
+            // Some files hold the settings of a training run; they would cut or fill up what is
+            // counted.
+            tokenizer.with_truncation(None)?.with_padding(None);
+            for special in [true, false] {
+                tokenizer.encode_fast(TRIAL, special)?;
+            }
+            Ok(tokenizer)
+        };
+        let tokenizer = caught(read).map_err(|error| {
+            format!(
+                "{}; take the file from the model's own repository, as it is",
+                shortened(&error, MOST_SHOWN)
+            )
+        })?;
         Ok(Self::Model(Box::new(tokenizer)))
     }
 
@@ -52,13 +70,26 @@ impl TokenCounter {
     fn count(&self, text: &str, special: bool) -> u32 {
         let estimate = || text.len().div_ceil(BYTES_PER_TOKEN);
         let tokens = match self {
-            Self::Model(tokenizer) => tokenizer
-                .encode_fast(text, special)
+            Self::Model(tokenizer) => caught(|| tokenizer.encode_fast(text, special))
                 // Text that the tokenizer cannot take at all has no length of its own.
                 .map_or_else(|_| estimate(), |encoding| encoding.len()),
             Self::Estimate => estimate(),
         };
         u32::try_from(tokens).unwrap_or(u32::MAX)
+    }
+}
+
+/// What the tokenizer's library gives, with its panics as errors: it unwraps parts of files that are
+/// well-formed and do not fit together, such as a merge of a token that the vocabulary lacks.
+fn caught<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(payload) => {
+            let text = payload.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+            let text = text.unwrap_or("its parts do not fit together");
+            Err(format!("it cannot be used: {text}"))
+        }
     }
 }
 
@@ -89,6 +120,47 @@ pub(super) mod tests {
             },
             "decoder": null,
             "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": "[UNK]"}
+        }))
+        .unwrap()
+    }
+
+    /// A byte-level BPE tokenizer as today's models have: a word with the space before it is one token,
+    /// and one without is one for each letter. A token of the beginning is added.
+    pub(in crate::workload) fn bpe_tokenizer() -> Vec<u8> {
+        let mut merges: Vec<String> = Vec::new();
+        let mut vocabulary: Vec<String> = vec!["<s>".into(), "Ġ".into()];
+        vocabulary.extend(('a'..='z').map(String::from));
+        for word in super::super::synthetic::WORDS {
+            let mut whole = "Ġ".to_owned();
+            for letter in word.chars().map(String::from) {
+                let merge = format!("{whole} {letter}");
+                whole.push_str(&letter);
+                if !merges.contains(&merge) {
+                    merges.push(merge);
+                    vocabulary.push(whole.clone());
+                }
+            }
+        }
+        let vocabulary: serde_json::Map<String, serde_json::Value> = vocabulary
+            .into_iter()
+            .zip(0_u32..)
+            .map(|(token, id)| (token, id.into()))
+            .collect();
+        serde_json::to_vec(&serde_json::json!({
+            "version": "1.0",
+            "truncation": null,
+            "padding": null,
+            "added_tokens": [{"id": 0, "content": "<s>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true}],
+            "normalizer": null,
+            "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
+            "post_processor": {
+                "type": "TemplateProcessing",
+                "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+                "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+                "special_tokens": {"<s>": {"id": "<s>", "ids": [0], "tokens": ["<s>"]}}
+            },
+            "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
+            "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null, "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "vocab": vocabulary, "merges": merges}
         }))
         .unwrap()
     }

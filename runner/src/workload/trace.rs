@@ -1,11 +1,14 @@
 //! Traces from bytes: when each request came, and its lengths or its prompt. A malformed line is
 //! named by its number.
 
-use bakeoff_crds::run::{Trace, TraceFormat};
+use bakeoff_crds::{
+    common::shortened,
+    run::{Trace, TraceFormat},
+};
 use jiff::{Timestamp, civil, tz::TimeZone};
 use serde::Deserialize;
 
-use super::dataset::{DatasetError, LineMessage, conversation};
+use super::dataset::{DatasetError, LineMessage, MOST_SHOWN, conversation, json_of};
 use crate::{
     clock::{self, Nanos},
     prompt::Message,
@@ -116,14 +119,25 @@ fn azure(bytes: &[u8]) -> Result<Vec<Line>, DatasetError> {
         let cell = |column: usize| record.get(column).unwrap_or_default();
         let tokens = |column: usize, name: &str| {
             let text = cell(column);
-            text.parse::<u32>()
-                .map_err(|_| wrong(line, format!("{name} {text:?} is not a number of tokens")))
+            text.parse::<u32>().map_err(|_| {
+                wrong(
+                    line,
+                    format!(
+                        "{name} {:?} is not a number of tokens; write one from 0 to {}",
+                        shortened(text, MOST_SHOWN),
+                        u32::MAX
+                    ),
+                )
+            })
         };
         let text = cell(time);
         let at = moment(text).ok_or_else(|| {
             wrong(
                 line,
-                format!("TIMESTAMP {text:?} is no time; write it like 2023-11-16 18:17:03.9799600"),
+                format!(
+                    "TIMESTAMP {:?} is no time; write it like 2023-11-16 18:17:03.9799600",
+                    shortened(text, MOST_SHOWN)
+                ),
             )
         })?;
         lines.push(Line {
@@ -175,11 +189,10 @@ struct MooncakeLine {
 
 /// A line of a Mooncake trace; its time is in milliseconds.
 fn mooncake(line: &[u8]) -> Result<Line, String> {
-    let line: MooncakeLine = serde_json::from_slice(line).map_err(|error| {
-        format!(
-            r#"{error}; write a line like {{"timestamp": 27482, "input_length": 6955, "output_length": 52, "hash_ids": [46, 47]}}"#
-        )
-    })?;
+    let line: MooncakeLine = json_of(
+        line,
+        r#"{"timestamp": 27482, "input_length": 6955, "output_length": 52, "hash_ids": [46, 47]}"#,
+    )?;
     Ok(Line {
         at: nanos(line.timestamp, 1e6)?,
         content: Content::Length {
@@ -211,15 +224,17 @@ enum Time {
 
 /// A line of the simple format; its time is in seconds or RFC 3339.
 fn own(line: &[u8]) -> Result<Line, String> {
-    let line: OwnLine = serde_json::from_slice(line).map_err(|error| {
-        format!(
-            r#"{error}; write a line like {{"timestamp": 1.5, "prompt": "…", "outputTokens": 128}}"#
-        )
-    })?;
+    let line: OwnLine = json_of(
+        line,
+        r#"{"timestamp": 1.5, "prompt": "…", "outputTokens": 128}"#,
+    )?;
     let at = match &line.timestamp {
         Time::Seconds(seconds) => nanos(*seconds, 1e9)?,
         Time::Text(text) => moment(text).ok_or_else(|| {
-            format!("timestamp {text:?} is no time; write seconds or 2026-01-31T12:00:00.5Z")
+            format!(
+                "timestamp {:?} is no time; write seconds or 2026-01-31T12:00:00.5Z",
+                shortened(text, MOST_SHOWN)
+            )
         })?,
     };
     let content = match (line.input_tokens, line.prompt, line.messages) {
@@ -241,7 +256,9 @@ fn nanos(time: f64, scale: f64) -> Result<i128, String> {
     if time.is_finite() && time.abs() < 1e15 {
         Ok((time * scale).round() as i128)
     } else {
-        Err(format!("timestamp {time} is no time"))
+        Err(format!(
+            "timestamp {time:e} is no time; it must be between -1e15 and 1e15"
+        ))
     }
 }
 
