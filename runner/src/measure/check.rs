@@ -13,7 +13,10 @@ use super::{MeasureError, Progress};
 use crate::{
     clock::{Nanos, SECOND},
     record::{FailureKind, Outcome, Record},
-    store::{backend::install_crypto_provider, fetch::causes},
+    store::{
+        backend::install_crypto_provider,
+        fetch::{body_of, causes},
+    },
     wire::tls,
 };
 
@@ -24,7 +27,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Longest wait for one answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Most bytes of an answer: lists of models are far shorter, and what is longer is no such list.
-const LONGEST_ANSWER: usize = 4 << 20;
+const LONGEST_ANSWER: u64 = 4 << 20;
 
 /// An engine that can be asked.
 pub struct Engine<'a> {
@@ -120,17 +123,11 @@ impl<'a> Engine<'a> {
         if let Some(key) = self.api_key {
             request = request.bearer_auth(key);
         }
-        let mut answer = request.send().await.map_err(|error| causes(&error))?;
+        let answer = request.send().await.map_err(|error| causes(&error))?;
         if !answer.status().is_success() {
             return Err(format!("HTTP {}", answer.status()));
         }
-        let mut body = Vec::new();
-        while let Some(part) = answer.chunk().await.map_err(|error| causes(&error))? {
-            body.extend_from_slice(&part);
-            if body.len() > LONGEST_ANSWER {
-                return Err(format!("the answer is longer than {LONGEST_ANSWER} bytes"));
-            }
-        }
+        let body = body_of(answer, LONGEST_ANSWER).await?;
         serde_json::from_slice(&body).map_err(|error| format!("the answer is no JSON: {error}"))
     }
 }
@@ -260,7 +257,10 @@ mod tests {
     async fn what_is_no_list_of_models_is_refused_by_what_it_is() {
         let progress = Progress::default();
         for (body, cause) in [
-            ("[".repeat(LONGEST_ANSWER + 1), "longer than 4194304 bytes"),
+            (
+                "[".repeat(LONGEST_ANSWER as usize + 1),
+                "longer than 4194304 bytes",
+            ),
             ("<html>".into(), "no JSON"),
         ] {
             let url = serving(body).await;

@@ -116,7 +116,7 @@ impl Aggregate {
     }
 
     fn value(&self, wanted: &Wanted, tally: &Tally) -> EngineMetric {
-        let direct = tally.value(wanted.kind);
+        let direct = tally.value(wanted.kind).filter(is_finite);
         let absent = if direct.is_some() {
             None
         } else if self.pages == 0 {
@@ -124,6 +124,8 @@ impl Aggregate {
             Some(format!("ScrapeFailed: {cause}"))
         } else if !tally.seen {
             Some("NotExposed".to_owned())
+        } else if tally.value(wanted.kind).is_some() {
+            Some("NotFinite: the values are greater than any number".to_owned())
         } else if wanted.kind == SeriesKind::Histogram {
             Some("NoNewSamples".to_owned())
         } else {
@@ -194,6 +196,12 @@ impl Tally {
             }),
         }
     }
+}
+
+/// Whether every value is one that a report can hold: sums of great values may have none.
+fn is_finite(value: &MetricValue) -> bool {
+    let values = [value.mean, value.max, value.increase];
+    values.into_iter().flatten().all(f64::is_finite)
 }
 
 /// The selectors of a metric's names; a counter's other spelling follows each of its names.

@@ -5,6 +5,8 @@
 //! load, and [`promql`] asks a Prometheus for the same window.
 
 pub mod aggregate;
+#[cfg(test)]
+mod fuzz;
 pub mod promql;
 pub mod sampler;
 pub mod select;

@@ -3,17 +3,29 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use bakeoff_crds::{
+    common::shortened,
     plan::{CommonMetric, PlannedMetrics, SeriesKind},
     report::{EngineMetric, MetricValue},
     run::ExtraQuery,
 };
-use prometheus_http_query::{Client, response::Data};
+use prometheus_http_query::{
+    Client,
+    response::{Data, PromqlResult},
+};
+use serde::Deserialize;
 
 use super::{aggregate::selectors, is_share, metric_name, select::Selector};
-use crate::store::{backend::install_crypto_provider, fetch::causes};
+use crate::store::{
+    backend::install_crypto_provider,
+    fetch::{body_of, causes},
+};
 
 /// Longest wait for one answer.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(15);
+/// Most bytes of one answer, which should hold one number.
+const LONGEST_ANSWER: u64 = 4 << 20;
+/// Most characters of an answer that a reason shows.
+const MOST_SHOWN: usize = 300;
 /// Scrapes that a window must hold for Prometheus to say something of it.
 const LEAST_SCRAPES: u32 = 4;
 /// Reason of an absent value: the window holds too few scrapes.
@@ -158,33 +170,65 @@ impl Prometheus {
     /// One query, evaluated at the window's end: its one value, or nothing.
     async fn ask(&self, promql: &str, window: TimeWindow) -> Result<Option<f64>, String> {
         // Not `at`, which takes whole seconds: windows end at any time.
+        let unreachable = |cause: String| format!("PrometheusUnreachable: {cause}");
         let answer = self
             .client
             .query(promql)
             .query("time", format!("{:.3}", window.end))
-            .get()
+            .get_raw()
             .await
-            .map_err(|error| format!("PrometheusUnreachable: {}", causes(&error)))?;
-        let value = match answer.data() {
-            Data::Scalar(sample) => Some(sample.value()),
-            Data::Vector(samples) => match samples.as_slice() {
-                [] => None,
-                [one] => Some(one.sample().value()),
-                many => {
-                    return Err(format!(
-                        "ManySeries: the query gives {} series; add them up with sum() or avg()",
-                        many.len()
-                    ));
-                }
-            },
-            Data::Matrix(_) => {
-                return Err(
-                    "NotAnInstant: the query gives a range; take avg_over_time() of it".into(),
-                );
-            }
-        };
-        Ok(value.filter(|value| value.is_finite()))
+            .map_err(|error| unreachable(causes(&error)))?;
+        let status = answer.status();
+        let body = body_of(answer, LONGEST_ANSWER).await.map_err(unreachable)?;
+        value_of(&body).map_err(|reason| match status.is_success() {
+            true => reason,
+            false => format!("{reason} (HTTP {status})"),
+        })
     }
+}
+
+/// An answer of `/api/v1/query`. Format:
+/// <https://prometheus.io/docs/prometheus/latest/querying/api/#format-overview>.
+#[derive(Deserialize)]
+#[serde(tag = "status", rename_all = "camelCase")]
+enum Answer {
+    Success { data: PromqlResult },
+    Error { error: String },
+}
+
+/// The one value of an answer, or nothing where it is none or not finite.
+///
+/// # Errors
+/// Why it has no such value, as an absent metric says it.
+pub(super) fn value_of(body: &[u8]) -> Result<Option<f64>, String> {
+    let answer = serde_json::from_slice(body).map_err(|error| {
+        let error = shortened(&error.to_string(), MOST_SHOWN);
+        format!("PrometheusUnreachable: the answer is none of Prometheus: {error}; correct spec.metrics.url")
+    })?;
+    let data = match answer {
+        Answer::Success { data } => data,
+        Answer::Error { error } => {
+            let error = shortened(&error, MOST_SHOWN);
+            return Err(format!("QueryRefused: {error}; correct the query"));
+        }
+    };
+    let value = match data.data() {
+        Data::Scalar(sample) => Some(sample.value()),
+        Data::Vector(samples) => match samples.as_slice() {
+            [] => None,
+            [one] => Some(one.sample().value()),
+            many => {
+                return Err(format!(
+                    "ManySeries: the query gives {} series; add them up with sum() or avg()",
+                    many.len()
+                ));
+            }
+        },
+        Data::Matrix(_) => {
+            return Err("NotAnInstant: the query gives a range; take avg_over_time() of it".into());
+        }
+    };
+    Ok(value.filter(|value| value.is_finite()))
 }
 
 fn metric_of(value: Result<MetricValue, String>) -> EngineMetric {

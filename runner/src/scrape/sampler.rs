@@ -10,10 +10,15 @@ use tokio::{
 };
 
 use super::aggregate::{Aggregate, Moment};
-use crate::store::{backend::install_crypto_provider, fetch::causes};
+use crate::store::{
+    backend::install_crypto_provider,
+    fetch::{body_of, causes},
+};
 
 /// Longest wait for one page.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Most bytes of one page: engines' have some hundred kilobytes at most.
+const LONGEST_PAGE: u64 = 16 << 20;
 
 /// A scraper of one engine. It stops when it is dropped.
 ///
@@ -156,7 +161,9 @@ impl Task {
         if !answer.status().is_success() {
             return Err(format!("{} answered HTTP {}", self.url, answer.status()));
         }
-        answer.text().await.map_err(|error| causes(&error))
+        let page = body_of(answer, LONGEST_PAGE).await?;
+        // What is no UTF-8 spoils its own line alone.
+        Ok(String::from_utf8_lossy(&page).into_owned())
     }
 }
 

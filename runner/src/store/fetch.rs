@@ -4,8 +4,12 @@ use std::path::{Path, PathBuf};
 
 use bakeoff_crds::{common::FileSource, run::Output};
 use bytes::Bytes;
+use tokio::io::AsyncReadExt as _;
 
 use super::{Environment, Store, StoreError, backend, sha256_hex};
+
+/// Most bytes of a data set, trace or tokenizer, which are read whole.
+const MOST_BYTES: u64 = 4 << 30;
 
 /// What inputs are read with.
 #[derive(Clone, Debug)]
@@ -125,7 +129,7 @@ impl Inputs {
         if !status.is_success() {
             return Err(format!("the server answered HTTP {status}"));
         }
-        answer.bytes().await.map_err(|error| causes(&error))
+        body_of(answer, MOST_BYTES).await.map(Bytes::from)
     }
 
     async fn read_bucket(&self, uri: &str) -> Result<Bytes, StoreError> {
@@ -159,6 +163,21 @@ impl Inputs {
     }
 }
 
+/// The body of an answer, up to a bound in bytes: a server may send without an end.
+///
+/// # Errors
+/// Where it ends early or is longer, in words.
+pub(crate) async fn body_of(mut answer: reqwest::Response, most: u64) -> Result<Vec<u8>, String> {
+    let mut body = Vec::new();
+    while let Some(part) = answer.chunk().await.map_err(|error| causes(&error))? {
+        body.extend_from_slice(&part);
+        if body.len() as u64 > most {
+            return Err(format!("the answer is longer than {most} bytes"));
+        }
+    }
+    Ok(body)
+}
+
 /// Name of a source, for messages.
 pub fn describe(source: &FileSource) -> String {
     if let Some(uri) = &source.uri {
@@ -183,10 +202,18 @@ fn check(bytes: Bytes, expected: Option<&str>, name: &str) -> Result<Fetched, Fe
 }
 
 async fn read(path: &Path) -> Result<Bytes, String> {
-    tokio::fs::read(path)
+    let told = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let file = tokio::fs::File::open(path)
         .await
-        .map(Bytes::from)
-        .map_err(|error| format!("{}: {error}", path.display()))
+        .map_err(|error| told(&error))?;
+    let mut bytes = Vec::new();
+    // One more than may be: a file without an end is not read to its end.
+    let read = file.take(MOST_BYTES + 1).read_to_end(&mut bytes).await;
+    read.map_err(|error| told(&error))?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(told(&format!("it is longer than {MOST_BYTES} bytes")));
+    }
+    Ok(bytes.into())
 }
 
 /// An error with its causes: reqwest's own message leaves them out.
