@@ -14,6 +14,8 @@ pub mod csv;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod format;
+#[cfg(test)]
+mod fuzz;
 pub mod html;
 pub mod join;
 pub mod log;

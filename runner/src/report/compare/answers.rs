@@ -48,6 +48,7 @@ fn answers(engine: &EngineReport) -> Answers<'_> {
             known.extend(digests.iter().map(String::as_str));
         }
     }
+    answers.retain(|_, digests| !digests.is_empty());
     answers
 }
 
