@@ -1,7 +1,8 @@
 //! Files that a user names on the command line.
 
 use std::{
-    io::Read,
+    fs::File,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
@@ -10,7 +11,7 @@ use bakeoff_crds::{
     BenchmarkRun,
     plan::Problems,
     profile::ProfileSet,
-    validate::document::{Document, read},
+    validate::document::{Document, MOST_BYTES, read},
 };
 
 /// The text of a file, or of standard input for `-`.
@@ -28,12 +29,43 @@ pub fn text(file: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))
 }
 
+/// The text of a document of ours, or of standard input for `-`.
+///
+/// # Errors
+/// Where it cannot be read, is longer than such a document can be, or is not UTF-8, with its name.
+pub fn document(file: &Path) -> anyhow::Result<String> {
+    let name = file.display();
+    let mut bytes = Vec::new();
+    // One more than may be: a file without an end is not read to its end.
+    let most = MOST_BYTES as u64 + 1;
+    let read = if file == Path::new("-") {
+        io::stdin().lock().take(most).read_to_end(&mut bytes)
+    } else {
+        File::open(file).and_then(|file| file.take(most).read_to_end(&mut bytes))
+    };
+    read.with_context(|| format!("reading {name}"))?;
+    if bytes.len() > MOST_BYTES {
+        bail!(
+            "{name} has more than {MOST_BYTES} bytes, which is what the API server takes; name a \
+             BenchmarkRun or an EngineProfile, and keep data sets in files of their own"
+        );
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error
+            .as_bytes()
+            .iter()
+            .take(error.utf8_error().valid_up_to());
+        let line = 1 + good.filter(|&&byte| byte == b'\n').count();
+        anyhow::anyhow!("{name} line {line}: this is not UTF-8; save the file in UTF-8")
+    })
+}
+
 /// The BenchmarkRun of a file.
 ///
 /// # Errors
 /// Where it cannot be read, with every problem that its schema finds.
 pub fn benchmark_run(file: &Path) -> anyhow::Result<BenchmarkRun> {
-    match read(&text(file)?) {
+    match read(&document(file)?) {
         Ok(Document::BenchmarkRun(run)) => Ok(run),
         Ok(Document::EngineProfile(_)) => {
             bail!(
@@ -52,7 +84,7 @@ pub fn benchmark_run(file: &Path) -> anyhow::Result<BenchmarkRun> {
 pub fn profiles(files: &[PathBuf]) -> anyhow::Result<ProfileSet> {
     let mut set = ProfileSet::builtin();
     for file in files {
-        match read(&text(file)?) {
+        match read(&document(file)?) {
             Ok(Document::EngineProfile(profile)) => {
                 set = set.with(profile.metadata.name.unwrap_or_default(), profile.spec);
             }

@@ -3,6 +3,8 @@
 pub mod agent;
 pub mod bench;
 mod files;
+#[cfg(test)]
+mod fuzz;
 mod live;
 pub mod plan;
 pub mod report;
@@ -55,6 +57,15 @@ pub mod exit {
     pub const USAGE: u8 = 2;
     /// Done, but the verdict is Invalid.
     pub const INVALID: u8 = 3;
+
+    /// Tells of a bad file, and ends so.
+    ///
+    /// # Errors
+    /// Never; it gives what a command gives.
+    pub(super) fn usage(error: &anyhow::Error) -> anyhow::Result<std::process::ExitCode> {
+        eprintln!("error: {error:#}");
+        Ok(std::process::ExitCode::from(USAGE))
+    }
 }
 
 /// Runs one command to its end.

@@ -33,11 +33,15 @@ pub struct Arguments {
 /// Runs the command.
 ///
 /// # Errors
-/// Where a file cannot be read or the run cannot be planned.
+/// Where the plan cannot be shown.
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { file, profiles } = arguments;
-    let run = super::files::benchmark_run(&file)?;
-    let profiles = super::files::profiles(&profiles)?;
+    let read = super::files::benchmark_run(&file)
+        .and_then(|run| Ok((run, super::files::profiles(&profiles)?)));
+    let (run, profiles) = match read {
+        Ok(read) => read,
+        Err(error) => return exit::usage(&error),
+    };
     let settings = PlanSettings {
         runner_image: RUNNER_IMAGE.into(),
         place: Place::Cluster,
@@ -57,7 +61,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 }
 
 /// The plan in words, as comments, and its manifests as YAML documents.
-fn text(plan: &Plan) -> anyhow::Result<String> {
+pub(super) fn text(plan: &Plan) -> anyhow::Result<String> {
     let owner = OwnerReference {
         api_version: "bakeoff.dev/v1alpha1".into(),
         kind: "BenchmarkRun".into(),

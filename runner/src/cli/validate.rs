@@ -27,18 +27,29 @@ pub struct Arguments {
 /// Runs the command.
 ///
 /// # Errors
-/// Where a file cannot be read at all.
+/// Never: what cannot be read is told, and counts as bad.
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let Arguments {
         files,
         profiles,
         local,
     } = arguments;
-    let profiles = super::files::profiles(&profiles)?;
+    let profiles = match super::files::profiles(&profiles) {
+        Ok(profiles) => profiles,
+        Err(error) => return exit::usage(&error),
+    };
     let place = if local { Place::Local } else { Place::Cluster };
     let mut bad = false;
     for file in files {
-        let problems = problems(&super::files::text(&file)?, &profiles, place);
+        let yaml = match super::files::document(&file) {
+            Ok(yaml) => yaml,
+            Err(error) => {
+                bad = true;
+                eprintln!("{error:#}");
+                continue;
+            }
+        };
+        let problems = problems(&yaml, &profiles, place);
         if problems.is_empty() {
             super::print(&format!("{}: valid", file.display()));
         }
@@ -54,7 +65,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn problems(yaml: &str, profiles: &ProfileSet, place: Place) -> Vec<Problem> {
+pub(super) fn problems(yaml: &str, profiles: &ProfileSet, place: Place) -> Vec<Problem> {
     match read(yaml) {
         Err(problems) => problems,
         Ok(Document::EngineProfile(_)) => Vec::new(),
