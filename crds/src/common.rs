@@ -6,7 +6,20 @@ use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A span of time written as people write it: `90s`, `1h30m`, `250ms`. Never negative.
+/// Units of a [`Duration`] in the order in which they are written, with their nanoseconds and the most
+/// digits of a number of them. All of them together are less than 40 years, so that no sum of
+/// nanoseconds and a time overflows.
+const UNITS: [(&str, f64, usize); 4] = [
+    ("h", 3.6e12, 5),
+    ("m", 6e10, 7),
+    ("s", 1e9, 8),
+    ("ms", 1e6, 10),
+];
+/// Most digits after the point of such a number: to the nanosecond in milliseconds.
+const FRACTION: usize = 6;
+
+/// A span of time written as people write it: `90s`, `1h30m`, `250ms`. Never negative, and less than
+/// 40 years.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Duration(std::time::Duration);
 
@@ -36,34 +49,69 @@ impl FromStr for Duration {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let malformed =
-            || format!("{text:?} is not a duration; write it like 90s, 5m, 1h30m or 250ms");
-        if text.is_empty() {
-            return Err(malformed());
+        let mut rest = text;
+        let mut nanos = 0;
+        for (unit, nanos_of_one, digits) in UNITS {
+            if let Some((number, after)) = amount(rest, unit, digits) {
+                // At most 3.6e17: exact enough, and far from overflowing.
+                nanos += (number * nanos_of_one).round() as u64;
+                rest = after;
+            }
         }
-        let parsed: kube::core::Duration = text.parse().map_err(|_| malformed())?;
-        if parsed.is_negative() {
-            return Err(format!("{text:?} is negative; a duration is zero or more"));
+        if !rest.is_empty() || text.is_empty() {
+            return Err(format!(
+                "{:?} is not a duration of at most some years; write it like 90s, 5m, 1h30m or 250ms",
+                shortened(text, 100)
+            ));
         }
-        Ok(Self(parsed.into()))
+        Ok(Self(std::time::Duration::from_nanos(nanos)))
     }
+}
+
+/// The number of a unit at the beginning of a text, and what comes after the unit.
+fn amount<'a>(text: &'a str, unit: &str, most_digits: usize) -> Option<(f64, &'a str)> {
+    let is_digit = |byte: u8| byte.is_ascii_digit();
+    let length = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+    let (number, after) = text.split_at_checked(length)?;
+    let unit_length = after
+        .find(|c: char| !c.is_ascii_lowercase())
+        .unwrap_or(after.len());
+    let (found, after) = after.split_at_checked(unit_length)?;
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    let fits = |part: &str, most| (1..=most).contains(&part.len()) && part.bytes().all(is_digit);
+    if found != unit || !fits(whole, most_digits) || !fits(fraction, FRACTION) {
+        return None;
+    }
+    Some((number.parse().ok()?, after))
 }
 
 impl fmt::Display for Duration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let milliseconds = self.0.as_millis();
-        if milliseconds == 0 {
+        if self.0.is_zero() {
             return f.write_str("0s");
         }
-        let (hours, rest) = (milliseconds / 3_600_000, milliseconds % 3_600_000);
-        let (minutes, rest) = (rest / 60_000, rest % 60_000);
-        let (seconds, millis) = (rest / 1000, rest % 1000);
-        for (amount, unit) in [(hours, "h"), (minutes, "m"), (seconds, "s"), (millis, "ms")] {
+        let (mut seconds, nanos) = (self.0.as_secs(), u64::from(self.0.subsec_nanos()));
+        // No number has more digits than can be read: what is over goes into the next unit.
+        for (unit, of_one, most) in [
+            ("h", 3600, 99_999),
+            ("m", 60, 9_999_999),
+            ("s", 1, 99_999_999),
+        ] {
+            let amount = (seconds / of_one).min(most);
             if amount > 0 {
                 write!(f, "{amount}{unit}")?;
             }
+            seconds -= amount * of_one;
         }
-        Ok(())
+        let nanos = seconds * 1_000_000_000 + nanos;
+        match (nanos / 1_000_000, nanos % 1_000_000) {
+            (0, 0) => Ok(()),
+            (millis, 0) => write!(f, "{millis}ms"),
+            (millis, rest) => {
+                let rest = format!("{rest:06}");
+                write!(f, "{millis}.{}ms", rest.trim_end_matches('0'))
+            }
+        }
     }
 }
 
@@ -81,6 +129,14 @@ impl<'de> Deserialize<'de> for Duration {
     }
 }
 
+/// What [`Duration`] reads, as a regular expression.
+fn pattern() -> String {
+    let parts = UNITS.map(|(unit, _, digits)| {
+        format!(r"([0-9]{{1,{digits}}}(\.[0-9]{{1,{FRACTION}}})?{unit})?")
+    });
+    format!("^{}$", parts.concat())
+}
+
 impl JsonSchema for Duration {
     fn schema_name() -> Cow<'static, str> {
         "Duration".into()
@@ -93,8 +149,9 @@ impl JsonSchema for Duration {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "maxLength": 32,
-            "pattern": r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
+            "minLength": 1,
+            "maxLength": 64,
+            "pattern": pattern()
         })
     }
 }
@@ -177,14 +234,64 @@ mod tests {
             ("250ms", 0.25, "250ms"),
             ("0s", 0.0, "0s"),
             ("1.5s", 1.5, "1s500ms"),
+            ("1.5ms", 0.0015, "1.5ms"),
+            ("0.000001ms", 1e-9, "0.000001ms"),
+            ("2h0.25s", 7200.25, "2h250ms"),
+            ("90m", 5400.0, "1h30m"),
+            ("99999h", 359_996_400.0, "99999h"),
+            ("99999h90m90s", 360_001_890.0, "99999h91m30s"),
+            (
+                "99999h9999999m99999999s9999999999ms",
+                1_069_996_338.999,
+                "99999h9999999m99999999s9999999999ms",
+            ),
         ] {
             let parsed: Duration = text.parse().unwrap();
             assert_eq!(parsed.as_secs_f64(), seconds, "{text}");
             assert_eq!(parsed.to_string(), canonical, "{text}");
             assert_eq!(canonical.parse::<Duration>().unwrap(), parsed, "{text}");
         }
-        for bad in ["", "90", "-5s", "ten", "5 m"] {
+        let pattern = regex(&pattern());
+        for bad in [
+            "",
+            "90",
+            "-5s",
+            "+5s",
+            "ten",
+            "5 m",
+            "5m1h",
+            "5s5s",
+            "1..5s",
+            ".5s",
+            "5.s",
+            "5S",
+            "1e3s",
+            "99999999999999999999h",
+            "100000h",
+            "0.0000001s",
+            "5us",
+            "٣s",
+            "5s ",
+        ] {
             assert!(bad.parse::<Duration>().is_err(), "{bad:?}");
+            assert!(bad.is_empty() || !pattern.is_valid(&bad.into()), "{bad:?}");
+        }
+    }
+
+    fn regex(pattern: &str) -> jsonschema::Validator {
+        jsonschema::validator_for(&serde_json::json!({ "pattern": pattern })).unwrap()
+    }
+
+    proptest::proptest! {
+        /// The API server takes what we take, and nothing else; and a duration is written as it is read.
+        #[test]
+        fn durations_are_what_the_schema_says(text in "([0-9]{0,6}(\\.[0-9]{0,7})?(h|m|s|ms)){1,4}") {
+            let pattern = regex(&pattern());
+            let parsed = text.parse::<Duration>();
+            proptest::prop_assert_eq!(parsed.is_ok(), pattern.is_valid(&text.as_str().into()), "{}", text);
+            if let Ok(parsed) = parsed {
+                proptest::prop_assert_eq!(parsed.to_string().parse::<Duration>(), Ok(parsed), "{}", text);
+            }
         }
     }
 }
