@@ -11,7 +11,7 @@ use super::words::{ArrivalFlag, HistoryName, ProtocolName, TraceFormatName};
 #[derive(Debug, clap::Args)]
 #[command(
     group = ArgGroup::new("load").required(true).args(["concurrency", "rate", "speed"]),
-    group = ArgGroup::new("end").args(["requests", "duration"]),
+    group = ArgGroup::new("end").args(["requests", "duration"]).multiple(true),
     group = ArgGroup::new("source").args(["prompt", "prompts", "sharegpt", "input_tokens", "trace"]),
 )]
 pub struct Arguments {

@@ -65,8 +65,14 @@ impl Arguments {
                 ))
             };
         }
-        if self.requests.is_none() && self.duration.is_none() {
-            return Err("say when to end, with --requests or --duration".into());
+        match (self.requests, self.duration) {
+            (None, None) => {
+                return Err("say when to end, with --requests or --duration".into());
+            }
+            (Some(_), Some(_)) => {
+                return Err("--requests and --duration each end the load; give one of them".into());
+            }
+            _ => {}
         }
         let Some(rate) = self.rate else {
             return Ok(Sweep {
@@ -256,8 +262,8 @@ mod tests {
         arguments: Arguments,
     }
 
-    /// The stage that flags stand for.
-    fn stage(flags: &str) -> Result<Stage, String> {
+    /// The run that flags stand for.
+    fn run_of(flags: &str) -> Result<BenchmarkRun, String> {
         let fixed = [
             "bench",
             "--url",
@@ -269,7 +275,12 @@ mod tests {
         ];
         let words = fixed.into_iter().chain(flags.split_whitespace());
         let command = Command::try_parse_from(words).map_err(|error| error.to_string())?;
-        let (run, _) = command.arguments.into_run()?;
+        Ok(command.arguments.into_run()?.0)
+    }
+
+    /// The stage that flags stand for.
+    fn stage(flags: &str) -> Result<Stage, String> {
+        let run = run_of(flags)?;
         let mut planned = stages(&run.spec);
         assert_eq!(planned.len(), 1, "{flags}");
         Ok(planned.remove(0))
@@ -309,9 +320,18 @@ mod tests {
     }
 
     #[test]
+    fn a_replay_takes_so_much_of_a_trace_and_no_more_requests_than_asked_for() {
+        let flags = "--trace t.csv --trace-format azure --speed 2 --requests 9 --duration 5s";
+        let trace = run_of(flags).unwrap().spec.workload.prompts.trace.unwrap();
+        assert_eq!(trace.max_requests, 9);
+        assert_eq!(trace.duration, Some(bakeoff_crds::Duration::from_secs(5)));
+    }
+
+    #[test]
     fn flags_that_contradict_each_other_are_refused() {
         for (flags, word) in [
             ("--concurrency 8", "--requests"),
+            ("--concurrency 8 --requests 9 --duration 9s", "one of them"),
             (
                 "--concurrency 8 --rate 4 --requests 9",
                 "cannot be used with",
