@@ -18,7 +18,7 @@ const DATE: &str = "01 Jan 2026";
 /// many goes round in a loop. It takes a fraction of a second.
 const MOST_STEPS: u64 = 1_000_000;
 /// Most levels of loops and macros within each other, as minijinja counts them: a macro is ten or so.
-/// Its own limit of 500 overflows the stack of a thread in an unoptimised build.
+/// Its own limit of 500 is for threads with much stack left.
 const MOST_DEPTH: usize = 150;
 /// Most bytes of one prompt: more than any model's context holds.
 const MOST_BYTES: usize = 64 << 20;
