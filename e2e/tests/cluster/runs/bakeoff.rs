@@ -1,5 +1,7 @@
 //! The main job: four engines, one of them real, two repetitions, two rounds, a report in a bucket.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use bakeoff_crds::report::Report;
 use bakeoff_crds::run::status::{EnginePhase, TurnStatus};
@@ -32,7 +34,7 @@ async fn bake_off(bucket: Bucket) -> Result<()> {
     }
     with_namespace(async |namespace| {
         // Its figures are held against the truth, so nothing else may run on the two cores.
-        let _alone = crate::turns::alone().await;
+        let _alone = crate::turns::alone().await?;
         install::operator(&namespace).await?;
         prepare(&namespace, bucket).await?;
         let truth = Truth::follow(&namespace);
@@ -143,8 +145,22 @@ pub(super) async fn nothing_left(namespace: &Namespace) -> Result<()> {
     Ok(())
 }
 
+/// As [`nothing_left`], a little later: what ends is taken away after the end is told.
+pub(super) async fn nothing_left_soon(namespace: &Namespace) -> Result<()> {
+    let gone = async {
+        while !alive(namespace).await?.is_empty() {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        anyhow::Ok(())
+    };
+    match tokio::time::timeout(Duration::from_secs(60), gone).await {
+        Ok(gone) => gone,
+        Err(_) => nothing_left(namespace).await.context("a minute later"),
+    }
+}
+
 /// Names of the pods that have not ended.
-pub(super) async fn alive(namespace: &Namespace) -> Result<Vec<String>> {
+async fn alive(namespace: &Namespace) -> Result<Vec<String>> {
     let pods = namespace.api::<Pod>().list(&ListParams::default()).await?;
     let alive = pods.iter().filter(|pod| {
         let phase = pod

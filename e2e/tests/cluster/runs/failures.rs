@@ -6,10 +6,12 @@ use anyhow::{Context, Result, ensure};
 use bakeoff_crds::run::{BenchmarkRunStatus, status::condition};
 use bakeoff_crds::summary::reason;
 use bakeoff_e2e::harness::{Namespace, has_cluster, with_namespace};
+use bakeoff_e2e::kubectl::Kubectl;
+use bakeoff_e2e::settings::Layout;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 
-use super::bakeoff::{alive, nothing_left};
+use super::bakeoff::{nothing_left, nothing_left_soon};
 use super::inputs::{Bucket, fill, prepare};
 use super::{ended, is_true};
 use crate::install;
@@ -64,15 +66,7 @@ async fn fails(replace: &[(&str, &str)], expected: &str, words: &[&str]) -> Resu
         let tries = namespace.api::<Pod>().list(&preflights).await?.items.len();
         ensure!(tries <= 1, "{tries} pods of the preflight");
         // A preflight that could not start holds nothing; the operator removes it after the end.
-        let gone = async {
-            while !alive(namespace).await?.is_empty() {
-                tokio::time::sleep(Duration::from_millis(200)).await;
-            }
-            anyhow::Ok(())
-        };
-        tokio::time::timeout(Duration::from_secs(60), gone)
-            .await
-            .context("a minute after the end, pods are still there")?
+        nothing_left_soon(namespace).await
     })
     .await
 }
@@ -127,6 +121,53 @@ async fn a_claim_that_is_missing() -> Result<()> {
     fails(&replace, reason::VOLUME_CLAIM_NOT_FOUND, &["no-such-claim"]).await
 }
 
+/// A claim whose volume is there for the scheduler and not for the kubelet, before the run.
+const BROKEN_VOLUME: &str = "apiVersion: v1
+kind: PersistentVolume
+metadata: {name: VOLUME}
+spec:
+  capacity: {storage: 1Gi}
+  accessModes: [ReadWriteOnce]
+  persistentVolumeReclaimPolicy: Retain
+  storageClassName: \"\"
+  hostPath: {path: /no/such/folder, type: Directory}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: broken}
+spec:
+  accessModes: [ReadWriteOnce]
+  storageClassName: \"\"
+  volumeName: VOLUME
+  resources: {requests: {storage: 1Gi}}
+---
+apiVersion: bakeoff.dev/v1alpha1
+";
+
+#[tokio::test]
+async fn a_volume_that_cannot_be_mounted() -> Result<()> {
+    // Volumes belong to no namespace.
+    let volume = format!("bakeoff-e2e-broken-{}", std::process::id());
+    let before = BROKEN_VOLUME.replace("VOLUME", &volume);
+    let replace = [
+        ("s3://bakeoff/", "pvc://broken/"),
+        ("apiVersion: bakeoff.dev/v1alpha1\n", &before),
+    ];
+    let words = ["/no/such/folder", "preflight"];
+    let result = fails(&replace, reason::VOLUME_NOT_MOUNTED, &words).await;
+    if has_cluster() {
+        let kubectl = Kubectl::new(&Layout::from_env()?);
+        kubectl.run(&[
+            "delete",
+            "pv",
+            &volume,
+            "--ignore-not-found",
+            "--wait=false",
+        ])?;
+    }
+    result
+}
+
 #[tokio::test]
 async fn an_unknown_profile() -> Result<()> {
     let replace = [(
@@ -157,7 +198,8 @@ async fn an_engine_that_never_becomes_ready() -> Result<()> {
             "interTokenLatency: 5ms}",
             "interTokenLatency: 5ms, fault: SlowStart}",
         ),
-        ("ready: 2m", "ready: 10s"),
+        // Long enough for the other engine, on a machine that does much else.
+        ("ready: 2m", "ready: 40s"),
     ];
     engine_fails(
         &replace,
@@ -183,7 +225,7 @@ async fn a_node_that_does_not_exist() -> Result<()> {
             "  hardware:\n",
             "  hardware:\n    nodeSelector: {no-such-label: here}\n",
         ),
-        ("scheduling: 2m", "scheduling: 5s"),
+        ("scheduling: 2m", "scheduling: 20s"),
         ("    - {name: slow", "    # {name: slow"),
     ];
     run(&replace, async |namespace, status| {

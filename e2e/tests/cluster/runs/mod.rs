@@ -5,6 +5,8 @@ mod bakeoff;
 mod failures;
 mod inputs;
 mod lifecycle;
+mod lost_node;
+mod objects;
 mod shards;
 mod truth;
 
