@@ -21,7 +21,7 @@ pub(super) fn start(layout: &Layout, machine: &Machine) -> Result<()> {
     Daemon::new(&folder, "/usr/bin/containerd")
         .args(["--config".to_owned(), path.display().to_string()])
         .start(layout)?;
-    wait::until("containerd answers", Duration::from_secs(30), || {
+    wait::until("containerd answers", Duration::from_secs(120), || {
         run(Command::new("ctr").args(["--address", machine.socket, "version"]))
     })
 }

@@ -65,14 +65,14 @@ pub(super) fn start_proxy(layout: &Layout, credentials: &Credentials) -> Result<
 /// Returns once pods can run on the node, GPUs included.
 pub(super) fn wait_until_ready(layout: &Layout, machine: &Machine) -> Result<()> {
     let kubectl = Kubectl::new(layout);
-    wait::until("the node is registered", Duration::from_secs(60), || {
+    wait::until("the node is registered", Duration::from_secs(180), || {
         kubectl.run(&["get", "node", machine.name])
     })?;
     pretend_gpus(&kubectl, machine)?;
     kubectl.run(&[
         "wait",
         "--for=condition=Ready",
-        "--timeout=90s",
+        "--timeout=180s",
         "node",
         machine.name,
     ])

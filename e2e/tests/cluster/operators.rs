@@ -29,12 +29,10 @@ async fn lease(client: &Client) -> Result<LeaseSpec> {
 /// Whether one operator of all says that it acts, and is the one that the Lease names.
 pub(crate) async fn one_acts(namespace: &Namespace) -> Result<()> {
     let pods = Api::<Pod>::namespaced(namespace.client.clone(), SYSTEM);
-    let pods = pods.list(&ListParams::default()).await?;
-    ensure!(
-        pods.items.len() == REPLICAS,
-        "{} operators",
-        pods.items.len()
-    );
+    let mut pods = pods.list(&ListParams::default()).await?.items;
+    // Those of the release before go in their own time.
+    pods.retain(|pod| pod.metadata.deletion_timestamp.is_none());
+    ensure!(pods.len() == REPLICAS, "{} operators", pods.len());
     let mut acting = Vec::new();
     for pod in &pods {
         let name = pod.name_any();

@@ -64,8 +64,11 @@ async fn bake_off(bucket: Bucket) -> Result<()> {
                             format!("no log of {} in round {}", engine.name, stage.round)
                         })?;
                 agreement::check(stage, requests).with_context(|| {
+                    // Where the client had no CPU, its own verdict says so.
+                    let reasons = stage.verdict.reasons.iter();
+                    let reasons: Vec<_> = reasons.map(|reason| &*reason.reason).collect();
                     format!(
-                        "{} {} round {} repetition {}",
+                        "{} {} round {} repetition {}, for which the report warns of {reasons:?}",
                         engine.name, stage.name, stage.round, stage.repetition
                     )
                 })?;

@@ -1,7 +1,5 @@
 //! Failures that a user meets, each with a reason of its own and a message to act on.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
 use bakeoff_crds::run::{BenchmarkRunStatus, status::condition};
 use bakeoff_crds::summary::reason;
@@ -13,11 +11,10 @@ use kube::api::ListParams;
 
 use super::bakeoff::{nothing_left, nothing_left_soon};
 use super::inputs::{Bucket, fill, prepare};
-use super::{ended, is_true};
+use super::{RUN_LIMIT, ended, is_true};
 use crate::install;
 
 const SIMULATED: &str = include_str!("simulated.yaml");
-const LIMIT: Duration = Duration::from_secs(400);
 
 /// Runs [`SIMULATED`] with some text replaced, and checks how it ended.
 async fn run(
@@ -37,7 +34,7 @@ async fn run(
             yaml = yaml.replace(from, to);
         }
         namespace.apply(&yaml)?;
-        let status = ended(&namespace, "simulated", LIMIT).await?;
+        let status = ended(&namespace, "simulated", RUN_LIMIT).await?;
         check(&namespace, status).await
     })
     .await
