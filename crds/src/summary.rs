@@ -84,6 +84,8 @@ pub mod reason {
     pub const VOLUME_CLAIM_NOT_FOUND: &str = "PersistentVolumeClaimNotFound";
     /// A PersistentVolumeClaim got no volume within `policy.timeouts.scheduling`.
     pub const VOLUME_CLAIM_NOT_BOUND: &str = "PersistentVolumeClaimNotBound";
+    /// A volume of a pod that has its node cannot be attached or mounted.
+    pub const VOLUME_NOT_MOUNTED: &str = "VolumeNotMounted";
     /// No node took a pod within `policy.timeouts.scheduling`.
     pub const UNSCHEDULABLE: &str = "Unschedulable";
     /// The image cannot be pulled.

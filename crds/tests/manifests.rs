@@ -140,6 +140,29 @@ fn every_built_in_profile() {
 }
 
 #[test]
+fn an_engine_that_cannot_quantize_says_so() {
+    for (profile, says) in [("triton-tensorrt-llm", true), ("triton-vllm", false)] {
+        let quantized = "model: {quantization: awq, ";
+        let plan = plan(
+            "least",
+            &[
+                ("model: {", quantized),
+                ("profile: tgi", &format!("profile: {profile}")),
+            ],
+        );
+        let warns = plan
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("has no setting for model.quantization"));
+        assert_eq!(warns, says, "{:?}", plan.warnings);
+        let files = engine_objects(&plan, &owner(), turns(&plan)[1], None)
+            .unwrap()
+            .files;
+        assert_ne!(value(files).to_string().contains("quantization"), says);
+    }
+}
+
+#[test]
 fn no_two_names_meet_and_all_fit() {
     let long = "a".repeat(40);
     let mut plan = plan("everything", &[]);

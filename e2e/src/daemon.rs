@@ -106,6 +106,14 @@ pub fn stop(name: &str) -> Result<()> {
     Ok(())
 }
 
+/// Ends a daemon without a chance to tidy up, as a machine's loss does.
+pub fn kill(name: &str) -> Result<()> {
+    if let Some(running) = Running::read(name) {
+        running.signal(Signal::KILL);
+    }
+    stop(name)
+}
+
 /// Fails if a daemon has ended by itself, with the end of its log.
 pub fn require_all_running(layout: &Layout) -> Result<()> {
     for name in names() {

@@ -55,7 +55,7 @@ impl Kubectl {
     pub fn wait_for_default_service_account(&self) -> Result<()> {
         wait::until(
             "the default service account exists",
-            Duration::from_secs(60),
+            Duration::from_secs(180),
             || self.run(&["--namespace=default", "get", "serviceaccount", "default"]),
         )
     }

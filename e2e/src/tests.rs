@@ -48,6 +48,12 @@ fn tests(options: &Options, layout: &Layout) -> Result<()> {
                 .env("BAKEOFF_CHROMEDRIVER", CHROMEDRIVER),
         )?;
     }
+    end_to_end(options, layout, &["--test-threads=4"])?;
+    // Those that lose a node leave nothing else in peace.
+    end_to_end(options, layout, &["--test-threads=1", "--ignored"])
+}
+
+fn end_to_end(options: &Options, layout: &Layout, how: &[&str]) -> Result<()> {
     run_in_view(
         cargo(layout)
             .args([
@@ -58,7 +64,7 @@ fn tests(options: &Options, layout: &Layout) -> Result<()> {
                 "cluster",
                 "--",
             ])
-            .arg("--test-threads=4")
+            .args(how)
             .args(options.filter.as_deref())
             .env(SWITCH, "1")
             // A failed test says what it waited for; where in the harness is of no use.

@@ -4,6 +4,8 @@
 //! and terminated reasons, exit codes, and the last lines of the container, which are there because
 //! our pods ask for `terminationMessagePolicy: FallbackToLogsOnError`.
 
+use std::time::Duration;
+
 use bakeoff_crds::summary::reason;
 use k8s_openapi::{
     api::core::v1::{ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, Pod},
@@ -12,9 +14,8 @@ use k8s_openapi::{
 
 use crate::{mask::mask, pod};
 
-/// Time that pulling an image, or reading a Secret, may fail before it counts, where the fault may pass
-/// by itself.
-const START_GRACE_SECONDS: i64 = 120;
+/// The least time that a pod gets for faults at its start that may pass by themselves.
+const LEAST_PATIENCE: Duration = Duration::from_secs(120);
 /// Lines and bytes of a container's last words that are kept.
 const EVIDENCE_LINES: usize = 12;
 const EVIDENCE_BYTES: usize = 1000;
@@ -50,13 +51,26 @@ pub enum Role {
     Runner,
 }
 
-/// Why the pod cannot do its work; `None` while it still may.
-pub fn pod_failure(pod: &Pod, role: Role, now: Timestamp) -> Option<PodFailure> {
+/// For how long after it got a node a pod may be kept from starting by faults that may pass by
+/// themselves, before they count: a registry that is away, a volume that cannot be attached, an API
+/// server that does not answer the kubelet. A third of the step's deadline, so that an accelerator
+/// does not wait all of it, and 2 minutes at least.
+pub fn patience(deadline: Duration) -> Duration {
+    LEAST_PATIENCE.max(deadline / 3)
+}
+
+/// Why the pod cannot do its work; `None` while it still may. `patience`: see [`patience`].
+pub fn pod_failure(
+    pod: &Pod,
+    role: Role,
+    patience: Duration,
+    now: Timestamp,
+) -> Option<PodFailure> {
     disrupted(pod, role)
         .or_else(|| refused_by_kubelet(pod))
         .or_else(|| {
             pod::container_statuses(pod)
-                .find_map(|container| container_failure(pod, container, role, now))
+                .find_map(|container| container_failure(pod, container, role, patience, now))
         })
         .or_else(|| ended_without_containers(pod, role))
 }
@@ -136,11 +150,12 @@ fn container_failure(
     pod: &Pod,
     container: &ContainerStatus,
     role: Role,
+    patience: Duration,
     now: Timestamp,
 ) -> Option<PodFailure> {
     let state = container.state.as_ref()?;
     if let Some(waiting) = &state.waiting {
-        return waiting_failure(pod, container, waiting, role, now);
+        return waiting_failure(pod, container, waiting, role, patience, now);
     }
     // An init container that ended well did its work; a main one that ended well also ended.
     let ended = state.terminated.as_ref()?;
@@ -154,18 +169,19 @@ fn waiting_failure(
     container: &ContainerStatus,
     waiting: &ContainerStateWaiting,
     role: Role,
+    patience: Duration,
     now: Timestamp,
 ) -> Option<PodFailure> {
     let message = waiting.message.as_deref().unwrap_or_default();
     match waiting.reason.as_deref().unwrap_or_default() {
         // The kubelet could not ask the API server in time: it says nothing of what is there.
         "CreateContainerConfigError" if message.contains("failed to sync") => {
-            patience_over(pod, now).then(|| config_failure(message))
+            is_over(pod, patience, now).then(|| config_failure(message))
         }
         "CreateContainerConfigError" => Some(config_failure(message)),
         "InvalidImageName" | "ErrImageNeverPull" => Some(pull_failure(container, message)),
         "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" | "ImageInspectError" => {
-            (pull_cannot_succeed(message) || patience_over(pod, now))
+            (pull_cannot_succeed(message) || is_over(pod, patience, now))
                 .then(|| pull_failure(container, message))
         }
         "CrashLoopBackOff" => Some(
@@ -191,10 +207,10 @@ fn waiting_failure(
 
 /// Whether the kubelet has had its time to start the pod: what it says from now on counts as for
 /// good.
-fn patience_over(pod: &Pod, now: Timestamp) -> bool {
+pub fn is_over(pod: &Pod, patience: Duration, now: Timestamp) -> bool {
     pod::scheduled_at(pod)
         .or_else(|| pod::created_at(pod))
-        .is_some_and(|since| seconds_between(since, now) >= START_GRACE_SECONDS)
+        .is_some_and(|since| pod::has_passed(since, patience, now))
 }
 
 /// The kubelet says which Secret, ConfigMap or key is missing; see `kuberuntime` and `kubelet_pods`
@@ -392,10 +408,6 @@ pub fn last_lines(words: &str) -> String {
         .find(|at| text.is_char_boundary(*at))
         .unwrap_or(text.len());
     text.get(cut..).unwrap_or_default().to_owned()
-}
-
-fn seconds_between(earlier: Timestamp, later: Timestamp) -> i64 {
-    later.as_second() - earlier.as_second()
 }
 
 #[cfg(test)]

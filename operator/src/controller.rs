@@ -56,11 +56,15 @@ pub struct Context {
 ///
 /// # Errors
 /// Where the API server could not be read or written; the run's status says so where it can.
-pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result<Action, Error> {
-    let Some((run, observed)) = context.observer.observe(namespace, name).await? else {
+pub async fn reconcile(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+    now: Timestamp,
+) -> Result<Action, Error> {
+    let Some((run, observed)) = context.observer.observe(namespace, name, now).await? else {
         return Ok(Action::await_change());
     };
-    let now = clock::now();
     let decision = decide(&run, &observed, &context.settings, now);
     let applied = context.writer.carry_out(&run, &decision).await;
     let status = match &applied {
@@ -146,7 +150,7 @@ async fn reconcile_guarded(guarded: Arc<Guarded>, context: Arc<Context>) -> Resu
     };
     let (namespace, name) = (run.namespace().unwrap_or_default(), run.name_any());
     let begun = Instant::now();
-    let result = reconcile(&context, &namespace, &name).await;
+    let result = reconcile(&context, &namespace, &name, clock::now()).await;
     let error = result.as_ref().err().map(Error::category);
     context.health.metrics.reconciled(begun.elapsed(), error);
     if result.is_ok() {

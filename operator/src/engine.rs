@@ -9,7 +9,7 @@ use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Time, j
 use crate::{
     claims,
     classify::{self, PodFailure, Role},
-    pod,
+    pod, volumes,
 };
 
 /// Where an engine's pod is.
@@ -27,10 +27,12 @@ pub enum EngineState {
     Failed(PodFailure),
 }
 
-/// Where the pod of this turn is. Pure: the record says what was seen of it before.
+/// Where the pod of this turn is. Pure: the record says what was seen of it before. `volumes` is what
+/// was said against the pod's volumes.
 pub fn state(
     turn: &TurnStatus,
     found: Option<&Pod>,
+    volumes: Option<&str>,
     timeouts: &Timeouts,
     now: Timestamp,
 ) -> EngineState {
@@ -43,8 +45,10 @@ pub fn state(
             )),
         };
     };
-    if let Some(failure) =
-        replaced(turn, found).or_else(|| classify::pod_failure(found, Role::Engine, now))
+    let patience = classify::patience(timeouts.ready.get());
+    if let Some(failure) = replaced(turn, found)
+        .or_else(|| classify::pod_failure(found, Role::Engine, patience, now))
+        .or_else(|| volumes::unmounted(found, volumes, patience, now))
     {
         return EngineState::Failed(failure);
     }
@@ -159,7 +163,7 @@ pub fn is_over(start: Timestamp, span: std::time::Duration, now: Timestamp) -> b
     left(start, span, now).is_zero()
 }
 
-/// What is left of `span` since `start`.
+/// What is left of `span` since `start`, by whole seconds.
 pub fn left(start: Timestamp, span: std::time::Duration, now: Timestamp) -> std::time::Duration {
     let gone = u64::try_from(now.as_second() - start.as_second()).unwrap_or(0);
     span.saturating_sub(std::time::Duration::from_secs(gone))

@@ -1,5 +1,7 @@
 //! Where one of our Jobs (preflight, runner, reporter) is, from it and its pods.
 
+use std::time::Duration;
+
 use bakeoff_crds::summary::{Failure, Termination, reason};
 use k8s_openapi::{
     api::{
@@ -13,7 +15,7 @@ use crate::{
     claims,
     classify::{self, PodFailure, Role},
     observed::Observed,
-    pod,
+    pod, volumes,
 };
 
 /// Where a Job is.
@@ -47,12 +49,12 @@ pub fn state(observed: &Observed, name: &str, scheduling: u64, now: Timestamp) -
         return succeeded(observed, name);
     }
     if let Some(failed) = condition(job, "Failed") {
-        return failed_state(observed, name, failed, now);
+        return failed_state(observed, name, failed, scheduling, now);
     }
     match observed
         .pods_of_job(name)
         .filter(|found| !pod::has_ended(found))
-        .find_map(|found| stuck(found, scheduling, now))
+        .find_map(|found| stuck(observed, found, scheduling, now))
     {
         Some(failure) => JobState::Stuck(failure),
         None => JobState::Active,
@@ -81,10 +83,11 @@ fn failed_state(
     observed: &Observed,
     name: &str,
     failed: &JobCondition,
+    scheduling: u64,
     now: Timestamp,
 ) -> JobState {
     let words = last_words(observed, name);
-    if let Some(failure) = failed_shard(observed, name, now) {
+    if let Some(failure) = failed_shard(observed, name, patience(scheduling), now) {
         return JobState::Failed(failure, words);
     }
     if let Some(failure) = words.as_ref().and_then(|words| words.failure.clone()) {
@@ -102,7 +105,7 @@ fn failed_state(
         return JobState::Failed(failure, words);
     }
     let failure = newest_ended(observed, name)
-        .and_then(|found| classify::pod_failure(found, Role::Runner, now))
+        .and_then(|found| classify::pod_failure(found, Role::Runner, patience(scheduling), now))
         .map_or_else(
             || Failure {
                 reason: reason::RUNNER_CRASHED.into(),
@@ -120,7 +123,12 @@ fn failed_state(
 /// Why the pod failed because of which a Job of several pods did: one of the indexes that Kubernetes
 /// gave up. What the first pod says then is only that it was told to stop, or misses another; it is
 /// asked where it is itself the one.
-fn failed_shard(observed: &Observed, name: &str, now: Timestamp) -> Option<Failure> {
+fn failed_shard(
+    observed: &Observed,
+    name: &str,
+    patience: Duration,
+    now: Timestamp,
+) -> Option<Failure> {
     let status = observed.job(name)?.status.as_ref()?;
     let failed = first_index(status.failed_indexes.as_deref()?).filter(|&index| index > 0)?;
     let found = ended_pods(observed, name)
@@ -131,7 +139,10 @@ fn failed_shard(observed: &Observed, name: &str, now: Timestamp) -> Option<Failu
         .and_then(|words| words.failure);
     let failure = match words {
         Some(failure) => failure,
-        None => from_pod(classify::pod_failure(found, Role::Runner, now)?, name),
+        None => from_pod(
+            classify::pod_failure(found, Role::Runner, patience, now)?,
+            name,
+        ),
     };
     Some(Failure {
         message: format!("shard {failed}: {}", failure.message),
@@ -144,16 +155,25 @@ fn first_index(indexes: &str) -> Option<u32> {
     indexes.split([',', '-']).next()?.parse().ok()
 }
 
-fn stuck(found: &Pod, scheduling: u64, now: Timestamp) -> Option<Failure> {
+/// A Job's pod has no deadline of its own for its start, so its patience goes by that for its node.
+fn patience(scheduling: u64) -> Duration {
+    classify::patience(Duration::from_secs(scheduling))
+}
+
+fn stuck(observed: &Observed, found: &Pod, scheduling: u64, now: Timestamp) -> Option<Failure> {
+    let patience = patience(scheduling);
     let job = pod::label(found, "batch.kubernetes.io/job-name").unwrap_or_default();
-    if let Some(failure) = classify::pod_failure(found, Role::Runner, now) {
+    if let Some(failure) = classify::pod_failure(found, Role::Runner, patience, now) {
         // What ends a container is the Job's to count and to retry; what keeps it from starting
         // would be retried for ever.
         let keeps_from_starting =
             failure.exit_code.is_none() && failure.reason != reason::RUNNER_EVICTED;
         return keeps_from_starting.then(|| from_pod(failure, job));
     }
-    if let Some(failure) = claims::missing(found, now) {
+    let says = observed.volume_trouble(found);
+    if let Some(failure) =
+        claims::missing(found, now).or_else(|| volumes::unmounted(found, says, patience, now))
+    {
         return Some(from_pod(failure, job));
     }
     let waited = now.as_second() - pod::created_at(found)?.as_second();

@@ -35,3 +35,4 @@ pub mod pod;
 pub mod progress;
 pub mod run;
 pub mod status;
+pub mod volumes;

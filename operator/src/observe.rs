@@ -2,12 +2,14 @@
 //!
 //! Rights that it needs: `benchmarkruns` get, list, watch; `engineprofiles` list; `configmaps` get;
 //! `pods` and `jobs` list, watch. API groups are discovered, which every account may. Where they are
-//! given, also `nodes` get and `pods` list in all namespaces ([`nodes`]).
+//! given, also `nodes` get and `pods` list in all namespaces ([`nodes`]), and `events` list
+//! ([`volumes`]).
 //!
 //! Everything is read anew and from the API server, not from a cache: a decision made on an old
 //! status beside new pods would see failures that are none.
 
 pub mod nodes;
+pub mod volumes;
 
 use std::{
     sync::Arc,
@@ -24,14 +26,17 @@ use bakeoff_crds::{
         status::{EnginePhase, RunPhase, TurnStatus},
     },
 };
-use k8s_openapi::api::{
-    batch::v1::Job,
-    core::v1::{ConfigMap, Pod},
+use k8s_openapi::{
+    api::{
+        batch::v1::Job,
+        core::v1::{ConfigMap, Pod},
+    },
+    jiff::Timestamp,
 };
 use kube::{Api, Client, ResourceExt, api::ListParams, core::DeserializeGuard};
 use tokio::sync::Mutex;
 
-use self::nodes::NodeReader;
+use self::{nodes::NodeReader, volumes::VolumeReader};
 use crate::{
     error::Error,
     neighbours,
@@ -55,6 +60,7 @@ pub struct Observer {
     client: Client,
     progress: ProgressReader,
     nodes: NodeReader,
+    volumes: VolumeReader,
     monitoring: Arc<Mutex<Option<Discovered>>>,
 }
 
@@ -62,6 +68,7 @@ impl Observer {
     /// An observer of this cluster.
     pub fn new(client: Client, progress: ProgressReader, nodes: NodeReader) -> Self {
         Self {
+            volumes: VolumeReader::new(client.clone()),
             client,
             progress,
             nodes,
@@ -77,6 +84,7 @@ impl Observer {
         &self,
         namespace: &str,
         name: &str,
+        now: Timestamp,
     ) -> Result<Option<(BenchmarkRun, Observed)>, Error> {
         let runs = Api::<BenchmarkRun>::namespaced(self.client.clone(), namespace);
         let Some(run) = runs.get_opt(name).await.map_err(Error::read("the run"))? else {
@@ -95,6 +103,7 @@ impl Observer {
         let own = ListParams::default().labels(&own);
         let pods = Api::<Pod>::namespaced(self.client.clone(), namespace);
         observed.pods = pods.list(&own).await.map_err(Error::read("pods"))?.items;
+        observed.volumes = self.volumes.troubles(namespace, &observed.pods, now).await;
         let jobs = Api::<Job>::namespaced(self.client.clone(), namespace);
         observed.jobs = jobs.list(&own).await.map_err(Error::read("jobs"))?.items;
         let runner = observed

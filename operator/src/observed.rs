@@ -33,6 +33,8 @@ pub struct Observed {
     pub progress: Option<Progress>,
     /// The nodes of the run's pods, by name; those that could not be read are left out.
     pub nodes: BTreeMap<String, NodeState>,
+    /// What is said against the volumes of pods that do not start, by the pods' UIDs.
+    pub volumes: BTreeMap<String, String>,
     /// Pods of others on the node of the engine that is under load; `None` where they were not, or
     /// could not be, listed.
     pub neighbours: Option<Neighbours>,
@@ -103,6 +105,11 @@ impl Observed {
         self.pods
             .iter()
             .filter(move |found| pod::label(found, "batch.kubernetes.io/job-name") == Some(job))
+    }
+
+    /// What is said against the volumes of this pod.
+    pub fn volume_trouble(&self, found: &Pod) -> Option<&str> {
+        self.volumes.get(pod::uid(found)).map(String::as_str)
     }
 
     /// Whether a pod is as good as gone: it is to go, and nobody is left on its node who could tell

@@ -1,5 +1,7 @@
 //! What a Pod's status says, in the words that we need.
 
+use std::time::Duration;
+
 use k8s_openapi::{
     api::core::v1::{ContainerStatus, Pod, PodCondition},
     jiff::Timestamp,
@@ -91,6 +93,31 @@ fn true_since(pod: &Pod, kind: &str) -> Option<Timestamp> {
         .as_ref()
         .map(|time| time.0)
         .or_else(|| created_at(pod))
+}
+
+/// Whether it has a node, and no container of it has begun to be made: its volumes are mounted and
+/// its network is set up before that.
+pub fn is_being_set_up(pod: &Pod) -> bool {
+    let is_set_up =
+        condition(pod, "PodReadyToStartContainers").is_some_and(|found| found.status == "True");
+    node(pod).is_some()
+        && !is_set_up
+        && !has_ended(pod)
+        && !is_deleting(pod)
+        && container_statuses(pod).all(|container| {
+            let waiting = container
+                .state
+                .as_ref()
+                .and_then(|state| state.waiting.as_ref());
+            let reason = waiting.and_then(|waiting| waiting.reason.as_deref());
+            matches!(reason, Some("ContainerCreating" | "PodInitializing"))
+        })
+}
+
+/// Whether `span` has gone by since `start`, by whole seconds.
+pub fn has_passed(start: Timestamp, span: Duration, now: Timestamp) -> bool {
+    let gone = u64::try_from(now.as_second() - start.as_second()).unwrap_or(0);
+    gone >= span.as_secs()
 }
 
 /// The status of every container, init containers first.

@@ -69,6 +69,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [list] # why a volume cannot be mounted, which no pod's status says
 - apiGroups: [monitoring.googleapis.com]
   resources: [podmonitorings]
   verbs: [get, create, patch, delete]

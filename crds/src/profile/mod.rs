@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -52,8 +53,7 @@ pub struct EngineProfileSpec {
     pub cache_path: String,
     /// Least size of /dev/shm, such as `1Gi`; `hardware.sharedMemory` may ask for more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 16))]
-    pub shared_memory: Option<String>,
+    pub shared_memory: Option<Quantity>,
     /// Port of the server.
     #[schemars(range(min = 1, max = 65_535))]
     pub port: u16,

@@ -290,10 +290,14 @@ pub enum OnEngineFailure {
 #[derive(Clone, Debug, Deserialize, Serialize, KubeSchema, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Timeouts {
-    /// From making a pod until it has a node; long enough for a pool that grows from zero.
+    /// From making a pod until it has a node; long enough for a pool that grows from zero. For the
+    /// pods of preflight, runner and reporter, a third of it, and 2 minutes at least, is the time of
+    /// faults that may pass once they have one.
     #[serde(default = "half_an_hour")]
     pub scheduling: Duration,
-    /// From having a node until an engine is ready: image, weights, engine build.
+    /// From having a node until an engine is ready: image, weights, engine build. A third of it, and
+    /// 2 minutes at least, is the time of faults that may pass: a registry that is away, a volume
+    /// that is still attached elsewhere.
     #[serde(default = "half_an_hour")]
     pub ready: Duration,
     /// One stage.

@@ -223,7 +223,8 @@ pub fn schema<K: CustomResourceExt>() -> Value {
         .unwrap_or_default()
 }
 
-/// Refuses fields that the schema does not name. Kubernetes' own metadata stays open.
+/// Refuses fields that the schema does not name. Kubernetes' own metadata stays open. Quantities get
+/// the types that the API server takes for them, which it knows by an extension of its own.
 fn close(schema: &mut Value) {
     let Some(object) = schema.as_object_mut() else {
         return;
@@ -232,6 +233,9 @@ fn close(schema: &mut Value) {
     let open = object.get("x-kubernetes-preserve-unknown-fields").is_some();
     if named && !open && !object.contains_key("additionalProperties") {
         object.insert("additionalProperties".into(), Value::Bool(false));
+    }
+    if object.get("x-kubernetes-int-or-string") == Some(&Value::Bool(true)) {
+        object.insert("type".into(), serde_json::json!(["integer", "string"]));
     }
     if let Some(Value::Object(properties)) = object.get_mut("properties") {
         // The root's schema does not name what every object has.

@@ -9,14 +9,15 @@ const MOUNT: &str = "/sys/fs/cgroup";
 /// The root of our pods' cgroups, in each hierarchy.
 pub(super) const ROOT: &str = "bakeoff-e2e";
 
-/// Makes the root, which the kubelet asks for before it starts.
-pub(super) fn make() -> Result<()> {
+/// Makes a root, which a kubelet asks for before it starts; the one that it lies in must be there.
+pub(super) fn make(root: &str) -> Result<()> {
     for hierarchy in hierarchies() {
-        let folder = hierarchy.join(ROOT);
+        let folder = hierarchy.join(root);
         fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
         // A new cpuset of version 1 is empty, and nothing can run in it.
         for file in ["cpuset.cpus", "cpuset.mems"] {
-            if let Ok(parents) = fs::read_to_string(hierarchy.join(file)) {
+            let parent = folder.parent().unwrap_or(&hierarchy);
+            if let Ok(parents) = fs::read_to_string(parent.join(file)) {
                 fs::write(folder.join(file), parents.trim())?;
             }
         }
@@ -24,11 +25,11 @@ pub(super) fn make() -> Result<()> {
     Ok(())
 }
 
-/// Every one of our cgroups, each before those inside it.
-pub(super) fn all() -> Vec<PathBuf> {
+/// Every cgroup below a root of ours, each before those inside it.
+pub(super) fn below(root: &str) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = hierarchies()
         .into_iter()
-        .map(|path| path.join(ROOT))
+        .map(|path| path.join(root))
         .filter(|path| path.is_dir())
         .collect();
     let mut next = 0;
@@ -42,7 +43,7 @@ pub(super) fn all() -> Vec<PathBuf> {
 
 /// Removes them; there must be no process in them any more.
 pub(super) fn remove() {
-    for folder in all().into_iter().rev() {
+    for folder in below(ROOT).into_iter().rev() {
         let _ = fs::remove_dir(folder);
     }
 }

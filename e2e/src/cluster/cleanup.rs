@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::cgroups;
-use super::containerd::SOCKET;
+use super::machine::Machine;
 use crate::command::run;
 use crate::settings::{Layout, RUN_DIR};
 use crate::wait;
@@ -43,11 +43,11 @@ pub(super) fn remember_folders(layout: &Layout) -> Result<()> {
     Ok(())
 }
 
-/// Ends all processes in pods, then the shims that guard them.
-pub(super) fn end_containers() -> Result<()> {
+/// Ends all processes in the pods of a node, and the shims that guard them.
+pub(super) fn end_containers(machine: &Machine) -> Result<()> {
     wait::until("all containers have ended", Duration::from_secs(30), || {
-        let mut left = shims();
-        for folder in cgroups::all() {
+        let mut left = shims(machine.socket);
+        for folder in cgroups::below(machine.cgroups) {
             let processes = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
             left.extend(processes.lines().filter_map(|pid| pid.parse::<i32>().ok()));
         }
@@ -62,8 +62,8 @@ pub(super) fn end_containers() -> Result<()> {
     })
 }
 
-/// Unmounts everything below our folders, the innermost first.
-pub(super) fn unmount(layout: &Layout) -> Result<()> {
+/// Unmounts everything below folders of ours, the innermost first.
+pub(super) fn unmount(folders: &[&Path]) -> Result<()> {
     let mounts = fs::read_to_string("/proc/self/mounts").context("reading the mounts")?;
     let points: Vec<&str> = mounts
         .lines()
@@ -71,7 +71,7 @@ pub(super) fn unmount(layout: &Layout) -> Result<()> {
         .collect();
     for point in points.into_iter().rev() {
         let path = Path::new(point);
-        if path.starts_with(&layout.state) || path.starts_with(RUN_DIR) {
+        if folders.iter().any(|folder| path.starts_with(folder)) {
             run(Command::new("umount").arg("--lazy").arg(path))?;
         }
     }
@@ -90,8 +90,8 @@ pub(super) fn remove_folders(layout: &Layout) -> Result<()> {
     Ok(())
 }
 
-/// Processes that were started for our containerd.
-fn shims() -> Vec<i32> {
+/// Processes that were started for the containerd at this address.
+fn shims(socket: &str) -> Vec<i32> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
     };
@@ -101,7 +101,7 @@ fn shims() -> Vec<i32> {
         .filter(|pid| {
             fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| {
                 let line = String::from_utf8_lossy(&line);
-                line.contains("containerd-shim") && line.contains(SOCKET)
+                line.contains("containerd-shim") && line.contains(socket)
             })
         })
         .collect()

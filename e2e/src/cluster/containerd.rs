@@ -6,30 +6,32 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use super::machine::Machine;
 use crate::command::{output, run};
 use crate::daemon::Daemon;
 use crate::images;
 use crate::settings::{Layout, RUN_DIR};
 use crate::wait;
 
-/// Where containerd listens.
-pub(crate) const SOCKET: &str = "/run/bakeoff-e2e/containerd.sock";
-
 /// Starts containerd and returns once it answers.
-pub(super) fn start(layout: &Layout) -> Result<()> {
-    let path = layout.write_state_file("containerd/config.toml", config(layout)?)?;
-    Daemon::new("containerd", "/usr/bin/containerd")
+pub(super) fn start(layout: &Layout, machine: &Machine) -> Result<()> {
+    let folder = machine.own("containerd");
+    let path =
+        layout.write_state_file(&format!("{folder}/config.toml"), config(layout, machine)?)?;
+    Daemon::new(&folder, "/usr/bin/containerd")
         .args(["--config".to_owned(), path.display().to_string()])
         .start(layout)?;
-    wait::until("containerd answers", Duration::from_secs(30), || {
-        run(Command::new("ctr").args(["--address", SOCKET, "version"]))
+    wait::until("containerd answers", Duration::from_secs(120), || {
+        run(Command::new("ctr").args(["--address", machine.socket, "version"]))
     })
 }
 
-fn config(layout: &Layout) -> Result<String> {
-    let root = layout.state_file("containerd/root")?;
-    let state = Path::new(RUN_DIR).join("containerd");
-    let cni = layout.state_file("cni/net.d")?;
+fn config(layout: &Layout, machine: &Machine) -> Result<String> {
+    let folder = machine.own("containerd");
+    let root = layout.state_file(&format!("{folder}/root"))?;
+    let state = Path::new(RUN_DIR).join(&folder);
+    let cni = layout.state_file(&format!("{}/net.d", machine.own("cni")))?;
+    let socket = machine.socket;
     Ok(format!(
         r#"version = 2
 root = "{root}"
@@ -37,7 +39,7 @@ state = "{state}"
 # A process without CAP_SYS_RESOURCE cannot lower its own score, nor that of what it starts.
 oom_score = 0
 [grpc]
-address = "{SOCKET}"
+address = "{socket}"
 [plugins."io.containerd.grpc.v1.cri"]
 sandbox_image = "{pause}"
 restrict_oom_score_adj = true
@@ -56,7 +58,7 @@ path = "{opt}"
         pause = images::PAUSE,
         snapshotter = snapshotter(layout),
         cni = cni.display(),
-        opt = layout.state_file("containerd/opt")?.display(),
+        opt = layout.state_file(&format!("{folder}/opt"))?.display(),
     ))
 }
 

@@ -19,7 +19,7 @@ const ETCD_PEER: &str = "http://127.0.0.1:12380";
 pub(super) fn start(layout: &Layout, credentials: &Credentials) -> Result<()> {
     etcd(layout)?;
     api_server(layout, credentials)?;
-    wait::until("the API server is ready", Duration::from_secs(90), || {
+    wait::until("the API server is ready", Duration::from_secs(180), || {
         Kubectl::new(layout).run(&["get", "--raw", "/readyz"])
     })?;
     let bin = layout.bin();

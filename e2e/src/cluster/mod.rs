@@ -6,8 +6,10 @@ mod containerd;
 mod control_plane;
 mod credentials;
 mod dns;
+mod machine;
 mod network;
 mod node;
+pub mod second;
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -18,7 +20,7 @@ use anyhow::{Context, Result, bail};
 use crate::settings::{Layout, RUN_DIR, owner_file};
 use crate::{daemon, images, kubectl, tools};
 
-pub(crate) use containerd::SOCKET as CONTAINERD_SOCKET;
+pub(crate) use machine::{FIRST, Machine};
 
 /// Starts the cluster, or whatever of it does not run.
 pub fn up(layout: &Layout) -> Result<()> {
@@ -27,22 +29,28 @@ pub fn up(layout: &Layout) -> Result<()> {
     let helm = tools::HELM.build(layout)?;
     link_commands(layout, kubernetes, helm)?;
     cleanup::remember_folders(layout)?;
-    cgroups::make()?;
+    cgroups::make(FIRST.cgroups)?;
     network::up(layout)?;
     let credentials = credentials::issue(layout)?;
-    containerd::start(layout)?;
+    containerd::start(layout, &FIRST)?;
     control_plane::start(layout, &credentials)?;
     images::import_base(layout)?;
-    node::start(layout, &credentials)?;
+    node::start_kubelet(layout, &credentials, &FIRST)?;
+    node::start_proxy(layout, &credentials)?;
     dns::start(layout)?;
-    node::wait_until_ready(layout)?;
+    node::wait_until_ready(layout, &FIRST)?;
     kubectl::Kubectl::new(layout).wait_for_default_service_account()
 }
 
 /// Ends every process and removes every trace but the build cache.
 pub fn down(layout: &Layout) -> Result<()> {
     // The order of starting, reversed: nothing is restarted by what is still there.
-    for name in ["kubelet", "kube-proxy", "coredns"] {
+    for name in [
+        &*machine::SECOND.own("kubelet"),
+        "kubelet",
+        "kube-proxy",
+        "coredns",
+    ] {
         daemon::stop(name)?;
     }
     for name in [
@@ -53,12 +61,14 @@ pub fn down(layout: &Layout) -> Result<()> {
     ] {
         daemon::stop(name)?;
     }
-    cleanup::end_containers()?;
-    daemon::stop("containerd")?;
+    for machine in [machine::SECOND, FIRST] {
+        cleanup::end_containers(&machine)?;
+        daemon::stop(&machine.own("containerd"))?;
+    }
     for name in daemon::names() {
         daemon::stop(&name)?;
     }
-    cleanup::unmount(layout)?;
+    cleanup::unmount(&[&layout.state, Path::new(RUN_DIR)])?;
     cgroups::remove();
     network::down(layout)?;
     cleanup::remove_folders(layout)

@@ -7,8 +7,9 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::json;
 
+use super::machine::{FIRST, Machine};
 use crate::command::{output, output_with_input, run};
-use crate::settings::{ADDRESS, BRIDGE, Layout, POD_CIDR};
+use crate::settings::{BRIDGE, Layout, POD_CIDR};
 
 const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
 
@@ -18,13 +19,6 @@ pub(super) fn up(layout: &Layout) -> Result<()> {
         // A bridge without ports: not every kernel has dummy devices, and each has bridges.
         run(&mut ip(&["link", "add", BRIDGE, "type", "bridge"]))?;
     }
-    run(&mut ip(&[
-        "address",
-        "replace",
-        &format!("{ADDRESS}/32"),
-        "dev",
-        BRIDGE,
-    ]))?;
     run(&mut ip(&["link", "set", BRIDGE, "up"]))?;
     remember_forwarding(layout)?;
     fs::write(IP_FORWARD, "1").context("switching on IP forwarding")?;
@@ -35,7 +29,14 @@ pub(super) fn up(layout: &Layout) -> Result<()> {
             run(iptables().arg("-I").args(rule))?;
         }
     }
-    cni_config(layout)
+    join(layout, &FIRST)
+}
+
+/// Gives a node its address, and its pods theirs.
+pub(super) fn join(layout: &Layout, machine: &Machine) -> Result<()> {
+    let address = format!("{}/32", machine.address);
+    run(&mut ip(&["address", "replace", &address, "dev", BRIDGE]))?;
+    cni_config(layout, machine)
 }
 
 /// Undoes [`up`] and what kube-proxy and the kubelet wrote into iptables.
@@ -54,7 +55,9 @@ pub(super) fn down(layout: &Layout) -> Result<()> {
 
 /// A veth pair per pod and a route to it: unlike a bridge, this needs no packet filter on bridged
 /// traffic for Services to work, and leaves no device behind.
-fn cni_config(layout: &Layout) -> Result<()> {
+fn cni_config(layout: &Layout, machine: &Machine) -> Result<()> {
+    let folder = machine.own("cni");
+    let (first, last) = machine.pods;
     let config = json!({
         "cniVersion": "0.4.0",
         "name": "bakeoff-e2e",
@@ -63,15 +66,14 @@ fn cni_config(layout: &Layout) -> Result<()> {
             "mtu": 1500,
             "ipam": {
                 "type": "host-local",
-                "ranges": [[{"subnet": POD_CIDR}]],
+                "ranges": [[{"subnet": POD_CIDR, "rangeStart": first, "rangeEnd": last}]],
                 "routes": [{"dst": "0.0.0.0/0"}],
-                "dataDir": layout.state_file("cni/leases")?,
+                "dataDir": layout.state_file(&format!("{folder}/leases"))?,
             },
         }],
     });
-    layout
-        .write_state_file("cni/net.d/10-bakeoff-e2e.conflist", config.to_string())
-        .map(drop)
+    let file = format!("{folder}/net.d/10-bakeoff-e2e.conflist");
+    layout.write_state_file(&file, config.to_string()).map(drop)
 }
 
 fn remember_forwarding(layout: &Layout) -> Result<()> {

@@ -1,4 +1,4 @@
-//! The node: kubelet, kube-proxy, and two GPUs that are not there.
+//! A node: kubelet, kube-proxy, and two GPUs that are not there.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -6,12 +6,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::cgroups;
-use super::containerd::SOCKET;
 use super::credentials::Credentials;
+use super::machine::{FIRST, Machine};
 use crate::daemon::Daemon;
 use crate::kubectl::Kubectl;
-use crate::settings::{ADDRESS, Layout, NODE, POD_CIDR};
+use crate::settings::{ADDRESS, Layout, POD_CIDR};
 use crate::wait;
 
 /// How many GPUs the node claims to have.
@@ -20,64 +19,74 @@ const GPUS: &str = "2";
 const LABELS: &str = "cloud.google.com/gke-accelerator=nvidia-l4,topology.kubernetes.io/zone=e2e-a,\
                       node.kubernetes.io/instance-type=g2-standard-8";
 
-/// Starts kubelet and kube-proxy.
-pub(super) fn start(layout: &Layout, credentials: &Credentials) -> Result<()> {
-    let bin = layout.bin();
+/// Starts the kubelet of a node.
+pub(super) fn start_kubelet(
+    layout: &Layout,
+    credentials: &Credentials,
+    machine: &Machine,
+) -> Result<()> {
+    let name = machine.own("kubelet");
     let config = write(
         layout,
-        "kubelet.json",
-        &kubelet_config(layout, credentials)?,
+        &format!("{name}.json"),
+        &kubelet_config(layout, credentials, machine)?,
     )?;
-    Daemon::new("kubelet", bin.join("kubelet"))
+    let root = layout.state.join(&name);
+    Daemon::new(&name, layout.bin().join("kubelet"))
         .args([
             format!("--config={}", config.display()),
-            format!("--kubeconfig={}", credentials.kubelet.display()),
-            format!("--root-dir={}", layout.state.join("kubelet").display()),
-            format!("--cert-dir={}", layout.state.join("kubelet/pki").display()),
-            format!("--hostname-override={NODE}"),
-            format!("--node-ip={ADDRESS}"),
+            format!("--kubeconfig={}", credentials.kubelet(machine)?.display()),
+            format!("--root-dir={}", root.display()),
+            format!("--cert-dir={}", root.join("pki").display()),
+            format!("--hostname-override={}", machine.name),
+            format!("--node-ip={}", machine.address),
             format!("--node-labels={LABELS}"),
         ])
-        .start(layout)?;
+        .start(layout)
+        .map(drop)
+}
+
+/// Starts kube-proxy, one for all nodes: they share the machine's packet filter.
+pub(super) fn start_proxy(layout: &Layout, credentials: &Credentials) -> Result<()> {
     let config = write(
         layout,
         "kube-proxy.json",
         &proxy_config(&credentials.kube_proxy),
     )?;
-    Daemon::new("kube-proxy", bin.join("kube-proxy"))
+    Daemon::new("kube-proxy", layout.bin().join("kube-proxy"))
         .args([
             format!("--config={}", config.display()),
-            format!("--hostname-override={NODE}"),
+            format!("--hostname-override={}", FIRST.name),
         ])
-        .start(layout)?;
-    Ok(())
+        .start(layout)
+        .map(drop)
 }
 
 /// Returns once pods can run on the node, GPUs included.
-pub(super) fn wait_until_ready(layout: &Layout) -> Result<()> {
+pub(super) fn wait_until_ready(layout: &Layout, machine: &Machine) -> Result<()> {
     let kubectl = Kubectl::new(layout);
-    wait::until("the node is registered", Duration::from_secs(60), || {
-        kubectl.run(&["get", "node", NODE])
+    wait::until("the node is registered", Duration::from_secs(180), || {
+        kubectl.run(&["get", "node", machine.name])
     })?;
-    pretend_gpus(&kubectl)?;
+    pretend_gpus(&kubectl, machine)?;
     kubectl.run(&[
         "wait",
         "--for=condition=Ready",
-        "--timeout=90s",
+        "--timeout=180s",
         "node",
-        NODE,
+        machine.name,
     ])
 }
 
 /// The kubelet keeps an extended resource that somebody else reports, until it starts anew.
-fn pretend_gpus(kubectl: &Kubectl) -> Result<()> {
+fn pretend_gpus(kubectl: &Kubectl, machine: &Machine) -> Result<()> {
     let add = |of: &str| json!({"op": "add", "path": format!("/status/{of}/nvidia.com~1gpu"), "value": GPUS});
     let patch = json!([add("capacity"), add("allocatable")]).to_string();
     kubectl
         .run(&[
             "patch",
             "node",
-            NODE,
+            machine.name,
             "--subresource=status",
             "--type=json",
             "-p",
@@ -86,13 +95,13 @@ fn pretend_gpus(kubectl: &Kubectl) -> Result<()> {
         .context("pretending GPUs")
 }
 
-fn kubelet_config(layout: &Layout, credentials: &Credentials) -> Result<Value> {
+fn kubelet_config(layout: &Layout, credentials: &Credentials, machine: &Machine) -> Result<Value> {
     let resolv_conf = layout.write_state_file("resolv.conf", format!("nameserver {ADDRESS}\n"))?;
     Ok(json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
-        "address": ADDRESS,
-        "healthzBindAddress": ADDRESS,
+        "address": machine.address,
+        "healthzBindAddress": machine.address,
         "authentication": {
             "anonymous": {"enabled": false},
             "webhook": {"enabled": true},
@@ -100,15 +109,15 @@ fn kubelet_config(layout: &Layout, credentials: &Credentials) -> Result<Value> {
         },
         "authorization": {"mode": "Webhook"},
         "cgroupDriver": "cgroupfs",
-        "cgroupRoot": format!("/{}", cgroups::ROOT),
+        "cgroupRoot": format!("/{}", machine.cgroups),
         // From 1.35 on, the kubelet refuses cgroup v1 unless told so; earlier ones know the field.
         "failCgroupV1": false,
-        "containerRuntimeEndpoint": format!("unix://{SOCKET}"),
+        "containerRuntimeEndpoint": format!("unix://{}", machine.socket),
         "clusterDNS": [ADDRESS],
         "clusterDomain": "cluster.local",
         "resolvConf": resolv_conf,
-        "podLogsDir": layout.state_file("pod-logs")?,
-        "volumePluginDir": layout.state_file("volume-plugins")?,
+        "podLogsDir": layout.state_file(&machine.own("pod-logs"))?,
+        "volumePluginDir": layout.state_file(&machine.own("volume-plugins"))?,
         "failSwapOn": false,
         "serializeImagePulls": false,
         "nodeStatusUpdateFrequency": "5s",

@@ -166,7 +166,7 @@ async fn create(layout: Layout) -> Result<Namespace> {
     let name = made.metadata.name.context("a namespace has a name")?;
     let accounts: Api<v1::ServiceAccount> = Api::namespaced(client.clone(), &name);
     let exists = |account: Option<&v1::ServiceAccount>| account.is_some();
-    let limit = Duration::from_secs(30);
+    let limit = Duration::from_secs(120);
     await_condition(
         accounts,
         "default",

@@ -15,11 +15,9 @@ pub use base::{PAUSE, import_base};
 pub use llama::{MODEL, import_llama};
 pub use ours::{REGISTRY, TAG, import_ours, name};
 
+use crate::cluster::{FIRST, Machine};
 use crate::command::{output, run};
 use crate::settings::{Layout, RUN_DIR, foreign_kubeconfig};
-
-/// Where containerd listens.
-const SOCKET: &str = crate::cluster::CONTAINERD_SOCKET;
 
 /// A Dockerfile with the folder that it copies from.
 #[derive(Debug)]
@@ -73,9 +71,31 @@ pub fn load(layout: &Layout, image: &str) -> Result<()> {
 
 /// Whether containerd has the image. A foreign cluster is not asked: it gets it again.
 fn is_loaded(image: &str) -> bool {
-    foreign_kubeconfig().is_none()
-        && output(ctr().args(["images", "ls", "-q", &format!("name=={image}")]))
-            .is_ok_and(|found| !found.trim().is_empty())
+    foreign_kubeconfig().is_none() && has(&FIRST, image)
+}
+
+fn has(machine: &Machine, image: &str) -> bool {
+    output(ctr(machine).args(["images", "ls", "-q", &format!("name=={image}")]))
+        .is_ok_and(|found| !found.trim().is_empty())
+}
+
+/// Hands images of the first node to another one that has not got them.
+pub(crate) fn copy(layout: &Layout, images: &[&str], to: &Machine) -> Result<()> {
+    for image in images {
+        if has(to, image) {
+            continue;
+        }
+        let archive =
+            layout.state_file(&format!("images/{}.tar", image.replace(['/', ':'], "_")))?;
+        run(ctr(&FIRST)
+            .args(["images", "export"])
+            .arg(&archive)
+            .arg(image))?;
+        run(ctr(to).args(["images", "import"]).arg(&archive))
+            .with_context(|| format!("loading {image} into {}", to.name))?;
+        fs::remove_file(&archive).context("removing the image's archive")?;
+    }
+    Ok(())
 }
 
 /// `BAKEOFF_E2E_LOAD` is the command that loads an archive into a foreign cluster, as
@@ -85,13 +105,13 @@ fn import(archive: &Path) -> Result<()> {
         Ok(command) => run(Command::new("sh")
             .args(["-c", &format!("{command} \"$1\""), "sh"])
             .arg(archive)),
-        Err(_) => run(ctr().args(["images", "import"]).arg(archive)),
+        Err(_) => run(ctr(&FIRST).args(["images", "import"]).arg(archive)),
     }
 }
 
-fn ctr() -> Command {
+fn ctr(machine: &Machine) -> Command {
     let mut command = Command::new("ctr");
-    command.args(["--address", SOCKET, "--namespace", "k8s.io"]);
+    command.args(["--address", machine.socket, "--namespace", "k8s.io"]);
     command
 }
 

@@ -50,7 +50,7 @@ pub(super) fn start(layout: &Layout) -> Result<()> {
             format!("-bucket={BUCKET}"),
         ])
         .start(layout)?;
-    wait::until("the GCS server listens", Duration::from_secs(30), || {
+    wait::until("the GCS server listens", Duration::from_secs(120), || {
         Ok(TcpStream::connect((address, PORT))?)
     })?;
     Ok(())

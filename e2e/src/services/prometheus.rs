@@ -34,7 +34,7 @@ pub(super) fn start(layout: &Layout) -> Result<()> {
             format!("--web.listen-address={address}:{PORT}"),
         ])
         .start(layout)?;
-    wait::until("Prometheus listens", Duration::from_secs(30), || {
+    wait::until("Prometheus listens", Duration::from_secs(120), || {
         Ok(TcpStream::connect((address, PORT))?)
     })?;
     Ok(())

@@ -66,7 +66,7 @@ pub(super) fn start(layout: &Layout) -> Result<()> {
             data.display().to_string(),
         ])
         .start(layout)?;
-    wait::until("the S3 server listens", Duration::from_secs(30), || {
+    wait::until("the S3 server listens", Duration::from_secs(120), || {
         Ok(TcpStream::connect((address, PORT))?)
     })?;
     Ok(())

@@ -42,6 +42,7 @@ async fn good_objects_and_all_samples_are_taken() -> Result<()> {
     if !has_cluster() {
         return Ok(());
     }
+    let _beside = crate::turns::beside().await;
     with_namespace(async |namespace| {
         install::operator(&namespace).await?;
         for folder in [
@@ -63,6 +64,7 @@ async fn bad_objects_are_refused_with_the_error_that_they_name() -> Result<()> {
     if !has_cluster() {
         return Ok(());
     }
+    let _beside = crate::turns::beside().await;
     with_namespace(async |namespace| {
         install::operator(&namespace).await?;
         for file in files("crds/tests/cases/bad")? {
@@ -90,6 +92,7 @@ async fn a_spec_is_fixed_but_for_suspend_and_cleanup() -> Result<()> {
     if !has_cluster() {
         return Ok(());
     }
+    let _beside = crate::turns::beside().await;
     with_namespace(async |namespace| {
         install::operator(&namespace).await?;
         let least = fs::read_to_string(
@@ -124,6 +127,7 @@ async fn every_field_is_explained() -> Result<()> {
     if !has_cluster() {
         return Ok(());
     }
+    let _beside = crate::turns::beside().await;
     with_namespace(async |namespace| {
         install::operator(&namespace).await?;
         let explained = namespace.kubectl(&["explain", "bmr.spec", "--recursive"])?;

@@ -1,4 +1,4 @@
-//! The operator, installed once by its chart.
+//! The operator, installed once by its chart: two of them, of which one acts.
 
 use std::process::Command;
 
@@ -8,7 +8,10 @@ use bakeoff_e2e::images;
 use bakeoff_e2e::settings::Layout;
 use tokio::sync::OnceCell;
 
-const SYSTEM: &str = "bakeoff-system";
+/// Where the operator is.
+pub(crate) const SYSTEM: &str = "bakeoff-system";
+/// How many operators run.
+pub(crate) const REPLICAS: usize = 2;
 
 static INSTALLED: OnceCell<()> = OnceCell::const_new();
 
@@ -40,6 +43,8 @@ fn install(namespace: &Namespace) -> Result<()> {
         "--wait".into(),
         "--timeout".into(),
         "3m".into(),
+        "--set".into(),
+        format!("replicas={REPLICAS}"),
     ];
     for (key, image) in [("image", &operator), ("runnerImage", &runner)] {
         let (repository, tag) = image.rsplit_once(':').context("an image has a tag")?;
@@ -58,19 +63,6 @@ fn install(namespace: &Namespace) -> Result<()> {
     };
     rollout(&["restart"])?;
     rollout(&["status", "--timeout=3m"])
-}
-
-/// Kills the operator's process; its Deployment starts another.
-pub(crate) fn kill_operator(namespace: &Namespace) -> Result<()> {
-    namespace.kubectl.run(&[
-        "--namespace",
-        SYSTEM,
-        "delete",
-        "pod",
-        "--all",
-        "--force",
-        "--grace-period=0",
-    ])
 }
 
 #[test]

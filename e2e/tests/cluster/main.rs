@@ -5,6 +5,7 @@
 
 mod admission;
 mod install;
+mod operators;
 mod runs;
 mod smoke;
 mod turns;

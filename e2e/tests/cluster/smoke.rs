@@ -15,7 +15,8 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutMode};
 use serde_json::{Value, json};
 
-const LIMIT: Duration = Duration::from_secs(60);
+/// Longest wait for a pod; long, for a machine that does much else.
+const LIMIT: Duration = Duration::from_secs(180);
 
 /// A pod of the base image that ends with `script`; `extra` is merged into its only container.
 fn pod(name: &str, script: &str, extra: &Value) -> Result<String> {
@@ -51,6 +52,7 @@ async fn a_pod_gets_a_gpu_of_the_ready_node() -> Result<()> {
     if !has_cluster() {
         return Ok(());
     }
+    let _beside = crate::turns::beside().await;
     with_namespace(async |namespace| {
         let nodes = Api::<Node>::all(namespace.client.clone())
             .list(&Default::default())
@@ -88,6 +90,7 @@ async fn a_pod_resolves_the_names_of_services() -> Result<()> {
     if !has_cluster() {
         return Ok(());
     }
+    let _beside = crate::turns::beside().await;
     with_namespace(async |namespace| {
         let script = "nslookup kubernetes.default.svc.cluster.local && ! nslookup example.com";
         namespace.apply(&pod("dns", script, &json!({}))?)?;
@@ -109,6 +112,7 @@ async fn a_service_reaches_its_pod() -> Result<()> {
     if !has_cluster() {
         return Ok(());
     }
+    let _beside = crate::turns::beside().await;
     with_namespace(async |namespace| {
         let serve =
             "mkdir -p /tmp/www && echo hello >/tmp/www/index.html && httpd -f -p 8080 -h /tmp/www";
@@ -137,6 +141,7 @@ async fn prometheus_finds_pods_by_label() -> Result<()> {
     if !has_cluster() {
         return Ok(());
     }
+    let _beside = crate::turns::beside().await;
     with_namespace(async |namespace| {
         let answer = r"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nanswer 42\n";
         let serve = format!("while true; do printf '{answer}' | nc -l -p 8080; done");
@@ -158,6 +163,7 @@ async fn s3_keeps_objects_and_never_overwrites_one() -> Result<()> {
     if !has_cluster() {
         return Ok(());
     }
+    let _beside = crate::turns::beside().await;
     let bucket = s3_bucket(&Layout::from_env()?)?;
     write_and_read(&bucket).await?;
     let key = Path::from("smoke/once.json");
@@ -180,6 +186,7 @@ async fn gcs_keeps_objects_and_never_overwrites_one() -> Result<()> {
     if !has_cluster() {
         return Ok(());
     }
+    let _beside = crate::turns::beside().await;
     let bucket = gcs_bucket()?;
     write_and_read(&bucket).await?;
     write_once(&bucket).await

@@ -39,7 +39,8 @@ fn ended(code: i32, reason: &str, message: &str) -> Value {
 }
 
 fn classified(status: Value, role: Role) -> Option<PodFailure> {
-    pod_failure(&pod(status), role, "2026-11-22T08:01:00Z".parse().unwrap())
+    let now = "2026-11-22T08:01:00Z".parse().unwrap();
+    pod_failure(&pod(status), role, patience(Duration::ZERO), now)
 }
 
 #[test]
@@ -268,9 +269,17 @@ fn what_did_not_come_right_in_time_is_a_failure() {
             "ContainerConfigError",
         ),
     ] {
-        let now = "2026-11-22T08:02:00Z".parse().unwrap();
-        let failure = pod_failure(&pod(status), Role::Engine, now).unwrap();
-        assert_eq!(failure.reason, reason);
+        for (deadline, before, after) in [
+            (Duration::ZERO, "08:01:59", "08:02:00"),
+            (Duration::from_secs(1800), "08:09:59", "08:10:00"),
+        ] {
+            let at = |time: &str| {
+                let now = format!("2026-11-22T{time}Z").parse().unwrap();
+                pod_failure(&pod(status.clone()), Role::Engine, patience(deadline), now)
+            };
+            assert_eq!(at(before), None, "{status}");
+            assert_eq!(at(after).unwrap().reason, reason);
+        }
     }
 }
 

@@ -121,7 +121,8 @@ fn advance(
         return end(draft, plan, place, record, Some(failure), None);
     }
     let engine = if is_deployed {
-        engine::state(&record, found, timeouts, draft.now)
+        let volumes = found.and_then(|found| draft.observed.volume_trouble(found));
+        engine::state(&record, found, volumes, timeouts, draft.now)
     } else {
         EngineState::Ready
     };

@@ -133,7 +133,7 @@ fn state_of(node: &Node) -> NodeState {
 }
 
 /// A refusal will not change by asking again; anything else may.
-fn give_up(right: &AtomicBool, error: &kube::Error, consequence: &str) {
+pub(super) fn give_up(right: &AtomicBool, error: &kube::Error, consequence: &str) {
     if matches!(error, kube::Error::Api(status) if status.code == 403) {
         right.store(false, Ordering::Relaxed);
         tracing::info!(%error, "{consequence}");

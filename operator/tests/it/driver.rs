@@ -5,17 +5,18 @@ mod script;
 use std::time::Duration;
 
 use bakeoff_crds::run::status::{EnginePhase, condition};
-use bakeoff_operator::{lease::Leadership, observe::nodes::NodeRights};
+use bakeoff_operator::{lease::Leadership, observe::nodes::NodeRights, pod};
 use kube::runtime::controller::Action;
 use serde_json::{Value, json};
 
 use self::script::{Call, against, against_with, call, empty, failing, not_found};
-use crate::world::World;
+use crate::world::{World, schedule, waiting};
 
 const RUN: &str = "/apis/bakeoff.dev/v1alpha1/namespaces/bench/benchmarkruns/duel";
 const PLAN: &str = "/api/v1/namespaces/bench/configmaps/duel-plan-0f1e2";
 const PODS: &str = "/api/v1/namespaces/bench/pods";
 const JOBS: &str = "/apis/batch/v1/namespaces/bench/jobs";
+const POD_EVENTS: &str = "/api/v1/namespaces/bench/events";
 const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/bench/events";
 
 fn as_json(value: &impl serde::Serialize) -> Value {
@@ -273,6 +274,77 @@ async fn without_rights_on_nodes_a_run_goes_on() {
         neighbours: false,
     };
     let (result, _) = against_with(script, rights, Leadership::always()).await;
+    assert!(result.is_ok(), "{result:?}");
+}
+
+/// A preflight whose pod has had a node for years, and does not start.
+fn not_set_up() -> (World, Vec<Call>) {
+    let mut world = World::two_by_two();
+    world.settle();
+    let long_ago = "2020-01-01T00:00:00Z".parse().unwrap();
+    let name = pod::name(&world.observed.pods[0]).to_owned();
+    schedule(world.pod_mut(&name), "cpu-1", long_ago);
+    waiting(world.pod_mut(&name), "ContainerCreating", "");
+    let script = vec![
+        call("GET", RUN, as_json(&world.run)),
+        call("GET", PLAN, plan_config_map(&world)),
+        call("GET", "/apis", json!({ "groups": [] })),
+        call(
+            "GET",
+            PODS,
+            json!({ "metadata": {}, "items": as_json(&world.observed.pods) }),
+        ),
+    ];
+    (world, script)
+}
+
+#[tokio::test]
+async fn a_pod_that_does_not_start_is_asked_why() {
+    let says = "MountVolume.SetUp failed for volume \"results\" : no such export";
+    let (world, mut script) = not_set_up();
+    let event = json!({ "metadata": {}, "involvedObject": {}, "reason": "FailedMount", "message": says,
+        "lastTimestamp": "2020-01-01T00:01:00Z" });
+    let status = script.len() + 3;
+    script.extend([
+        call(
+            "GET",
+            POD_EVENTS,
+            json!({ "metadata": {}, "items": [event] }),
+        ),
+        call(
+            "GET",
+            JOBS,
+            json!({ "metadata": {}, "items": as_json(&world.observed.jobs) }),
+        ),
+        call("DELETE", &format!("{JOBS}/duel-preflight-0f1e2"), json!({})),
+        call("PATCH", &format!("{RUN}/status"), as_json(&world.run)),
+        call("POST", EVENTS, json!({})),
+    ]);
+    let (_, bodies) = against(script).await;
+    let conditions = bodies[status]["status"]["conditions"].as_array().unwrap();
+    let failed = conditions.iter().find(|found| found["type"] == "Failed");
+    let failed = failed.unwrap();
+    assert_eq!(failed["reason"], "VolumeNotMounted");
+    assert!(
+        failed["message"]
+            .as_str()
+            .unwrap()
+            .contains("no such export")
+    );
+}
+
+#[tokio::test]
+async fn without_the_right_on_events_a_run_goes_on() {
+    let (world, mut script) = not_set_up();
+    script.extend([
+        failing("GET", POD_EVENTS, 403, "Forbidden", "no events"),
+        call(
+            "GET",
+            JOBS,
+            json!({ "metadata": {}, "items": as_json(&world.observed.jobs) }),
+        ),
+    ]);
+    let (result, _) = against(script).await;
     assert!(result.is_ok(), "{result:?}");
 }
 

@@ -9,7 +9,7 @@ use bakeoff_crds::{
 };
 use bakeoff_operator::pod;
 
-use crate::world::{Fault, World, runner_words, schedule, terminated};
+use crate::world::{Fault, World, runner_words, schedule, terminated, waiting};
 
 /// Plays, with time passing fast enough for every deadline of a step (30 min).
 fn play_with_deadlines(world: &mut World) {
@@ -219,4 +219,48 @@ fn a_failing_reporter_fails_the_run_and_keeps_the_turns() {
     assert_eq!(world.reason(condition::FAILED), "UploadFailed");
     assert!(world.condition(condition::COMPLETE).is_none());
     assert_eq!(world.status().turns.len(), 4);
+}
+
+const MULTI_ATTACH: &str =
+    "Multi-Attach error for volume \"pvc-1\" Volume is already used by pod(s) other";
+
+#[test]
+fn an_engine_whose_volume_cannot_be_mounted_is_named_before_its_deadline() {
+    let mut world = World::two_by_two();
+    world.play_until(|world| !world.engines().is_empty());
+    let (name, now) = (pod::name(world.engine()).to_owned(), world.now);
+    schedule(world.pod_mut(&name), "gpu-1", now);
+    waiting(world.pod_mut(&name), "ContainerCreating", "");
+    let uid = pod::uid(world.engine()).to_owned();
+    world.observed.volumes.insert(uid, MULTI_ATTACH.into());
+    world.settle();
+    world.pass(590);
+    world.settle();
+    assert_eq!(
+        world.status().turns[0].reason,
+        None,
+        "a third of 30 minutes is not over"
+    );
+    world.pass(10);
+    world.settle();
+    let turn = &world.status().turns[0];
+    assert_eq!(turn.reason.as_deref(), Some("VolumeNotMounted"));
+    assert!(turn.message.as_deref().unwrap().contains(MULTI_ATTACH));
+}
+
+#[test]
+fn a_job_whose_volume_cannot_be_mounted_ends_the_run() {
+    let mut world = World::two_by_two();
+    world.settle();
+    let (name, now) = (pod::name(&world.observed.pods[0]).to_owned(), world.now);
+    schedule(world.pod_mut(&name), "cpu-1", now);
+    waiting(world.pod_mut(&name), "ContainerCreating", "");
+    let uid = pod::uid(&world.observed.pods[0]).to_owned();
+    world.observed.volumes.insert(uid, MULTI_ATTACH.into());
+    world.pass(590);
+    world.settle();
+    assert!(world.condition(condition::FAILED).is_none());
+    world.pass(10);
+    world.settle();
+    assert_eq!(world.reason(condition::FAILED), "VolumeNotMounted");
 }

@@ -115,7 +115,10 @@ fn a_passing_fault_of_the_registry_is_waited_out() {
     waiting(world.pod_mut(&name), "ErrImagePull", message);
     world.settle();
     assert_eq!(world.reason(condition::PROGRESSING), "Preflight");
-    world.pass(200);
+    world.pass(500);
+    world.settle();
+    assert_eq!(world.reason(condition::PROGRESSING), "Preflight");
+    world.pass(100);
     world.settle();
     assert_eq!(world.reason(condition::FAILED), "ImagePullFailed");
 }

@@ -34,7 +34,7 @@ async fn bake_off(bucket: Bucket) -> Result<()> {
     }
     with_namespace(async |namespace| {
         // Its figures are held against the truth, so nothing else may run on the two cores.
-        let _alone = crate::turns::alone().await;
+        let _alone = crate::turns::alone().await?;
         install::operator(&namespace).await?;
         prepare(&namespace, bucket).await?;
         let truth = Truth::follow(&namespace);
@@ -64,8 +64,11 @@ async fn bake_off(bucket: Bucket) -> Result<()> {
                             format!("no log of {} in round {}", engine.name, stage.round)
                         })?;
                 agreement::check(stage, requests).with_context(|| {
+                    // Where the client had no CPU, its own verdict says so.
+                    let reasons = stage.verdict.reasons.iter();
+                    let reasons: Vec<_> = reasons.map(|reason| &*reason.reason).collect();
                     format!(
-                        "{} {} round {} repetition {}",
+                        "{} {} round {} repetition {}, for which the report warns of {reasons:?}",
                         engine.name, stage.name, stage.round, stage.repetition
                     )
                 })?;

@@ -1,21 +1,20 @@
 //! Failures that a user meets, each with a reason of its own and a message to act on.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
 use bakeoff_crds::run::{BenchmarkRunStatus, status::condition};
 use bakeoff_crds::summary::reason;
 use bakeoff_e2e::harness::{Namespace, has_cluster, with_namespace};
+use bakeoff_e2e::kubectl::Kubectl;
+use bakeoff_e2e::settings::Layout;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 
 use super::bakeoff::{await_none, is_alive, nothing_left};
 use super::inputs::{Bucket, fill, prepare};
-use super::{ended, is_true};
+use super::{RUN_LIMIT, ended, is_true};
 use crate::install;
 
 const SIMULATED: &str = include_str!("simulated.yaml");
-const LIMIT: Duration = Duration::from_secs(400);
 
 /// Runs [`SIMULATED`] with some text replaced, and checks how it ended.
 async fn run(
@@ -35,7 +34,7 @@ async fn run(
             yaml = yaml.replace(from, to);
         }
         namespace.apply(&yaml)?;
-        let status = ended(&namespace, "simulated", LIMIT).await?;
+        let status = ended(&namespace, "simulated", RUN_LIMIT).await?;
         check(&namespace, status).await
     })
     .await
@@ -119,6 +118,53 @@ async fn a_claim_that_is_missing() -> Result<()> {
     fails(&replace, reason::VOLUME_CLAIM_NOT_FOUND, &["no-such-claim"]).await
 }
 
+/// A claim whose volume is there for the scheduler and not for the kubelet, before the run.
+const BROKEN_VOLUME: &str = "apiVersion: v1
+kind: PersistentVolume
+metadata: {name: VOLUME}
+spec:
+  capacity: {storage: 1Gi}
+  accessModes: [ReadWriteOnce]
+  persistentVolumeReclaimPolicy: Retain
+  storageClassName: \"\"
+  hostPath: {path: /no/such/folder, type: Directory}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: broken}
+spec:
+  accessModes: [ReadWriteOnce]
+  storageClassName: \"\"
+  volumeName: VOLUME
+  resources: {requests: {storage: 1Gi}}
+---
+apiVersion: bakeoff.dev/v1alpha1
+";
+
+#[tokio::test]
+async fn a_volume_that_cannot_be_mounted() -> Result<()> {
+    // Volumes belong to no namespace.
+    let volume = format!("bakeoff-e2e-broken-{}", std::process::id());
+    let before = BROKEN_VOLUME.replace("VOLUME", &volume);
+    let replace = [
+        ("s3://bakeoff/", "pvc://broken/"),
+        ("apiVersion: bakeoff.dev/v1alpha1\n", &before),
+    ];
+    let words = ["/no/such/folder", "preflight"];
+    let result = fails(&replace, reason::VOLUME_NOT_MOUNTED, &words).await;
+    if has_cluster() {
+        let kubectl = Kubectl::new(&Layout::from_env()?);
+        kubectl.run(&[
+            "delete",
+            "pv",
+            &volume,
+            "--ignore-not-found",
+            "--wait=false",
+        ])?;
+    }
+    result
+}
+
 #[tokio::test]
 async fn an_unknown_profile() -> Result<()> {
     let replace = [(
@@ -149,7 +195,8 @@ async fn an_engine_that_never_becomes_ready() -> Result<()> {
             "interTokenLatency: 5ms}",
             "interTokenLatency: 5ms, fault: SlowStart}",
         ),
-        ("ready: 2m", "ready: 10s"),
+        // Long enough for the other engine, on a machine that does much else.
+        ("ready: 2m", "ready: 40s"),
     ];
     engine_fails(
         &replace,
@@ -175,7 +222,7 @@ async fn a_node_that_does_not_exist() -> Result<()> {
             "  hardware:\n",
             "  hardware:\n    nodeSelector: {no-such-label: here}\n",
         ),
-        ("scheduling: 2m", "scheduling: 5s"),
+        ("scheduling: 2m", "scheduling: 20s"),
         ("    - {name: slow", "    # {name: slow"),
     ];
     run(&replace, async |namespace, status| {

@@ -1,13 +1,17 @@
-//! Runs beside each other, deleted midway, and with the operator killed.
+//! Runs beside each other, deleted midway, and with the operator killed that acts.
 
 use anyhow::{Context, Result, ensure};
-use bakeoff_crds::run::{BenchmarkRun, status::RunPhase};
+use bakeoff_crds::run::{
+    BenchmarkRun,
+    status::{EnginePhase, TurnStatus},
+};
 use bakeoff_e2e::harness::{Namespace, await_condition, has_cluster, with_namespace};
 
 use super::bakeoff::{await_none, nothing_left, report};
 use super::inputs::{Bucket, fill, prepare};
+use super::objects::Objects;
 use super::{RUN_LIMIT, complete};
-use crate::install;
+use crate::{install, operators};
 
 const SIMULATED: &str = include_str!("simulated.yaml");
 
@@ -18,23 +22,20 @@ async fn start(namespace: &Namespace, bucket: Bucket) -> Result<()> {
     Ok(())
 }
 
-/// Waits until an engine of the run is under load.
-async fn measuring(namespace: &Namespace) -> Result<()> {
+/// Waits until this engine of the run is under load.
+pub(super) async fn measuring(namespace: &Namespace, engine: &str) -> Result<()> {
     let is_measuring = |run: Option<&BenchmarkRun>| {
         run.and_then(|run| run.status.as_ref())
             .is_some_and(|status| {
-                status.phase == RunPhase::Running
-                    && status
-                        .progress
-                        .as_deref()
-                        .is_some_and(|progress| progress.contains("engine"))
+                let mut turns = status.turns.iter();
+                turns.any(|turn| turn.engine == engine && turn.phase == EnginePhase::Measuring)
             })
     };
     let runs = namespace.api::<BenchmarkRun>();
     await_condition(
         runs,
         "simulated",
-        "an engine is under load",
+        &format!("{engine} is under load"),
         RUN_LIMIT,
         is_measuring,
     )
@@ -43,7 +44,7 @@ async fn measuring(namespace: &Namespace) -> Result<()> {
 }
 
 /// Requests that a report says succeeded, by engine and stage.
-fn counts(report: &bakeoff_crds::report::Report) -> Vec<(String, String, u64)> {
+pub(super) fn counts(report: &bakeoff_crds::report::Report) -> Vec<(String, String, u64)> {
     report
         .engines
         .iter()
@@ -59,7 +60,7 @@ fn counts(report: &bakeoff_crds::report::Report) -> Vec<(String, String, u64)> {
         .collect()
 }
 
-fn expected() -> Vec<(String, String, u64)> {
+pub(super) fn expected() -> Vec<(String, String, u64)> {
     ["quick", "slow"]
         .into_iter()
         .flat_map(|engine| {
@@ -95,10 +96,11 @@ async fn deleting_a_run_midway_frees_everything_within_a_minute() -> Result<()> 
     if !has_cluster() {
         return Ok(());
     }
-    let _beside = crate::turns::beside().await;
+    // It holds Bakeoff to a time.
+    let _alone = crate::turns::alone().await?;
     with_namespace(async |namespace| {
         start(&namespace, Bucket::S3).await?;
-        measuring(&namespace).await?;
+        measuring(&namespace, "quick").await?;
         namespace.kubectl(&["delete", "bmr", "simulated", "--wait=false"])?;
         await_none(&namespace, |_| true).await?;
         for kind in ["jobs", "services", "configmaps"] {
@@ -118,19 +120,31 @@ async fn deleting_a_run_midway_frees_everything_within_a_minute() -> Result<()> 
 }
 
 #[tokio::test]
-async fn an_operator_killed_midway_changes_nothing() -> Result<()> {
+async fn of_two_operators_one_acts_and_its_end_midway_changes_nothing() -> Result<()> {
     if !has_cluster() {
         return Ok(());
     }
-    let _alone = crate::turns::alone().await;
+    let _alone = crate::turns::alone().await?;
     with_namespace(async |namespace| {
+        let objects = Objects::follow(&namespace);
         start(&namespace, Bucket::S3).await?;
-        measuring(&namespace).await?;
-        install::kill_operator(&namespace)?;
+        measuring(&namespace, "quick").await?;
+        operators::one_acts(&namespace).await?;
+        operators::kill_the_one_that_acts(&namespace).await?;
         let status = complete(&namespace, "simulated").await?;
-        let uri = status.report_uri.context("no report URI")?;
-        let report = report(&namespace, Bucket::S3, &uri).await?;
+        let uri = status.report_uri.as_deref().context("no report URI")?;
+        let report = report(&namespace, Bucket::S3, uri).await?;
         ensure!(counts(&report) == expected(), "{:?}", counts(&report));
+        let succeeded = |turn: &TurnStatus| turn.phase == EnginePhase::Succeeded;
+        ensure!(
+            status.turns.len() == 2 && status.turns.iter().all(succeeded),
+            "{:#?}",
+            status.turns
+        );
+        ensure!(status.restarts.is_empty(), "{:?}", status.restarts);
+        // Preflight, two runners and the reporter, each with its pod; two engines and what holds the
+        // node between them.
+        objects.each_was_made_once(11)?;
         nothing_left(&namespace).await
     })
     .await

@@ -5,6 +5,8 @@ mod bakeoff;
 mod failures;
 mod inputs;
 mod lifecycle;
+mod lost_node;
+mod objects;
 mod shards;
 mod truth;
 
@@ -14,8 +16,8 @@ use anyhow::{Context, Result, bail};
 use bakeoff_crds::run::{BenchmarkRun, BenchmarkRunStatus, status::condition};
 use bakeoff_e2e::harness::{Namespace, await_condition};
 
-/// Longest wait for a whole run.
-const RUN_LIMIT: Duration = Duration::from_secs(900);
+/// Longest wait for a whole run: longer than the runs' own deadlines, which say what went wrong.
+const RUN_LIMIT: Duration = Duration::from_secs(1500);
 
 /// Waits for the end of a run and returns its status.
 async fn ended(namespace: &Namespace, name: &str, limit: Duration) -> Result<BenchmarkRunStatus> {

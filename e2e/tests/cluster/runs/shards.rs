@@ -37,7 +37,9 @@ async fn four_runner_pods_act_as_one() -> Result<()> {
     let _beside = crate::turns::beside().await;
     with_namespace(async |namespace| {
         let truth = Truth::follow(&namespace);
-        start(&namespace, "{concurrency: [2, 8], requestRate: [10]}", 40).await?;
+        let stages = "[{name: two, concurrency: 2}, {name: eight, concurrency: 8}, \
+                       {name: by-the-clock, requestRate: 10}]";
+        start(&namespace, &format!("{{stages: {stages}}}"), 40).await?;
         let report = read(&namespace).await?;
         nothing_left(&namespace).await?;
         let stages = &report.engines[0].stages;
@@ -52,7 +54,7 @@ async fn four_runner_pods_act_as_one() -> Result<()> {
                 .map(|shard| shard.requests.sent)
                 .collect();
             let expected = match stage.name.as_str() {
-                "concurrency-2" => [20, 20, 0, 0],
+                "two" => [20, 20, 0, 0],
                 _ => [10; 4],
             };
             ensure!(sent == expected, "{}: {sent:?}", stage.name);

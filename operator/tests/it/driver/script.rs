@@ -18,6 +18,8 @@ use kube::{Client, client::Body, runtime::controller::Action};
 use serde_json::{Value, json};
 use tower_test::mock;
 
+use crate::world;
+
 /// One call that must come, and its answer.
 pub struct Call {
     pub method: &'static str,
@@ -108,7 +110,7 @@ pub async fn against_with(
         health: Default::default(),
         backoff: Default::default(),
     };
-    let result = reconcile(&context, "bench", "duel")
+    let result = reconcile(&context, "bench", "duel", world::start())
         .await
         .map_err(|error| error.to_string());
     // The last handle on the client goes, and with it the server's stream of calls ends.

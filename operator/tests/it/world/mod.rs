@@ -32,6 +32,11 @@ use k8s_openapi::{
 
 pub use pods::*;
 
+/// When every world begins.
+pub fn start() -> Timestamp {
+    "2026-11-22T08:00:00Z".parse().unwrap()
+}
+
 /// Two simulated engines, two rounds.
 pub const TWO_BY_TWO: &str = r#"
 apiVersion: bakeoff.dev/v1alpha1
@@ -100,7 +105,7 @@ impl World {
                 profiles: Some(ProfileSet::builtin()),
                 ..Observed::default()
             },
-            now: "2026-11-22T08:00:00Z".parse().unwrap(),
+            now: start(),
             faults: BTreeMap::new(),
             verdict: VerdictStatus::Valid,
             log: Vec::new(),
