@@ -257,6 +257,10 @@ impl<'a> Reactor<'a> {
             self.stalled_for(clock::now() - woken);
         }
         times.end(clock::now(), &mut self.part.vitals);
+        // One that had nothing to send ran for microseconds, and was busy for all of them.
+        if self.part.records.is_empty() {
+            self.part.vitals.busiest_share = 0.0;
+        }
         self.part.vitals.most_connections = self.pool.most() as u64;
         Ok(self.part)
     }

@@ -62,3 +62,13 @@ fn a_stage_that_others_do_not_begin_is_not_driven() {
     assert!(matches!(driven, Err(DriveError::NotBegun)));
     assert_eq!(server.log.records().len(), 0);
 }
+
+#[test]
+fn a_process_without_a_worker_was_not_busy() {
+    let server = simulate::start(&simulated(Fault::None), MODEL).unwrap();
+    let mut stage = stage(&server.url, closed(2), StageEnd::Requests(4));
+    stage.share = Share { index: 3, of: 4 };
+    let driven = drive(&stage, &Control::default()).unwrap();
+    assert!(driven.records.is_empty());
+    assert_eq!(driven.vitals.loops.busiest_share, 0.0);
+}
