@@ -1,6 +1,9 @@
 use serde_json::{Value, json};
 
-use super::*;
+use super::{
+    ended::{EVIDENCE_BYTES, EVIDENCE_LINES},
+    *,
+};
 
 /// What the kubelet says where the API server did not answer it in time.
 const SYNC_FAILED: &str = "failed to sync secret cache: timed out waiting for the condition";
