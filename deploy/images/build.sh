@@ -6,7 +6,7 @@
 #   --registry REG  where the images belong, as europe-west4-docker.pkg.dev/project/bakeoff
 #   --tag TAG       their tag; the commit's short hash without it
 #   --push          push them (log in with the tool first)
-#   --tool TOOL     docker, podman or buildah; the first of these that is installed without it
+#   --tool TOOL     docker, podman or buildah; the first of these that works without it
 #   --base IMAGE    what the binaries lie on; `scratch` without it
 #   --profile NAME  Cargo profile: `dist` (small and fast, slow to build) without it
 #
@@ -37,9 +37,10 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 [ -n "$tag" ] || tag=$(git -C "$root" rev-parse --short HEAD)
 if [ -z "$tool" ]; then
     for candidate in docker podman buildah; do
-        if command -v "$candidate" > /dev/null; then tool=$candidate; break; fi
+        # A client whose daemon does not run is of no use.
+        if "$candidate" info > /dev/null 2>&1; then tool=$candidate; break; fi
     done
-    [ -n "$tool" ] || fail "none of docker, podman and buildah is installed"
+    [ -n "$tool" ] || fail "none of docker, podman and buildah works here"
 fi
 
 ca_bundle=${CA_BUNDLE:-}
