@@ -28,7 +28,9 @@ const MOST_SHOWN: usize = 500;
 /// A model's chat template.
 ///
 /// It is a program of whoever made the model. Its steps and the prompt's length are bounded; memory
-/// for values within it is not.
+/// for values within it is not, nor their depth: a namespace that is put into itself
+/// (`{% set ns.x = ns %}`) and then printed overflows the stack in minijinja 3.0.5, which ends the
+/// process.
 pub struct ChatTemplate {
     environment: Environment<'static>,
     bos_token: String,
