@@ -6,11 +6,12 @@ use bakeoff_crds::run::{
     status::{EnginePhase, TurnStatus},
 };
 use bakeoff_e2e::harness::{Namespace, await_condition, has_cluster, with_namespace};
+use bakeoff_e2e::settings::Layout;
 
 use super::bakeoff::{await_none, nothing_left, report};
 use super::inputs::{Bucket, fill, prepare};
 use super::objects::Objects;
-use super::{RUN_LIMIT, complete};
+use super::{RUN_LIMIT, complete, read_again};
 use crate::{install, operators};
 
 const SIMULATED: &str = include_str!("simulated.yaml");
@@ -70,25 +71,31 @@ pub(super) fn expected() -> Vec<(String, String, u64)> {
         .collect()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_runs_at_once_in_two_namespaces() -> Result<()> {
     if !has_cluster() {
         return Ok(());
     }
     let _beside = crate::turns::beside().await;
     let one = async |bucket: Bucket| {
+        let mut folder = String::new();
         with_namespace(async |namespace| {
             start(&namespace, bucket).await?;
             let status = complete(&namespace, "simulated").await?;
             let uri = status.report_uri.context("no report URI")?;
             let report = report(&namespace, bucket, &uri).await?;
             ensure!(counts(&report) == expected(), "{:?}", counts(&report));
+            folder = uri.trim_end_matches("/report.json").to_owned();
             nothing_left(&namespace).await
         })
-        .await
+        .await?;
+        anyhow::Ok(folder)
     };
     let (s3, gcs) = tokio::join!(one(Bucket::S3), one(Bucket::Gcs));
-    s3.and(gcs)
+    let folders = [s3?, gcs?];
+    tokio::task::block_in_place(|| {
+        read_again::from_outside(&Layout::of_running_cluster()?, &folders)
+    })
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod inputs;
 mod lifecycle;
 mod lost_node;
 mod objects;
+mod read_again;
 mod shards;
 mod truth;
 
