@@ -98,10 +98,11 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 /// is shown, only warnings.
 fn init_logs() {
     use std::io::IsTerminal;
+    // What the libraries under the bucket's client log on the way, its error says at the end.
     let usual = if std::io::stderr().is_terminal() {
-        "warn"
+        "warn,rustls_platform_verifier=off,object_store=warn"
     } else {
-        "info"
+        "info,rustls_platform_verifier=off"
     };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(usual));

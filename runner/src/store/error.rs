@@ -2,6 +2,8 @@
 
 use std::error::Error as _;
 
+use object_store::client::{HttpError, HttpErrorKind};
+
 use super::Store;
 
 /// Why something could not be stored or read.
@@ -96,7 +98,7 @@ impl StoreError {
             object_store::Error::NotFound { .. } => {
                 "make the bucket, or correct spec.output.uri".to_owned()
             }
-            _ => store.location.remedy(),
+            _ => remedy_of(&cause).map_or_else(|| store.location.remedy(), str::to_owned),
         };
         Self::Refused {
             uri,
@@ -142,6 +144,32 @@ fn is_transient(cause: &object_store::Error) -> bool {
     )
 }
 
+/// What to do where no right is missing: the server was not reached, or is not trusted.
+fn remedy_of(cause: &object_store::Error) -> Option<&'static str> {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(cause);
+    let mut unreached = false;
+    while let Some(cause) = next {
+        if let Some(error) = cause.downcast_ref::<HttpError>() {
+            unreached = matches!(
+                error.kind(),
+                HttpErrorKind::Connect | HttpErrorKind::Timeout
+            );
+        }
+        // The TLS stack's own errors are not for us to name: several libraries wrap them.
+        if cause.to_string().contains("peer certificate") {
+            return Some(
+                "name the authority of its certificate in spec.output.caBundleRef \
+                 (BAKEOFF_CA_BUNDLE=FILE outside a cluster)",
+            );
+        }
+        next = cause.source();
+    }
+    unreached.then_some(
+        "check that the server is up and can be reached from here, and spec.output.endpoint \
+         (AWS_ENDPOINT_URL or STORAGE_EMULATOR_HOST outside a cluster)",
+    )
+}
+
 /// An error with its causes, each said once: libraries differ in whether a message holds its cause.
 /// Of an S3 or GCS server's XML only code and message are kept; the rest is pages of key material.
 fn whole_story(error: &object_store::Error) -> String {
@@ -178,14 +206,52 @@ fn without_xml(story: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    fn over_http(kind: HttpErrorKind, text: &str) -> object_store::Error {
+        object_store::Error::Generic {
+            store: "S3",
+            source: Box::new(HttpError::new(kind, std::io::Error::other(text.to_owned()))),
+        }
+    }
+
+    #[test]
+    fn the_remedy_fits_the_cause() {
+        let table = [
+            (
+                HttpErrorKind::Connect,
+                "invalid peer certificate: UnknownIssuer",
+                Some("caBundleRef"),
+            ),
+            (
+                HttpErrorKind::Connect,
+                "connection refused",
+                Some("server is up"),
+            ),
+            (
+                HttpErrorKind::Timeout,
+                "operation timed out",
+                Some("server is up"),
+            ),
+            (HttpErrorKind::Unknown, "403 Forbidden", None),
+        ];
+        for (kind, text, expected) in table {
+            let remedy = remedy_of(&over_http(kind, text));
+            assert_eq!(remedy.is_some(), expected.is_some(), "{text}: {remedy:?}");
+            if let (Some(remedy), Some(expected)) = (remedy, expected) {
+                assert!(remedy.contains(expected), "{text}: {remedy}");
+            }
+        }
+    }
+
     #[test]
     fn a_servers_xml_is_cut_down_to_what_it_says() {
         let xml = "403 Forbidden: <?xml version=\"1.0\"?><Error><Code>SignatureDoesNotMatch</Code>\
                    <Message>The signature does not match.</Message><StringToSign>secret</StringToSign></Error>";
         assert_eq!(
-            super::without_xml(xml),
+            without_xml(xml),
             "403 Forbidden: SignatureDoesNotMatch: The signature does not match."
         );
-        assert_eq!(super::without_xml("plain"), "plain");
+        assert_eq!(without_xml("plain"), "plain");
     }
 }

@@ -93,9 +93,7 @@ async fn two_runs_at_once_in_two_namespaces() -> Result<()> {
     };
     let (s3, gcs) = tokio::join!(one(Bucket::S3), one(Bucket::Gcs));
     let folders = [s3?, gcs?];
-    tokio::task::block_in_place(|| {
-        read_again::from_outside(&Layout::of_running_cluster()?, &folders)
-    })
+    tokio::task::block_in_place(|| read_again::from_outside(&Layout::from_env()?, &folders))
 }
 
 #[tokio::test]
