@@ -65,16 +65,28 @@ impl Writer {
         }
     }
 
-    /// Makes and deletes what the decision says, in its order.
+    /// Makes what the decision says, in its order, and sweeps.
     ///
     /// # Errors
-    /// With the first object that could not be made or deleted; those after it are left for the
-    /// next time.
-    pub async fn carry_out(&self, run: &BenchmarkRun, decision: &Decision) -> Result<(), Error> {
+    /// With the first object that could not be made or deleted; those after it are left for the next
+    /// time.
+    pub async fn make(&self, run: &BenchmarkRun, decision: &Decision) -> Result<(), Error> {
         let namespace = run.namespace().unwrap_or_default();
         for child in &decision.apply {
             self.apply(&namespace, child).await?;
         }
+        for child in &decision.sweep {
+            self.delete(&namespace, child).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes what the decision says, in its order.
+    ///
+    /// # Errors
+    /// With the first object that could not be deleted; those after it are left for the next time.
+    pub async fn remove(&self, run: &BenchmarkRun, decision: &Decision) -> Result<(), Error> {
+        let namespace = run.namespace().unwrap_or_default();
         for child in &decision.delete {
             self.delete(&namespace, child).await?;
         }
@@ -143,7 +155,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes the status, where it is another.
+    /// Writes the status, where it is another; gives the run as it is then.
     ///
     /// # Errors
     /// Where the API server refuses it; also where the run was changed since it was read, by a
@@ -152,9 +164,9 @@ impl Writer {
         &self,
         run: &BenchmarkRun,
         status: &BenchmarkRunStatus,
-    ) -> Result<(), Error> {
+    ) -> Result<BenchmarkRun, Error> {
         if run.status.as_ref() == Some(status) {
-            return Ok(());
+            return Ok(run.clone());
         }
         let name = run.name_any();
         let namespace = run.namespace().unwrap_or_default();
@@ -180,8 +192,7 @@ impl Writer {
             .await
             .map_err(|source| Error::Status {
                 source: Box::new(source),
-            })?;
-        Ok(())
+            })
     }
 
     /// Publishes events on the run. A failure is only logged: what happened is in the status.
@@ -242,7 +253,9 @@ where
     });
     match api.delete(&child.name, &params).await {
         Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        // Another UID than the one that was seen. Without one to hold it to, a conflict is just that.
+        Err(kube::Error::Api(status)) if status.code == 409 && child.uid.is_some() => Ok(()),
         Err(error) => Err(error),
     }
 }

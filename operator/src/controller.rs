@@ -1,5 +1,5 @@
-//! The story: watch runs, their pods and their Jobs; at each change observe, decide, apply, write
-//! the status, publish events.
+//! The story: watch runs, their pods and their Jobs; at each change observe, decide, make, write the
+//! status, publish events, delete.
 
 use std::{sync::Arc, time::Instant};
 
@@ -25,7 +25,7 @@ use crate::{
     apply::Writer,
     backoff::Backoff,
     clock,
-    decide::{APPLY_FAILED, decide},
+    decide::{APPLY_FAILED, decide, has_ended},
     error::Error,
     events,
     observe::Observer,
@@ -66,24 +66,33 @@ pub async fn reconcile(
         return Ok(Action::await_change());
     };
     let decision = decide(&run, &observed, &context.settings, now);
-    let applied = context.writer.carry_out(&run, &decision).await;
-    let status = match &applied {
-        Ok(()) => decision.status,
+    let made = context.writer.make(&run, &decision).await;
+    let status = match &made {
+        Ok(()) => decision.status.clone(),
         Err(error) => retrying(&run, error, now),
     };
-    context.writer.write_status(&run, &status).await?;
     let before = run.status.clone().unwrap_or_default();
+    let run = context.writer.write_status(&run, &status).await?;
     context
         .writer
         .publish(&run, &events::between(&before, &status))
         .await;
-    applied?;
+    made?;
+    // What is destroyed is in the status first: an operator that ends between the two must not take
+    // its own deletion for somebody else's.
+    if let Err(error) = context.writer.remove(&run, &decision).await {
+        if !has_ended(&status) {
+            let told = retrying(&run, &error, now);
+            context.writer.write_status(&run, &told).await?;
+        }
+        return Err(error);
+    }
     Ok(decision
         .requeue
         .map_or_else(Action::await_change, Action::requeue))
 }
 
-/// The status while objects cannot be made: as before, and why it does not go on. What the decision
+/// The status while objects cannot be made or deleted: as before, and why it does not go on. What the decision
 /// took for granted has not happened.
 fn retrying(run: &BenchmarkRun, error: &Error, now: Timestamp) -> BenchmarkRunStatus {
     let mut status = run.status.clone().unwrap_or_default();

@@ -4,6 +4,7 @@
 //! `if !has_cluster() { return Ok(()) }` and lives in `with_namespace`.
 
 mod admission;
+mod faults;
 mod install;
 mod operators;
 mod runs;

@@ -37,6 +37,7 @@ pub(super) struct Draft<'a> {
     pub(super) now: Timestamp,
     pub(super) status: BenchmarkRunStatus,
     pub(super) apply: Vec<Child>,
+    sweep: Vec<ChildRef>,
     delete: Vec<ChildRef>,
     requeue: Option<Duration>,
 }
@@ -51,6 +52,7 @@ impl<'a> Draft<'a> {
             now,
             status,
             apply: Vec::new(),
+            sweep: Vec::new(),
             delete: Vec::new(),
             requeue: None,
         }
@@ -62,6 +64,7 @@ impl<'a> Draft<'a> {
         conditions::observe_generation(&mut self.status.conditions, generation);
         Decision {
             apply: self.apply,
+            sweep: self.sweep,
             delete: self.delete,
             status: self.status,
             requeue: self.requeue,
@@ -165,26 +168,34 @@ impl<'a> Draft<'a> {
         if pod::is_deleting(found) {
             return;
         }
-        let name = pod::name(found).to_owned();
-        let kinds = self
-            .observed
-            .monitoring
-            .iter()
-            .map(|api: &MonitoringApi| ChildKind::Monitoring(*api))
-            .chain([ChildKind::Service, ChildKind::ConfigMap]);
-        for kind in kinds {
-            self.delete.push(ChildRef {
-                kind,
-                name: name.clone(),
-                uid: None,
-            });
-        }
+        let beside = self.beside_engine(pod::name(found));
+        self.delete.extend(beside);
         self.delete_pod(found);
     }
 
+    /// Deletes what goes with an engine's pod, which is gone, and has its name.
+    pub(super) fn sweep_engine(&mut self, name: &str) {
+        let beside = self.beside_engine(name);
+        self.sweep.extend(beside);
+    }
+
+    fn beside_engine(&self, name: &str) -> Vec<ChildRef> {
+        self.observed
+            .monitoring
+            .iter()
+            .map(|api: &MonitoringApi| ChildKind::Monitoring(*api))
+            .chain([ChildKind::Service, ChildKind::ConfigMap])
+            .map(|kind| ChildRef {
+                kind,
+                name: name.to_owned(),
+                uid: None,
+            })
+            .collect()
+    }
+
     /// Deletes a Service by name, where it is there.
-    pub(super) fn delete_service(&mut self, name: String) {
-        self.delete.push(ChildRef {
+    pub(super) fn sweep_service(&mut self, name: String) {
+        self.sweep.push(ChildRef {
             kind: ChildKind::Service,
             name,
             uid: None,

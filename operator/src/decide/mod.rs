@@ -2,7 +2,8 @@
 //!
 //! Every decision starts from objects and status alone, so an operator that was killed at any
 //! point goes on where it was. One decision takes one step; the change that it makes brings the
-//! next one about.
+//! next one about. Whatever is deleted is asked for again until it is gone, since an operator may
+//! end after it wrote down that something is over and before it deleted it.
 //!
 //! Engines never share the accelerator: a turn begins only when no engine pod of the run is left,
 //! not even a terminating one. Meanwhile the holder pod keeps the node. (Creating the next engine's
@@ -39,12 +40,14 @@ use crate::{
 };
 use draft::Draft;
 
-/// What to do next, in this order: apply, delete, write the status.
+/// What to do next, in this order: apply, sweep, write the status, delete.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
     /// Objects to make, in order.
     pub apply: Vec<Child>,
-    /// Objects to delete, in order.
+    /// Objects to delete that nothing is concluded from: before the status says that all is gone.
+    pub sweep: Vec<ChildRef>,
+    /// Objects to delete, in order, once the status says why: whoever misses them must know.
     pub delete: Vec<ChildRef>,
     /// The status to write.
     pub status: BenchmarkRunStatus,

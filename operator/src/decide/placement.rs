@@ -8,7 +8,7 @@ use bakeoff_crds::{
 };
 
 use super::{draft::Draft, restart};
-use crate::{child::Child, classify::PodFailure, engine, status::conditions};
+use crate::{child::Child, classify::PodFailure, engine, pod, status::conditions};
 
 /// Reason of [`condition::PROGRESSING`] while objects cannot be made; its message is the API
 /// server's.
@@ -27,12 +27,18 @@ pub(super) fn hold_node(
     if draft.status.node_name.is_none() {
         draft.status.node_name.clone_from(&record.node_name);
     }
-    let (Some(node), None) = (&draft.status.node_name, draft.holder(plan)) else {
-        return;
-    };
-    if more_follow {
-        let holder = holder_pod(plan, &draft.owner(), node);
-        draft.apply.push(Child::Pod(holder));
+    match (&draft.status.node_name, draft.holder(plan)) {
+        (Some(node), None) if more_follow => {
+            let holder = holder_pod(plan, &draft.owner(), node);
+            draft.apply.push(Child::Pod(holder));
+        }
+        // Left over from a place that was lost.
+        (wanted, Some(holder))
+            if pod::node(holder).is_some_and(|held| wanted.as_deref() != Some(held)) =>
+        {
+            draft.delete_holder();
+        }
+        _ => {}
     }
 }
 

@@ -120,6 +120,7 @@ fn advance(
         let failure = PodFailure::new(reason::DEADLINE_EXCEEDED, message);
         return end(draft, plan, place, record, Some(failure), None);
     }
+    record_runner_node(draft, &names::runner(plan, place.turn), &mut record);
     let engine = if is_deployed {
         let volumes = found.and_then(|found| draft.observed.volume_trouble(found));
         engine::state(&record, found, volumes, timeouts, draft.now)
@@ -194,7 +195,6 @@ fn measure(
     job: &JobState,
 ) -> TurnStatus {
     record.phase = EnginePhase::Measuring;
-    let runner = names::runner(plan, turn);
     if *job == JobState::Absent {
         let preflight = PreflightSummary {
             prompts_sha256: draft.status.prompts_sha256.clone().unwrap_or_default(),
@@ -206,16 +206,6 @@ fn measure(
         draft.apply.extend(service.map(Child::Service));
         let job = runner_job(plan, &owner, turn, &preflight);
         draft.apply.push(Child::Job(job));
-    }
-    // Of several runner pods, the one that shares the engine's node is the one to tell of.
-    let beside_engine = draft
-        .observed
-        .pods_of_job(&runner)
-        .filter_map(pod::node)
-        .find(|node| record.node_name.as_deref() == Some(*node));
-    let first = draft.observed.running_runner(&runner).and_then(pod::node);
-    if let Some(node) = beside_engine.or(first) {
-        record.runner_node_name = Some(node.to_owned());
     }
     if let Some(now) = &draft.observed.neighbours {
         record.neighbours = Some(neighbours::merge(record.neighbours, now));
@@ -234,6 +224,18 @@ fn measure(
     let message = format!("{} is under load{stage}{missing}", record.engine);
     draft.progressing(RunPhase::Running, "Measuring", &message);
     record
+}
+
+/// Notes where load is made, also by pods that have ended: nobody may have looked meanwhile. Of
+/// several runner pods, the one that shares the engine's node is the one to tell of.
+fn record_runner_node(draft: &Draft<'_>, runner: &str, record: &mut TurnStatus) {
+    let nodes = || draft.observed.pods_of_job(runner).filter_map(pod::node);
+    let beside_engine = nodes().find(|node| record.node_name.as_deref() == Some(*node));
+    let at_work = draft.observed.running_runner(runner).and_then(pod::node);
+    let ended = nodes().next().filter(|_| record.runner_node_name.is_none());
+    if let Some(node) = beside_engine.or(at_work).or(ended) {
+        record.runner_node_name = Some(node.to_owned());
+    }
 }
 
 /// Whether an engine's end spoils what a runner brought home: it does where the engine had another
@@ -303,7 +305,7 @@ fn free(draft: &mut Draft<'_>, plan: &Plan, place: Place, mut record: TurnStatus
         .as_deref()
         .and_then(|name| observed.pod(name));
     if let (Some(found), false) = (found, is_kept) {
-        draft.delete_engine(found);
+        draft.delete_pod(found);
     }
     let is_gone = (found.is_none_or(|found| observed.is_lost(found)) || is_kept)
         && !observed
@@ -312,8 +314,11 @@ fn free(draft: &mut Draft<'_>, plan: &Plan, place: Place, mut record: TurnStatus
     let message = format!("Waiting for the pods of {} to go", record.engine);
     draft.progressing(RunPhase::Running, "Freeing", &message);
     if is_gone || place.is_out_of_time {
+        if let (Some(name), false) = (&record.pod_name, is_kept) {
+            draft.sweep_engine(name);
+        }
         if plan.spec.runner.parallelism > 1 {
-            draft.delete_service(runner);
+            draft.sweep_service(runner);
         }
         record.phase = match record.reason {
             Some(_) => EnginePhase::Failed,

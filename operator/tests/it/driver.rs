@@ -172,6 +172,9 @@ async fn deletes_name_the_object_that_was_seen() {
             JOBS,
             json!({ "metadata": {}, "items": world.observed.jobs }),
         ),
+        // What is deleted is in the status first.
+        call("PATCH", &format!("{RUN}/status"), as_json(&world.run)),
+        call("POST", EVENTS, json!({})),
         // Gone already, or replaced: both count as deleted.
         failing(
             "DELETE",
@@ -180,13 +183,11 @@ async fn deletes_name_the_object_that_was_seen() {
             "Conflict",
             "uid differs",
         ),
-        call("PATCH", &format!("{RUN}/status"), as_json(&world.run)),
-        call("POST", EVENTS, json!({})),
     ])
     .await;
     assert_eq!(result, Ok(Action::await_change()));
-    assert_eq!(bodies[5]["preconditions"]["uid"], json!(uid));
-    assert_eq!(bodies[5]["propagationPolicy"], "Background");
+    assert_eq!(bodies[7]["preconditions"]["uid"], json!(uid));
+    assert_eq!(bodies[7]["propagationPolicy"], "Background");
 }
 
 /// The calls of a look at a run whose first engine is under load, up to those for its nodes. No
@@ -304,7 +305,7 @@ async fn a_pod_that_does_not_start_is_asked_why() {
     let (world, mut script) = not_set_up();
     let event = json!({ "metadata": {}, "involvedObject": {}, "reason": "FailedMount", "message": says,
         "lastTimestamp": "2020-01-01T00:01:00Z" });
-    let status = script.len() + 3;
+    let status = script.len() + 2;
     script.extend([
         call(
             "GET",
@@ -316,9 +317,9 @@ async fn a_pod_that_does_not_start_is_asked_why() {
             JOBS,
             json!({ "metadata": {}, "items": as_json(&world.observed.jobs) }),
         ),
-        call("DELETE", &format!("{JOBS}/duel-preflight-0f1e2"), json!({})),
         call("PATCH", &format!("{RUN}/status"), as_json(&world.run)),
         call("POST", EVENTS, json!({})),
+        call("DELETE", &format!("{JOBS}/duel-preflight-0f1e2"), json!({})),
     ]);
     let (_, bodies) = against(script).await;
     let conditions = bodies[status]["status"]["conditions"].as_array().unwrap();

@@ -45,7 +45,7 @@ fn any_happening() -> impl Strategy<Value = Happening> {
         8 => Just(Happening::ClusterActs),
         1 => Just(Happening::OnlyDeletionsEnd),
         2 => (1_i64..900).prop_map(Happening::TimePasses),
-        2 => (0_usize..4).prop_map(Happening::OperatorIsKilled),
+        2 => (0_usize..9).prop_map(Happening::OperatorIsKilled),
         1 => Just(Happening::SuspendIsTurned),
     ]
 }

@@ -175,23 +175,36 @@ impl World {
         for child in &decision.apply {
             self.make(child);
         }
-        for child in &decision.delete {
+        for child in &decision.sweep {
             self.remove(child);
         }
         let before = self.run.status.clone().unwrap_or_default();
         self.notices
             .extend(events::between(&before, &decision.status));
         self.run.status = Some(decision.status.clone());
+        for child in &decision.delete {
+            self.remove(child);
+        }
         self.check();
         decision
     }
 
-    /// Decides once, and makes only so many of its objects before the operator is killed: nothing is
-    /// deleted, no status is written.
-    pub fn cut_step(&mut self, survivors: usize) {
+    /// Decides once, and does only so many of its writes before the operator is killed.
+    pub fn cut_step(&mut self, writes: usize) {
         let decision = decide(&self.run, &self.observed, &self.settings, self.now);
-        for child in decision.apply.iter().take(survivors) {
+        for child in decision.apply.iter().take(writes) {
             self.make(child);
+        }
+        let swept = writes.saturating_sub(decision.apply.len());
+        for child in decision.sweep.iter().take(swept) {
+            self.remove(child);
+        }
+        let Some(left) = swept.checked_sub(decision.sweep.len() + 1) else {
+            return;
+        };
+        self.run.status = Some(decision.status);
+        for child in decision.delete.iter().take(left) {
+            self.remove(child);
         }
     }
 
@@ -201,6 +214,7 @@ impl World {
             let before = self.run.status.clone();
             let decision = self.step();
             if decision.apply.is_empty()
+                && decision.sweep.is_empty()
                 && decision.delete.is_empty()
                 && before.as_ref() == Some(&decision.status)
             {

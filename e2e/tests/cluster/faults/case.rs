@@ -1,0 +1,164 @@
+//! One run from its application to its end, with one thing that goes wrong on the way.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use bakeoff_crds::run::BenchmarkRun;
+use bakeoff_crds::run::status::condition;
+use bakeoff_e2e::harness::{Namespace, await_condition};
+
+use super::end::{End, difference, look};
+use super::machine::{BROKEN, Ledger};
+use super::operator;
+use super::wire::{Disturbance, Wire};
+
+const RUN: &str = include_str!("run.yaml");
+/// Longest wait for the end of a run: several times what it takes undisturbed.
+const RUN_LIMIT: Duration = Duration::from_secs(150);
+/// Longest wait until nothing is left but what an undisturbed run leaves.
+const REST_LIMIT: Duration = Duration::from_secs(30);
+
+/// Which run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Story {
+    /// Three engines, all well.
+    Success,
+    /// The second engine does not start.
+    OneFails,
+}
+
+/// What came of a case.
+pub(super) struct Outcome {
+    pub(super) end: End,
+    pub(super) wire: Wire,
+}
+
+/// Runs a story to its end. `expected` is what an undisturbed one leaves; what is left here is
+/// waited for to become the same.
+pub(super) async fn run(
+    namespace: &Namespace,
+    ledger: &Ledger,
+    story: Story,
+    disturbance: Disturbance,
+    expected: Option<&End>,
+) -> Result<Outcome> {
+    let wire = Wire::new(namespace.client.clone(), disturbance);
+    let middle = match story {
+        Story::Success => "beta",
+        Story::OneFails => BROKEN,
+    };
+    namespace.apply(&RUN.replace("MIDDLE", middle))?;
+    let end = async {
+        await_end(namespace).await?;
+        wire.let_go();
+        rest(namespace, ledger, expected).await
+    };
+    let end = tokio::select! {
+        end = end => end,
+        error = operate(namespace, &wire, disturbance) => Err(error),
+    };
+    let end = end.with_context(|| format!("{story:?} with {disturbance:?}"))?;
+    Ok(Outcome { end, wire })
+}
+
+/// Operators, one life after another; two at once where one is to stand still. Returns only when
+/// one ends that should not have.
+async fn operate(namespace: &Namespace, wire: &Wire, disturbance: Disturbance) -> anyhow::Error {
+    let name = &namespace.name;
+    let over_wire = wire.client(name);
+    let mut lives = match disturbance {
+        Disturbance::Paused(_) => {
+            let first = operator::one_of_several(over_wire.clone(), name.clone(), "first");
+            wire.strike().await;
+            let second = operator::one_of_several(namespace.client.clone(), name.clone(), "second");
+            // The first may end once it sees that it does not lead any more.
+            let _first = AbortOnDrop(first);
+            let mut second = AbortOnDrop(second);
+            return unexpected((&mut second.0).await);
+        }
+        _ => AbortOnDrop(operator::alone(over_wire.clone(), name.clone())),
+    };
+    loop {
+        tokio::select! {
+            ended = &mut lives.0 => return unexpected(ended),
+            () = wire.strike() => {}
+        }
+        if matches!(
+            disturbance,
+            Disturbance::KilledBefore(_) | Disturbance::KilledAfter(_)
+        ) {
+            lives = AbortOnDrop(operator::alone(over_wire.clone(), name.clone()));
+        }
+    }
+}
+
+struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn unexpected(
+    ended: Result<Result<std::convert::Infallible>, tokio::task::JoinError>,
+) -> anyhow::Error {
+    match ended {
+        Ok(Ok(never)) => match never {},
+        Ok(Err(error)) => error,
+        Err(error) => error.into(),
+    }
+}
+
+async fn await_end(namespace: &Namespace) -> Result<()> {
+    let is_over = |run: Option<&BenchmarkRun>| {
+        let conditions = run
+            .and_then(|run| run.status.as_ref())
+            .map(|status| &status.conditions);
+        conditions.is_some_and(|conditions| {
+            conditions.iter().any(|found| {
+                found.status == "True"
+                    && [condition::COMPLETE, condition::FAILED].contains(&&*found.type_)
+            })
+        })
+    };
+    await_condition(
+        namespace.api::<BenchmarkRun>(),
+        "played",
+        "it ends",
+        RUN_LIMIT,
+        is_over,
+    )
+    .await
+    .with_context(|| {
+        let run = namespace.kubectl(&["get", "benchmarkrun", "played", "-o", "yaml"]);
+        run.unwrap_or_else(|error| format!("{error:#}"))
+    })?;
+    Ok(())
+}
+
+/// Waits until what is left is what is expected, or until it does not change any more.
+async fn rest(namespace: &Namespace, ledger: &Ledger, expected: Option<&End>) -> Result<End> {
+    let begun = tokio::time::Instant::now();
+    let patience = match expected {
+        Some(_) => REST_LIMIT,
+        None => Duration::from_secs(4),
+    };
+    loop {
+        let end = look(namespace, ledger.of(&namespace.name)).await?;
+        let Some(expected) = expected else {
+            if begun.elapsed() > patience {
+                return Ok(end);
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            continue;
+        };
+        if end == *expected {
+            return Ok(end);
+        }
+        if begun.elapsed() > patience {
+            bail!("{}", difference(expected, &end));
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+}

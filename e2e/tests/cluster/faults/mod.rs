@@ -1,0 +1,150 @@
+//! The operator dies, is refused, is shown what is over, or stands still, at any moment of a run:
+//! what the run leaves is what it leaves undisturbed.
+//!
+//! After Sieve (Sun et al., OSDI 2022), which disturbs a controller's view and its life in the same
+//! ways. API server, scheduler and Job controller are real; what a kubelet would do is played by
+//! [`machine`], so that a whole run takes seconds. Each case has a namespace, a run and an operator
+//! of its own.
+//!
+//! A seeded sample runs each time. All cases: `BAKEOFF_E2E_FAULTS=all`; the same sample again:
+//! `BAKEOFF_E2E_FAULTS=<seed>`.
+
+mod case;
+mod end;
+mod machine;
+mod operator;
+mod sample;
+mod wire;
+
+use anyhow::{Context, Result, ensure};
+use bakeoff_e2e::harness::{Namespace, has_cluster, with_namespace};
+use futures::{StreamExt as _, stream};
+
+use self::case::{Outcome, Story};
+use self::end::End;
+use self::machine::{Ledger, Machine};
+use self::sample::{Counts, Sample};
+use self::wire::Disturbance;
+use crate::install::{self, SYSTEM};
+
+/// Cases at once, on two cores that mostly wait.
+const AT_ONCE: usize = 8;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_befalls_the_operator_the_run_ends_the_same() -> Result<()> {
+    if !has_cluster() {
+        return Ok(());
+    }
+    with_namespace(async |namespace| {
+        let _alone = crate::turns::alone().await?;
+        // It brings the CustomResourceDefinitions; but it would take these runs up, too.
+        install::operator(&namespace).await?;
+        scale(&namespace, 0)?;
+        let ledger = Ledger::default();
+        let machine = Machine::start(namespace.client.clone(), ledger.clone()).await?;
+        let result = all(&ledger).await;
+        machine.stop().await?;
+        scale(&namespace, install::REPLICAS)?;
+        result
+    })
+    .await
+}
+
+async fn all(ledger: &Ledger) -> Result<()> {
+    let sample = Sample::from_environment()?;
+    println!("sample {sample}");
+    for story in [Story::Success, Story::OneFails] {
+        let (expected, counts) = undisturbed(ledger, story).await?;
+        println!("{story:?} undisturbed: {counts:?}");
+        let cases = sample.of(&counts);
+        let ended = stream::iter(cases.iter().copied())
+            .map(|disturbance| disturbed(ledger, story, disturbance, &expected))
+            .buffer_unordered(AT_ONCE)
+            .collect::<Vec<Result<bool>>>()
+            .await;
+        let hit = ended.iter().filter(|end| matches!(end, Ok(true))).count();
+        let failed: Vec<_> = ended.into_iter().filter_map(Result::err).collect();
+        println!(
+            "{story:?}: {} cases, {hit} of them struck, {} ended otherwise",
+            cases.len(),
+            failed.len()
+        );
+        for error in &failed {
+            println!("{error:#}");
+        }
+        ensure!(
+            failed.is_empty(),
+            "{} cases ended otherwise; to see them again: BAKEOFF_E2E_FAULTS={sample}",
+            failed.len()
+        );
+        // Progress is told when it is seen, so one run makes a few writes more than another.
+        ensure!(
+            hit * 10 >= cases.len() * 9,
+            "{hit} of {} struck",
+            cases.len()
+        );
+    }
+    Ok(())
+}
+
+async fn undisturbed(ledger: &Ledger, story: Story) -> Result<(End, Counts)> {
+    let Outcome { end, wire } = in_namespace(ledger, story, Disturbance::None, None).await?;
+    // A truth that holds nothing would be met by anything.
+    let engines = match story {
+        Story::Success => 3,
+        Story::OneFails => 2,
+    };
+    ensure!(end.driven.len() == engines, "{:?}", end.driven);
+    ensure!(end.outcome.get("turns").is_some(), "{:#}", end.outcome);
+    let left = ["Pod", "Service"].map(|kind| {
+        let mut objects = end.objects.iter();
+        objects.any(|object| object.starts_with(kind))
+    });
+    ensure!(left == [false, false], "{:?}", end.objects);
+    let (reads, events) = wire.reads_and_events();
+    let writes = wire.writes().len();
+    Ok((
+        end,
+        Counts {
+            writes,
+            reads,
+            events,
+        },
+    ))
+}
+
+/// Whether the disturbance came to pass. Fails where the run's end is another for it.
+async fn disturbed(
+    ledger: &Ledger,
+    story: Story,
+    disturbance: Disturbance,
+    expected: &End,
+) -> Result<bool> {
+    let outcome = in_namespace(ledger, story, disturbance, Some(expected)).await?;
+    Ok(outcome.wire.is_struck())
+}
+
+async fn in_namespace(
+    ledger: &Ledger,
+    story: Story,
+    disturbance: Disturbance,
+    expected: Option<&End>,
+) -> Result<Outcome> {
+    let mut outcome = None;
+    with_namespace(async |namespace: Namespace| {
+        outcome = Some(case::run(&namespace, ledger, story, disturbance, expected).await?);
+        Ok(())
+    })
+    .await?;
+    outcome.context("a case without an outcome")
+}
+
+fn scale(namespace: &Namespace, replicas: usize) -> Result<()> {
+    let replicas = format!("--replicas={replicas}");
+    let system = ["--namespace", SYSTEM];
+    namespace
+        .kubectl
+        .run(&[&system[..], &["scale", "deployment", "bakeoff", &replicas]].concat())?;
+    let rollout = ["rollout", "status", "deployment", "bakeoff", "--timeout=3m"];
+    namespace.kubectl.run(&[&system[..], &rollout].concat())
+}
