@@ -166,6 +166,7 @@ fn fields_of_a_profile_reach_a_manifest_or_an_engine() {
             path: "engines[0].profile".into(),
             by: String::new(),
             with: with.clone(),
+            profile: Value::Null,
             a: Value::Null,
             b: Value::Null,
             refused: Value::Null,
@@ -178,8 +179,16 @@ fn fields_of_a_profile_reach_a_manifest_or_an_engine() {
         .unwrap()
     };
     for field in profile_fields() {
+        let mut base = base.clone();
+        table::merge(&mut base["spec"], &field.profile);
         let before = effects(&with_profile(&base, &field.with));
         let mut changed = base.clone();
+        if !field.refused.is_null() {
+            table::set(&mut changed["spec"], &field.path, &field.refused);
+            let refused = read(&serde_json::to_string(&changed).unwrap());
+            assert!(refused.is_err(), "{} is not refused", field.path);
+            continue;
+        }
         table::set(&mut changed["spec"], &field.path, &field.b);
         assert_ne!(
             before,

@@ -1,5 +1,6 @@
 //! Which protocol of an engine is used, and at which path.
 
+use super::http;
 use crate::{
     profile::ProfileProtocol,
     run::{Api, Protocol},
@@ -32,7 +33,21 @@ pub fn default_path(protocol: Protocol, model: &str, streaming: bool) -> String 
             format!("/v2/models/{model}/generate")
         }
         Protocol::LlamaCpp => "/completion".into(),
+        Protocol::Http
+        | Protocol::TorchServe
+        | Protocol::TransformersInstances
+        | Protocol::Sax
+        | Protocol::JetStream
+        | Protocol::KserveV2 => from_format(protocol, model, streaming),
     }
+}
+
+/// The path in a format that comes with Bakeoff. Planning has tried it before: see [`super::http`].
+fn from_format(protocol: Protocol, model: &str, streaming: bool) -> String {
+    let format = http::builtin(protocol);
+    let template = format.and_then(|format| http::RequestTemplate::new(&format).ok());
+    let path = template.and_then(|template| template.path(model, streaming).ok());
+    path.unwrap_or_else(|| "/".into())
 }
 
 /// Whether the protocol takes the plain prompt, so that Bakeoff itself applies the chat template.
@@ -40,13 +55,20 @@ pub fn takes_plain_prompt(protocol: Protocol) -> bool {
     protocol != Protocol::OpenAiChat
 }
 
-/// Name of the built-in profile of the engine that a protocol is native to.
-pub fn native_profile(protocol: Protocol) -> &'static str {
+/// Name of the built-in profile of the engine that a protocol is native to, where there is one that
+/// its simulator has everything of.
+pub fn native_profile(protocol: Protocol) -> Option<&'static str> {
     match protocol {
-        Protocol::OpenAiCompletions | Protocol::OpenAiChat => "vllm",
-        Protocol::Tgi => "tgi",
-        Protocol::TritonVllm => "triton-vllm",
-        Protocol::TritonTensorRtLlm => "triton-tensorrt-llm",
-        Protocol::LlamaCpp => "llama-cpp",
+        Protocol::OpenAiCompletions | Protocol::OpenAiChat => Some("vllm"),
+        Protocol::Tgi => Some("tgi"),
+        Protocol::TritonVllm => Some("triton-vllm"),
+        Protocol::TritonTensorRtLlm => Some("triton-tensorrt-llm"),
+        Protocol::LlamaCpp => Some("llama-cpp"),
+        Protocol::Http
+        | Protocol::TorchServe
+        | Protocol::TransformersInstances
+        | Protocol::Sax
+        | Protocol::JetStream
+        | Protocol::KserveV2 => None,
     }
 }

@@ -4,7 +4,7 @@ use super::{
     Endpoint, EngineSource, ExternalEndpoint, PlannedEngine, PlannedMetrics, PlannedModelCheck,
     RequestedModel,
     endpoint::{choose_protocol, default_path, native_profile},
-    traffic,
+    http, traffic,
 };
 use crate::{
     profile::{Capabilities, EngineProfileSpec, ProfileSet, render::Renderer},
@@ -27,10 +27,12 @@ pub(super) fn plan_engine(
     field: &str,
 ) -> Planned {
     if let Some(external) = &engine.external {
-        return Ok((external_engine(spec, engine, external), Vec::new()));
+        return external_engine(spec, engine, external, field);
     }
     if let Some(simulated) = &engine.simulated {
-        return Ok((simulated_engine(spec, engine, simulated), Vec::new()));
+        let planned = simulated_engine(spec, engine, simulated);
+        let warnings = simulated_warnings(spec, &planned);
+        return Ok((planned, warnings));
     }
     let Some(name) = &engine.profile else {
         return Err(Problem::new(
@@ -118,7 +120,20 @@ fn deployed_engine(
             },
         }),
     };
-    let warnings = warnings(spec, engine, &renderer, profile);
+    let mut warnings = warnings(spec, engine, &renderer, profile);
+    let format = chosen
+        .http
+        .clone()
+        .or_else(|| http::builtin(chosen.protocol));
+    let path = match format {
+        Some(format) => {
+            let place = format!("{field}.profile: {profile_name:?}: protocols.http");
+            let found = http::check(spec, &format, &model, &engine.name, &place)?;
+            warnings.extend(found.warnings);
+            found.path
+        }
+        None => default_path(chosen.protocol, &model, spec.workload.streaming),
+    };
     let planned = PlannedEngine {
         name: engine.name.clone(),
         profile: profile_name.to_owned(),
@@ -127,11 +142,9 @@ fn deployed_engine(
         endpoint: Endpoint {
             protocol: chosen.protocol,
             port: profile.port,
-            path: chosen
-                .path
-                .clone()
-                .unwrap_or_else(|| default_path(chosen.protocol, &model, spec.workload.streaming)),
+            path: chosen.path.clone().unwrap_or(path),
             model,
+            http: chosen.http.clone(),
         },
         models,
         model_check,
@@ -152,12 +165,50 @@ fn external_engine(
     spec: &BenchmarkRunSpec,
     engine: &EngineSpec,
     external: &ExternalEngine,
-) -> PlannedEngine {
+    field: &str,
+) -> Planned {
+    let protocol = external.protocol;
     let model = external
         .model
         .clone()
         .unwrap_or_else(|| spec.model.id.clone());
-    PlannedEngine {
+    let mut capabilities = Capabilities {
+        streaming: true,
+        ignore_eos: spec.workload.sampling.ignore_eos,
+        seed: true,
+        usage_in_stream: true,
+        prompt_lists: protocol == Protocol::OpenAiCompletions,
+        adapters: protocol != Protocol::LlamaCpp && !is_triton(protocol),
+        ..Capabilities::default()
+    };
+    let mut warnings = Vec::new();
+    let format = external.http.clone().or_else(|| http::builtin(protocol));
+    let path = match &format {
+        Some(format) => {
+            let place = format!("{field}.external.http");
+            let found = http::check(spec, format, &model, &engine.name, &place)?;
+            if spec.workload.sampling.ignore_eos && !found.ignores_eos {
+                return Err(Problem::new(
+                    "spec.workload.sampling.ignoreEos",
+                    format!(
+                        "requests to {:?} by {protocol:?} cannot say it; set it to false, write ignoreEos into http.body, or leave the engine out",
+                        engine.name
+                    ),
+                ));
+            }
+            capabilities.streaming = format.answer.streams;
+            capabilities.seed = found.seed;
+            capabilities.usage_in_stream = !format.answer.output_tokens.is_empty();
+            capabilities.adapters = found.adapters;
+            warnings = found.warnings;
+            found.path
+        }
+        None => default_path(protocol, &model, spec.workload.streaming),
+    };
+    if spec.workload.streaming && !capabilities.streaming {
+        warnings.push(no_stream(&engine.name, protocol));
+    }
+    let planned = PlannedEngine {
         name: engine.name.clone(),
         profile: "external".into(),
         display_name: external.url.clone(),
@@ -167,26 +218,32 @@ fn external_engine(
             price_per_million_tokens: external.price_per_million_tokens,
         }),
         endpoint: Endpoint {
-            protocol: external.protocol,
+            protocol,
             port: 0,
-            path: default_path(external.protocol, &model, spec.workload.streaming),
+            path,
             model,
+            http: external.http.clone(),
         },
         models: by_name(spec),
         model_check: None,
         version: None,
         metrics: None,
-        capabilities: Capabilities {
-            streaming: true,
-            ignore_eos: spec.workload.sampling.ignore_eos,
-            seed: true,
-            usage_in_stream: true,
-            prompt_lists: external.protocol == Protocol::OpenAiCompletions,
-            adapters: external.protocol != Protocol::LlamaCpp && !is_triton(external.protocol),
-            ..Capabilities::default()
-        },
+        capabilities,
         cautions: vec!["Its hardware is not known, so it is not the same hardware.".into()],
         deviations: vec!["runs elsewhere, on hardware that the run does not control".into()],
+    };
+    Ok((planned, warnings))
+}
+
+fn no_stream(engine: &str, protocol: Protocol) -> String {
+    format!("{engine}: {protocol:?} does not stream, so it has no time to first token")
+}
+
+fn simulated_warnings(spec: &BenchmarkRunSpec, planned: &PlannedEngine) -> Vec<String> {
+    if spec.workload.streaming && !planned.endpoint.can_stream() {
+        vec![no_stream(&planned.name, planned.endpoint.protocol)]
+    } else {
+        Vec::new()
     }
 }
 
@@ -204,7 +261,7 @@ fn simulated_engine(
     // The simulator speaks like the engine that the protocol is native to; so its checks, metrics
     // and abilities are that engine's.
     let native = native_profile(protocol);
-    let profile = ProfileSet::builtin().get(native).cloned();
+    let profile = native.and_then(|native| ProfileSet::builtin().get(native).cloned());
     let check = profile
         .as_ref()
         .and_then(|profile| profile.model_check.clone());
@@ -219,6 +276,7 @@ fn simulated_engine(
             port: SIMULATED_PORT,
             path: default_path(protocol, &model, spec.workload.streaming),
             model: model.clone(),
+            http: None,
         },
         models: by_name(spec),
         model_check: check.map(|check| PlannedModelCheck {
@@ -240,9 +298,14 @@ fn simulated_engine(
                 port: SIMULATED_PORT,
                 series: metrics.series,
             }),
-        capabilities: profile
-            .map(|profile| profile.capabilities)
-            .unwrap_or_default(),
+        capabilities: match profile {
+            Some(profile) => profile.capabilities,
+            None => Capabilities {
+                streaming: http::builtin(protocol).is_some_and(|it| it.answer.streams),
+                continuous_batching: true,
+                ..Capabilities::default()
+            },
+        },
         cautions: vec!["Simulated: its speed is made up.".into()],
         deviations: Vec::new(),
     }

@@ -5,6 +5,7 @@
 
 pub mod endpoint;
 mod engine;
+pub mod http;
 mod read;
 pub mod resolve;
 pub mod search;
@@ -24,7 +25,7 @@ pub use search::PlannedSearch;
 pub use crate::profile::{Capabilities, CommonMetric, PodSecurity, Series, SeriesKind};
 use crate::{
     common::SecretKeyRef,
-    run::{Arrival, BenchmarkRunSpec, EngineEnv, Protocol, SimulatedEngine},
+    run::{Arrival, BenchmarkRunSpec, EngineEnv, HttpFormat, Price, Protocol, SimulatedEngine},
 };
 
 /// Version of the plan's schema.
@@ -175,9 +176,9 @@ pub struct ExternalEndpoint {
     /// API key, sent as a bearer token; reaches the runner as an environment variable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key_secret_ref: Option<SecretKeyRef>,
-    /// Price of a million output tokens.
+    /// Price of a million tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub price_per_million_tokens: Option<f64>,
+    pub price_per_million_tokens: Option<Price>,
 }
 
 /// How requests are made.
@@ -192,6 +193,21 @@ pub struct Endpoint {
     pub path: String,
     /// Name of the model in requests.
     pub model: String,
+    /// Requests and answers of protocol `Http`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpFormat>,
+}
+
+impl Endpoint {
+    /// The format of a protocol that is data: its own, or the one that comes with Bakeoff.
+    pub fn format(&self) -> Option<HttpFormat> {
+        self.http.clone().or_else(|| http::builtin(self.protocol))
+    }
+
+    /// Whether the server can stream its answers.
+    pub fn can_stream(&self) -> bool {
+        self.format().is_none_or(|format| format.answer.streams)
+    }
 }
 
 /// A GET of JSON, with a place in it that must hold a value.

@@ -12,7 +12,7 @@ pub mod render;
 
 pub use builtin::ProfileSet;
 
-use crate::run::Protocol;
+use crate::run::{HttpFormat, Protocol};
 
 /// All that Bakeoff knows of one engine. Strings marked as templates are minijinja templates over
 /// `model`, `tuning`, `hardware` and `port`; a name that is not there is an error.
@@ -157,9 +157,16 @@ pub struct JsonField {
 /// A protocol that the engine speaks.
 #[derive(Clone, Debug, Deserialize, Serialize, KubeSchema, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("(self.protocol == 'Http') == has(self.http)")
+    .message("http says how protocol Http asks; give it with that protocol, and leave it out with others"))]
+#[x_kube(validation = Rule::new("!has(self.http) || !has(self.path)")
+    .message("the path of protocol Http stands in http.path; remove path"))]
 pub struct ProfileProtocol {
     /// The protocol.
     pub protocol: Protocol,
+    /// Requests and answers, where the protocol is `Http`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpFormat>,
     /// Path of the request, where it differs from the protocol's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256), regex(pattern = r"^/.*$"))]

@@ -4,7 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{SearchReport, StageReport, Verdict};
-use crate::{plan::Capabilities, run::status::Neighbours};
+use crate::{
+    plan::Capabilities,
+    run::{Price, status::Neighbours},
+};
 
 /// One engine's part of the report.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
@@ -40,9 +43,9 @@ pub struct EngineReport {
     /// What `sweep.search` or `sweep.knee` found, one entry per round and repetition.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub searches: Vec<SearchReport>,
-    /// Price of a million output tokens, for a paid endpoint.
+    /// Price of a million tokens, for a paid endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub price_per_million_tokens: Option<f64>,
+    pub price_per_million_tokens: Option<Price>,
 }
 
 /// What exactly ran.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ClientReport, Distribution, EngineMetric, Goodput, Interval, NoSteadyState, OutputSanity,
-    Quality, RequestGroup, ShardReport, SteadyState, TokenDistribution, Verdict,
+    Quality, RequestGroup, RetryAfter, ShardReport, SteadyState, TokenDistribution, Verdict,
 };
 use crate::plan::Load;
 
@@ -112,6 +112,10 @@ pub struct StageReport {
     /// The engine's own metrics over the window, by common name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub engine_metrics: BTreeMap<String, EngineMetric>,
+    /// What the tokens of succeeded requests cost by the endpoint's price, in its currency; absent
+    /// where there is no price, or nobody counted them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint_cost: Option<f64>,
     /// Whether the figures can be trusted.
     pub verdict: Verdict,
 }
@@ -145,8 +149,8 @@ pub struct Requests {
     pub failed: u64,
     /// Never sent.
     pub dropped: u64,
-    /// Failed ones by kind: connect, timeout, http4xx, http5xx, streamError, truncated, empty,
-    /// protocol, cancelled; and shardLost, those of a runner pod that left nothing behind, so that
+    /// Failed ones by kind: connect, timeout, rateLimited (HTTP 429), http4xx, http5xx, streamError,
+    /// truncated, empty, protocol, cancelled; and shardLost, those of a runner pod that left nothing behind, so that
     /// nobody knows what became of them.
     #[serde(default)]
     pub failures: BTreeMap<String, u64>,
@@ -154,6 +158,9 @@ pub struct Requests {
     /// `conversationEnded`, where a turn before it in its conversation failed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub drops: BTreeMap<String, u64>,
+    /// What the server asked for where it refused requests as too many; absent where it named no time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<RetryAfter>,
 }
 
 /// Who counted the output tokens.

@@ -4,7 +4,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::model::Tuning;
+use super::{http::HttpFormat, model::Tuning, price::Price};
 use crate::common::{Duration, SecretKeyRef};
 
 /// One engine of the run.
@@ -96,12 +96,17 @@ pub struct EngineModel {
 /// An endpoint that Bakeoff does not deploy.
 #[derive(Clone, Debug, Deserialize, Serialize, KubeSchema, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("(self.protocol == 'Http') == has(self.http)")
+    .message("http says how protocol Http asks; give it with that protocol, and leave it out with others"))]
 pub struct ExternalEngine {
     /// Root of the server; the protocol adds its path. Such as `https://api.friendli.ai/serverless`.
     #[schemars(length(min = 8, max = 1024), regex(pattern = r"^https?://[^\s]+$"))]
     pub url: String,
     /// Wire protocol that the endpoint speaks.
     pub protocol: Protocol,
+    /// Requests and answers, where the protocol is `Http`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpFormat>,
     /// Name of the model at the endpoint, where it differs from `spec.model.id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
@@ -109,11 +114,9 @@ pub struct ExternalEngine {
     /// API key, sent as a bearer token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key_secret_ref: Option<SecretKeyRef>,
-    /// Price of a million output tokens, in the currency of your choice; given in the report as
-    /// cost.
+    /// Price of a million tokens, in the currency of your choice; given in the report as cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0.0, max = 1_000_000.0))]
-    pub price_per_million_tokens: Option<f64>,
+    pub price_per_million_tokens: Option<Price>,
 }
 
 /// A simulated engine's wire format and speed.
@@ -162,17 +165,38 @@ pub enum Protocol {
     TritonTensorRtLlm,
     /// llama.cpp's `/completion`.
     LlamaCpp,
+    /// Any server that takes a POST: what it is asked and where its answers hold what is said in
+    /// `http`.
+    Http,
+    /// TorchServe's `/predictions/MODEL` with a handler that takes a prompt and streams bare text.
+    TorchServe,
+    /// Hugging Face pipelines behind `/predictions/MODEL` with `instances` and `predictions`; does not
+    /// stream.
+    TransformersInstances,
+    /// SAX's `/generate`; does not stream.
+    Sax,
+    /// JetStream's `/generate` over HTTP.
+    JetStream,
+    /// The KServe v2 protocol's `/v2/models/MODEL/infer` for a model with texts for tensors; does not
+    /// stream.
+    KserveV2,
 }
 
 impl Protocol {
     /// Every protocol that there is.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 12] = [
         Self::OpenAiCompletions,
         Self::OpenAiChat,
         Self::Tgi,
         Self::TritonVllm,
         Self::TritonTensorRtLlm,
         Self::LlamaCpp,
+        Self::Http,
+        Self::TorchServe,
+        Self::TransformersInstances,
+        Self::Sax,
+        Self::JetStream,
+        Self::KserveV2,
     ];
 }
 
@@ -196,6 +220,8 @@ pub enum Fault {
     WrongModel,
     /// It takes two minutes until the engine is ready.
     SlowStart,
+    /// Every second request is refused by HTTP 429 with `Retry-After: 7`.
+    RateLimit,
 }
 
 fn default_first_token() -> Duration {

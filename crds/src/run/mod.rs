@@ -2,7 +2,9 @@
 
 pub mod engine;
 pub mod hardware;
+pub mod http;
 pub mod model;
+pub mod price;
 pub mod settings;
 pub mod status;
 pub mod sweep;
@@ -16,7 +18,9 @@ pub use engine::{
     EngineEnv, EngineModel, EngineSpec, ExternalEngine, Fault, Protocol, SimulatedEngine,
 };
 pub use hardware::{Accelerator, Hardware, SameNode};
+pub use http::{HttpAnswer, HttpFormat, HttpFraming, HttpText};
 pub use model::{Adapter, Dtype, ModelClaim, ModelSpec, Tuning};
+pub use price::Price;
 pub use settings::{
     Calibration, Cleanup, CleanupEngines, ExtraQuery, Format, Metrics, MetricsBackend, Objective,
     ObjectiveMetric, OnEngineFailure, Output, Policy, Runner, Timeouts,

@@ -16,6 +16,9 @@ pub struct Field {
     /// Merged into the base first.
     #[serde(default)]
     pub with: Value,
+    /// Merged into the profile first.
+    #[serde(default)]
+    pub profile: Value,
     /// One value; null leaves the field out.
     #[serde(default)]
     pub a: Value,

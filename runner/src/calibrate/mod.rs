@@ -13,7 +13,10 @@ mod peer;
 use std::{io, sync::Arc};
 
 use bakeoff_crds::{
-    plan::{Endpoint, Load, Stage, StageEnd},
+    plan::{
+        Endpoint, Load, Stage, StageEnd,
+        http::{HttpFormatError, builtin},
+    },
     run::Protocol,
 };
 
@@ -70,6 +73,9 @@ pub enum CalibrationError {
     /// No socket or thread for the server.
     #[error("no server on the loopback device: {0}")]
     Server(#[from] io::Error),
+    /// The requests cannot be written.
+    #[error(transparent)]
+    Request(#[from] HttpFormatError),
     /// Nothing was answered.
     #[error("no answer came back within {} s", DEADLINE / SECOND)]
     NoAnswers,
@@ -102,6 +108,7 @@ pub fn calibrate(
     threads: usize,
 ) -> Result<Calibration, CalibrationError> {
     let begun = clock::now();
+    let protocol = streaming(protocol);
     let frames = (u64::from(streams) * FRAMES_PER_STREAM).clamp(FRAMES.0, FRAMES.1);
     let paced = Part {
         protocol,
@@ -131,6 +138,14 @@ pub fn calibrate(
         seconds: clock::seconds(clock::now() - begun),
         cpu_seconds: clock::seconds(cpu),
     })
+}
+
+/// The protocol in whose frames a client is measured: OpenAI's for one that does not stream.
+fn streaming(protocol: Protocol) -> Protocol {
+    match builtin(protocol) {
+        Some(format) if !format.answer.streams => Protocol::OpenAiCompletions,
+        _ => protocol,
+    }
 }
 
 /// From just before a first frame was written to the client's stamp. Each stream's first request is
@@ -186,6 +201,7 @@ impl Part {
             port: 0,
             path: "/".into(),
             model: "calibration".into(),
+            http: None,
         };
         let options = RequestOptions {
             streaming: true,
@@ -204,12 +220,13 @@ impl Part {
             max_tokens: self.frames,
             ..Prompt::default()
         };
-        let body = codec.encode(&[&prompt], 0);
+        let body = codec.encode(&[&prompt], 0)?;
         let requests: Vec<Arc<[u8]>> = (0..self.requests)
             .map(|number| {
                 let head = RequestHead {
                     path: endpoint.path.clone(),
                     accept: codec.accept().into(),
+                    content_type: None,
                     bearer: None,
                     headers: vec![peer::number_field(number)],
                 };

@@ -82,6 +82,7 @@ impl Answer {
             id: "calibration".into(),
             created: 0,
             model: "\"calibration\"".into(),
+            prompt: String::new(),
             hash: 1,
             input_tokens: 1,
             output_tokens: tokens,

@@ -19,7 +19,7 @@ fn part(protocol: Protocol, pace: Pace) -> Part {
 
 #[test]
 fn every_protocol_is_answered_and_no_stamp_comes_before_its_write() {
-    for protocol in Protocol::ALL {
+    for protocol in Protocol::ALL.map(streaming) {
         for pace in [Pace::Every(10_000), Pace::AsFastAsRead] {
             let (driven, truth) = part(protocol, pace).drive().unwrap();
             assert_eq!(driven.records.len(), 30);

@@ -56,8 +56,8 @@ pub struct Arguments {
     /// out
     #[arg(long, value_name = "SHARE")]
     batch_slowdown: Option<f64>,
-    /// What goes wrong: none, refuse, server-error, error-event, cut-stream, stall, wrong-model or
-    /// slow-start
+    /// What goes wrong: none, refuse, server-error, error-event, cut-stream, stall, wrong-model,
+    /// slow-start or rate-limit
     #[arg(long, value_parser = parse_fault)]
     fault: Option<Fault>,
     /// File for the truth log, one JSON object a line
@@ -84,6 +84,12 @@ impl clap::ValueEnum for ProtocolName {
             Self(Protocol::TritonVllm),
             Self(Protocol::TritonTensorRtLlm),
             Self(Protocol::LlamaCpp),
+            Self(Protocol::Http),
+            Self(Protocol::TorchServe),
+            Self(Protocol::TransformersInstances),
+            Self(Protocol::Sax),
+            Self(Protocol::JetStream),
+            Self(Protocol::KserveV2),
         ]
     }
 
@@ -97,6 +103,15 @@ impl clap::ValueEnum for ProtocolName {
                 ("triton-tensorrt-llm", "Triton with TensorRT-LLM's LLM API")
             }
             Protocol::LlamaCpp => ("llama-cpp", "llama.cpp's server"),
+            Protocol::Http => ("http", "A wrapper as people write it with FastAPI"),
+            Protocol::TorchServe => ("torchserve", "TorchServe with a handler that streams text"),
+            Protocol::TransformersInstances => (
+                "transformers-instances",
+                "Hugging Face pipelines behind a handler",
+            ),
+            Protocol::Sax => ("sax", "SAX's HTTP server"),
+            Protocol::JetStream => ("jetstream", "JetStream's HTTP server"),
+            Protocol::KserveV2 => ("kserve-v2", "Triton with a model of texts for tensors"),
         };
         Some(PossibleValue::new(name).help(help))
     }

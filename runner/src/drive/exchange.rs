@@ -110,6 +110,9 @@ impl Exchange {
         if let Some(error) = error {
             return ended(decode_failure(&error), false);
         }
+        if let Some(head) = self.response.head().filter(|head| head.status == 429) {
+            self.record.retry_after = head.retry_after;
+        }
         match fed {
             Err(cause) => ended(failure(FailureKind::Protocol, &cause.to_string()), false),
             Ok(ControlFlow::Break(())) => {
@@ -125,6 +128,7 @@ impl Exchange {
         let status = self.response.head()?.status;
         let kind = match status {
             200..=299 => return None,
+            429 => FailureKind::RateLimited,
             400..=499 => FailureKind::Http4xx,
             500..=599 => FailureKind::Http5xx,
             _ => FailureKind::Protocol,

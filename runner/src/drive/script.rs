@@ -15,6 +15,8 @@ pub struct Turn {
     /// The whole request as it goes onto the socket, one for each name that the load asks for. Empty
     /// where it is made from the answers before it.
     pub requests: Box<[Arc<[u8]>]>,
+    /// The prompt, where the server repeats it before the answer.
+    pub echo: Option<Arc<str>>,
 }
 
 /// Makes the requests of turns that have the engine's own answers before them.

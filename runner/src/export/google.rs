@@ -32,7 +32,14 @@ const ERRORS: [(&str, &[&str]); 6] = [
     ("ServerDisconnectedError", &["truncated"]),
     (
         "unknown_error",
-        &["http4xx", "http5xx", "streamError", "empty", "cancelled"],
+        &[
+            "rateLimited",
+            "http4xx",
+            "http5xx",
+            "streamError",
+            "empty",
+            "cancelled",
+        ],
     ),
 ];
 

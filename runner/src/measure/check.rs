@@ -228,7 +228,8 @@ fn first_answer(record: &Record, asked_for: &str) -> Result<(), MeasureError> {
         }
         // It understood, and refuses; or it speaks another protocol.
         FailureKind::Http4xx | FailureKind::Protocol => Err(unreachable()),
-        FailureKind::StreamError
+        FailureKind::RateLimited
+        | FailureKind::StreamError
         | FailureKind::Truncated
         | FailureKind::Empty
         | FailureKind::Cancelled => {

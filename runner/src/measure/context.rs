@@ -47,7 +47,7 @@ pub(crate) fn stage_context<'a>(
         attempt: place.attempt,
         restart: place.restart,
         load: &stage.load,
-        streaming: workload.streaming,
+        streaming: workload.streaming && engine.endpoint.can_stream(),
         names: engine
             .models
             .iter()

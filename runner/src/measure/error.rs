@@ -1,6 +1,9 @@
 //! Why a round ended early, as a person and the operator read it.
 
-use bakeoff_crds::summary::{Failure, reason};
+use bakeoff_crds::{
+    plan::http::HttpFormatError,
+    summary::{Failure, reason},
+};
 
 use crate::{drive::DriveError, shard::files::FilesError, store::StoreError};
 
@@ -60,6 +63,12 @@ impl From<FilesError> for MeasureError {
             may_pass,
             ..Self::new(reason::UPLOAD_FAILED, error.to_string())
         }
+    }
+}
+
+impl From<HttpFormatError> for MeasureError {
+    fn from(error: HttpFormatError) -> Self {
+        Self::new(reason::INVALID_SPEC, format!("http.{error}"))
     }
 }
 

@@ -57,8 +57,9 @@ impl Load {
         let head = RequestHead {
             path: client.engine.endpoint.path.clone(),
             accept: codec.accept().into(),
+            content_type: Some(codec.content_type().into()),
             bearer: client.api_key.clone(),
-            headers: client.headers.clone(),
+            headers: [codec.headers(), &client.headers].concat(),
         };
         head.check()
             .map_err(|error| unreachable(error.to_string()))?;
@@ -69,7 +70,7 @@ impl Load {
             head,
             target,
         };
-        let turns = turns::of(client.prompts, &writer, history);
+        let turns = turns::of(client.prompts, &writer, history)?;
         let models = client.engine.models.iter();
         let weights: Vec<u32> = models.map(|model| model.weight).collect();
         let names = names::sequence(&weights, workload.seed);

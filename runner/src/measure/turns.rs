@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bakeoff_crds::run::History;
+use bakeoff_crds::{plan::http::HttpFormatError, run::History};
 
 use crate::{
     answer::Expected,
@@ -23,12 +23,16 @@ pub(super) struct Writer {
 
 impl Writer {
     /// The request for some prompts under one of the names that may be asked for.
-    pub(super) fn request(&self, prompts: &[&Prompt], name: u16) -> Arc<[u8]> {
-        self.head
-            .post(&self.target, &self.codec.encode(prompts, name))
+    pub(super) fn request(
+        &self,
+        prompts: &[&Prompt],
+        name: u16,
+    ) -> Result<Arc<[u8]>, HttpFormatError> {
+        let body = self.codec.encode(prompts, name)?;
+        Ok(self.head.post(&self.target, &body))
     }
 
-    fn under_each_name(&self, prompts: &[&Prompt]) -> Box<[Arc<[u8]>]> {
+    fn under_each_name(&self, prompts: &[&Prompt]) -> Result<Box<[Arc<[u8]>]>, HttpFormatError> {
         (0..self.codec.names())
             .map(|name| self.request(prompts, name))
             .collect()
@@ -40,7 +44,14 @@ impl Writer {
 /// The prompts of a conversation follow one another in the frozen file, and so do those of a request
 /// that takes several; the last of these is filled up from the file's beginning. With the engine's
 /// own answers as history, requests after the first are left to [`Answers`].
-pub(super) fn of(prompts: &[Prompt], writer: &Writer, history: Option<History>) -> Vec<Vec<Turn>> {
+///
+/// # Errors
+/// Where a protocol's template gives nothing for a prompt.
+pub(super) fn of(
+    prompts: &[Prompt],
+    writer: &Writer,
+    history: Option<History>,
+) -> Result<Vec<Vec<Turn>>, HttpFormatError> {
     let together = writer.codec.prompts_per_request();
     let mut arrivals: Vec<Vec<Turn>> = Vec::new();
     let mut before: Option<u64> = None;
@@ -54,15 +65,16 @@ pub(super) fn of(prompts: &[Prompt], writer: &Writer, history: Option<History>) 
             requests: if goes_on && history == Some(History::Answers) {
                 Box::default()
             } else {
-                writer.under_each_name(&taken)
+                writer.under_each_name(&taken)?
             },
+            echo: writer.codec.echo(&taken),
         };
         match arrivals.last_mut().filter(|_| goes_on) {
             Some(turns) => turns.push(turn),
             None => arrivals.push(vec![turn]),
         }
     }
-    arrivals
+    Ok(arrivals)
 }
 
 /// Tokens of the prompts of the request that begins with each prompt, by the tokenizer, where they
@@ -138,9 +150,9 @@ impl Compose for Answers {
             max_tokens: next.max_tokens,
             ..Prompt::default()
         };
-        let request = self.writer.request(&[&prompt], name);
+        let request = self.writer.request(&[&prompt], name).ok();
         *before = prompt.messages;
-        Some(request)
+        request
     }
 }
 

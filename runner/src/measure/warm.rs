@@ -58,6 +58,7 @@ impl Load {
         let tiny = vec![&tiny; self.writer.codec.prompts_per_request()];
         let names = u16::try_from(client.engine.models.len().max(1)).unwrap_or(u16::MAX);
         let requests = (0..names).map(|name| self.writer.request(&tiny, name));
+        let requests = requests.collect::<Result<Vec<_>, _>>()?;
         let stage = Stage {
             name: "try".into(),
             load: closed_loop_of_one(),

@@ -1,8 +1,14 @@
 //! From the bytes of an answer to its events.
 
+use std::sync::Arc;
+
 use bakeoff_crds::run::Protocol;
 
-use super::{Event, llama_cpp, openai, tgi, triton_tensorrt_llm, triton_vllm};
+use super::{
+    Event,
+    http::{JsonValues, Reader, TextReader, ValuesError},
+    llama_cpp, openai, tgi, triton_tensorrt_llm, triton_vllm,
+};
 use crate::wire::sse::{MAX_EVENT_BYTES, SseError, SseEvent, SseParser};
 
 /// Why an answer under HTTP 200 is none, or not a whole one.
@@ -54,6 +60,20 @@ impl From<SseError> for DecodeError {
     }
 }
 
+impl From<ValuesError> for DecodeError {
+    fn from(error: ValuesError) -> Self {
+        match error {
+            ValuesError::Stray(byte) => Self::Protocol(format!(
+                "{:?} stands where a JSON value should begin",
+                char::from(byte)
+            )),
+            ValuesError::TooLarge => Self::FrameTooLarge {
+                limit: MAX_EVENT_BYTES,
+            },
+        }
+    }
+}
+
 /// Reads one answer.
 ///
 /// Whether it is a stream or one JSON object shows at its first byte, because some servers answer a
@@ -70,6 +90,8 @@ enum Framing {
     Undecided,
     Events(SseParser),
     Whole(Vec<u8>),
+    Values(JsonValues),
+    Text(TextReader),
 }
 
 /// The protocol's reading of frames, and how far the answer has come.
@@ -91,6 +113,7 @@ enum State {
     TritonVllm(triton_vllm::State),
     TritonTensorRtLlm(triton_tensorrt_llm::State),
     LlamaCpp(llama_cpp::State),
+    Http(Reader),
 }
 
 impl Decoder {
@@ -105,7 +128,23 @@ impl Decoder {
                 State::TritonTensorRtLlm(triton_tensorrt_llm::State::default())
             }
             Protocol::LlamaCpp => State::LlamaCpp(llama_cpp::State::default()),
+            // Their codecs make readers: see `http`.
+            Protocol::Http
+            | Protocol::TorchServe
+            | Protocol::TransformersInstances
+            | Protocol::Sax
+            | Protocol::JetStream
+            | Protocol::KserveV2 => State::Http(Reader::new(Arc::default(), false, None)),
         };
+        Self::of(state, answers)
+    }
+
+    /// The decoder of a protocol that is data.
+    pub(super) fn http(reader: Reader) -> Self {
+        Self::of(State::Http(reader), 1)
+    }
+
+    fn of(state: State, answers: u32) -> Self {
         Self {
             framing: Framing::Undecided,
             frames: Frames {
@@ -129,11 +168,21 @@ impl Decoder {
         mut bytes: &[u8],
         on_event: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), DecodeError> {
+        if let Framing::Undecided = self.framing
+            && let State::Http(reader) = &self.frames.state
+            && reader.is_text()
+        {
+            self.framing = Framing::Text(TextReader::default());
+        }
         if let Framing::Undecided = self.framing {
+            let is_data = matches!(self.frames.state, State::Http(_));
             // In whichever piece it comes.
             bytes = bytes.trim_ascii_start();
             match bytes.first() {
                 None => return Ok(()),
+                Some(b'{' | b'[' | b'"') if is_data => {
+                    self.framing = Framing::Values(JsonValues::default());
+                }
                 Some(b'{') => self.framing = Framing::Whole(Vec::new()),
                 Some(_) => self.framing = Framing::Events(SseParser::default()),
             }
@@ -150,6 +199,21 @@ impl Decoder {
                 // A frame that cannot be read comes before one that is too large.
                 outcome?;
                 Ok(fed?)
+            }
+            Framing::Values(values) => {
+                let mut outcome = Ok(());
+                let fed = values.feed(bytes, &mut |value| {
+                    if outcome.is_ok() {
+                        outcome = self.frames.read(value, on_event, false);
+                    }
+                });
+                outcome?;
+                Ok(fed?)
+            }
+            Framing::Text(text) => {
+                let frames = &mut self.frames;
+                let fed = text.feed(bytes, &mut |text| frames.read_text(text, on_event));
+                fed.map_err(|_| DecodeError::Protocol("the text is not UTF-8".to_owned()))
             }
             Framing::Whole(body) => {
                 if body.len() + bytes.len() > MAX_EVENT_BYTES {
@@ -185,6 +249,9 @@ impl Decoder {
                     )));
                 }
             }
+            Framing::Values(values) if values.is_within() => return Err(DecodeError::Truncated),
+            Framing::Text(text) if text.is_within() => return Err(DecodeError::Truncated),
+            Framing::Values(_) | Framing::Text(_) => {}
             Framing::Whole(body) => match self.frames.take_whole(&body, on_event) {
                 Err(DecodeError::Protocol(_)) if is_cut(&body) => {
                     return Err(DecodeError::Truncated);
@@ -260,6 +327,14 @@ impl Frames {
             State::TritonVllm(state) => state.read(data, &mut watch),
             State::TritonTensorRtLlm(state) => state.read(data, &mut watch),
             State::LlamaCpp(state) => state.read(data, &mut watch),
+            State::Http(reader) => reader.read(data, &mut watch),
+        }
+    }
+
+    fn read_text(&mut self, text: &str, on_event: &mut dyn FnMut(Event<'_>)) {
+        self.seen = true;
+        if let State::Http(reader) = &mut self.state {
+            reader.read_text(text, on_event);
         }
     }
 
@@ -270,6 +345,11 @@ impl Frames {
         }
         if !self.seen {
             return Err(DecodeError::Empty);
+        }
+        if let State::Http(reader) = &self.state
+            && let Some(error) = reader.nothing_found()
+        {
+            return Err(error);
         }
         if self.ended || (self.unfinished > 0 && !self.ends_with_its_body()) {
             return Err(DecodeError::Truncated);
@@ -285,6 +365,7 @@ impl Frames {
             State::OpenAi(_) | State::Tgi | State::LlamaCpp(_) => false,
             State::TritonVllm(state) => !state.tells_finish,
             State::TritonTensorRtLlm(state) => !state.tells_finish,
+            State::Http(reader) => reader.ends_with_its_body(),
         }
     }
 }

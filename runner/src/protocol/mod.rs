@@ -8,18 +8,22 @@
 //! granted (vLLM samples at temperature 1.0, llama.cpp at 0.8).
 
 mod decode;
+mod http;
 mod json;
 mod llama_cpp;
 mod openai;
 mod openai_chat;
 mod openai_completions;
+mod so_far;
 mod tgi;
 mod triton;
 mod triton_tensorrt_llm;
 mod triton_vllm;
 
+use std::sync::Arc;
+
 use bakeoff_crds::{
-    plan::Endpoint,
+    plan::{Endpoint, http::HttpFormatError},
     run::{Protocol, Sampling},
 };
 use bytes::Bytes;
@@ -73,24 +77,34 @@ pub struct Codec {
     protocol: Protocol,
     model: String,
     options: RequestOptions,
+    /// Of a protocol that is data.
+    http: Option<Result<http::Http, HttpFormatError>>,
 }
 
 impl Codec {
-    /// The codec of an endpoint.
-    pub fn new(endpoint: &Endpoint, options: RequestOptions) -> Self {
+    /// The codec of an endpoint. Where its server cannot stream, no stream is asked for.
+    pub fn new(endpoint: &Endpoint, mut options: RequestOptions) -> Self {
+        let format = endpoint.format();
+        if let Some(format) = &format {
+            options.streaming &= format.answer.streams;
+        }
         Self {
             protocol: endpoint.protocol,
             model: endpoint.model.clone(),
+            http: format.map(|format| http::Http::new(format, &endpoint.model, options.streaming)),
             options,
         }
     }
 
-    /// The JSON body of the request for some prompts, to be sent as `application/json` by POST to
-    /// the endpoint's path. `name` is the place of the name that it asks for among the options' names.
+    /// The body of the request for some prompts, to be sent as [`Self::content_type`] by POST to the
+    /// endpoint's path. `name` is the place of the name that it asks for among the options' names.
     ///
     /// Only OpenAI's completions take several prompts and names of any model; TGI takes adapters.
     /// Planning refuses loads that a protocol has no words for.
-    pub fn encode(&self, prompts: &[&Prompt], name: u16) -> Bytes {
+    ///
+    /// # Errors
+    /// Where the template of a protocol that is data gives nothing for these prompts.
+    pub fn encode(&self, prompts: &[&Prompt], name: u16) -> Result<Bytes, HttpFormatError> {
         let adapter = self.options.names.get(usize::from(name));
         let request = Request {
             prompts,
@@ -98,14 +112,54 @@ impl Codec {
             adapter: adapter.and_then(Option::as_deref),
             options: &self.options,
         };
-        match self.protocol {
+        Ok(match self.protocol {
             Protocol::OpenAiCompletions => openai_completions::encode(&request),
             Protocol::OpenAiChat => openai_chat::encode(&request),
             Protocol::Tgi => tgi::encode(&request),
             Protocol::TritonVllm => triton_vllm::encode(&request),
             Protocol::TritonTensorRtLlm => triton_tensorrt_llm::encode(&request),
             Protocol::LlamaCpp => llama_cpp::encode(&request),
+            Protocol::Http
+            | Protocol::TorchServe
+            | Protocol::TransformersInstances
+            | Protocol::Sax
+            | Protocol::JetStream
+            | Protocol::KserveV2 => match &self.http {
+                Some(Ok(http)) => http.encode(&request)?,
+                Some(Err(error)) => return Err(error.clone()),
+                None => Bytes::new(),
+            },
+        })
+    }
+
+    /// The beginning of the answer's text that is no part of it, where the server repeats the prompt.
+    pub fn echo(&self, prompts: &[&Prompt]) -> Option<Arc<str>> {
+        let Some(Ok(http)) = &self.http else {
+            return None;
+        };
+        let prompt = prompts.first().filter(|_| http.answer.echoes_prompt)?;
+        Some(prompt.text.as_str().into())
+    }
+
+    /// Media type of bodies.
+    pub fn content_type(&self) -> &str {
+        match &self.http {
+            Some(Ok(http)) => &http.content_type,
+            _ => "application/json",
         }
+    }
+
+    /// Header fields that the format of a protocol adds.
+    pub fn headers(&self) -> &[(String, String)] {
+        match &self.http {
+            Some(Ok(http)) => &http.headers,
+            _ => &[],
+        }
+    }
+
+    /// Whether answers are asked for as streams.
+    pub fn streams(&self) -> bool {
+        self.options.streaming
     }
 
     /// Names that requests may ask for, at least one.
@@ -120,15 +174,21 @@ impl Codec {
 
     /// Value of the request's `accept` header.
     pub fn accept(&self) -> &'static str {
-        if self.options.streaming {
+        if self.http.is_some() {
+            "*/*"
+        } else if self.options.streaming {
             "text/event-stream"
         } else {
             "application/json"
         }
     }
 
-    /// A decoder for one answer.
-    pub fn decoder(&self) -> Decoder {
+    /// A decoder for one answer, whose text begins with `echo` where the server repeats the prompt.
+    pub fn decoder(&self, echo: Option<Arc<str>>) -> Decoder {
+        if let Some(Ok(http)) = &self.http {
+            let answer = Arc::clone(&http.answer);
+            return Decoder::http(http::Reader::new(answer, self.options.streaming, echo));
+        }
         Decoder::new(self.protocol, self.options.prompts_per_request.max(1))
     }
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{
     DecodeError, Event, Request,
     json::{self, text},
+    so_far::SoFar,
     triton::Frame,
 };
 
@@ -49,15 +50,12 @@ pub fn encode(request: &Request<'_>) -> Bytes {
 
 /// What must be known of the frames before.
 ///
-/// `text_output` is the whole text so far, since the backend sends the LLM API's `output.text`. A
-/// stream in which a response does not continue the one before sends pieces, and is read as such
-/// from there on.
+/// `text_output` is the whole text so far, since the backend sends the LLM API's `output.text`.
 #[derive(Debug, Default)]
 pub struct State {
     /// Whether frames say why generation ended: then the last one must.
     pub tells_finish: bool,
-    so_far: String,
-    in_pieces: bool,
+    so_far: SoFar,
 }
 
 impl State {
@@ -69,7 +67,9 @@ impl State {
     ) -> Result<(), DecodeError> {
         let frame = Frame::read(data)?;
         let finish = frame.finish();
-        let text = self.new_part(text(&frame.text_output), finish.is_some());
+        let text = self
+            .so_far
+            .new_part(text(&frame.text_output), finish.is_some());
         if !text.is_empty() {
             on_event(Event::Content {
                 text,
@@ -82,24 +82,5 @@ impl State {
             on_event(Event::Finish { reason });
         }
         Ok(())
-    }
-
-    fn new_part<'a>(&mut self, text: &'a str, last: bool) -> &'a str {
-        if self.in_pieces {
-            return text;
-        }
-        let Some(new) = text.strip_prefix(self.so_far.as_str()) else {
-            self.in_pieces = true;
-            self.so_far = String::new();
-            return text;
-        };
-        // A replacement character at the end stands for a character that is not whole yet.
-        let new = if last {
-            new
-        } else {
-            new.trim_end_matches(char::REPLACEMENT_CHARACTER)
-        };
-        self.so_far.push_str(new);
-        new
     }
 }

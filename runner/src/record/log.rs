@@ -84,6 +84,9 @@ struct Line<'a> {
     /// tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     answer: Option<AnswerFacts>,
+    /// Seconds of the `Retry-After` of an answer with HTTP 429.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u32>,
     /// `succeeded`, or the kind of failure.
     outcome: Cow<'a, str>,
     /// What was seen of a failure.
@@ -212,6 +215,7 @@ fn line(record: &Record, start: Nanos) -> Line<'_> {
         tokenizer_output_tokens: record.tokenizer_output_tokens,
         finish: record.finish.map(Cow::from),
         answer: record.answer,
+        retry_after: record.retry_after,
         outcome: outcome.into(),
         message,
     }
@@ -258,6 +262,7 @@ fn record(line: Line<'_>, start: Nanos) -> Result<Record, String> {
             _ => "other",
         }),
         answer: line.answer,
+        retry_after: line.retry_after,
         outcome,
     })
 }
@@ -296,6 +301,7 @@ mod tests {
         };
         let mut later = record.clone();
         (later.arrival, later.turn, later.name) = (2, Some(1), 3);
+        later.retry_after = Some(7);
         let packed = compressed("rate-2", start, &[record, later]).unwrap();
         let text = String::from_utf8(zstd::decode_all(&packed[..]).unwrap()).unwrap();
         let lines: Vec<serde_json::Value> = text
@@ -311,8 +317,11 @@ mod tests {
                 "chunks": 0, "bytes": 0, "outcome": "timeout", "message": "late"
             })
         );
-        let found = ["conversation", "turn", "model"].map(|key| lines[2][key].as_u64());
-        assert_eq!(found, [Some(2), Some(2), Some(3)]);
+        let found =
+            ["conversation", "turn", "model", "retryAfter"].map(|key| lines[2][key].as_u64());
+        assert_eq!(found, [Some(2), Some(2), Some(3), Some(7)]);
+        let read = read(&packed, start.at).unwrap();
+        assert_eq!(read[1].retry_after, Some(7));
     }
 
     proptest! {

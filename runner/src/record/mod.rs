@@ -51,6 +51,8 @@ pub struct Record {
     pub finish: Option<&'static str>,
     /// What the answer's text tells; read after the stage, where the text was kept.
     pub answer: Option<AnswerFacts>,
+    /// Seconds that the server asked to be left alone, where it refused the request as one too many.
+    pub retry_after: Option<u32>,
     /// Success or the kind of failure.
     pub outcome: Outcome,
 }
@@ -78,6 +80,7 @@ impl Record {
             tokenizer_output_tokens: None,
             finish: None,
             answer: None,
+            retry_after: None,
             outcome: Outcome::Succeeded,
         }
     }
@@ -110,7 +113,9 @@ pub enum FailureKind {
     Connect,
     /// No whole answer within the request timeout.
     Timeout,
-    /// A status from 400 to 499.
+    /// HTTP 429: one request too many.
+    RateLimited,
+    /// Another status from 400 to 499.
     Http4xx,
     /// A status from 500 to 599.
     Http5xx,
@@ -127,9 +132,10 @@ pub enum FailureKind {
 }
 
 /// Every kind of failure.
-pub const ALL_FAILURE_KINDS: [FailureKind; 9] = [
+pub const ALL_FAILURE_KINDS: [FailureKind; 10] = [
     FailureKind::Connect,
     FailureKind::Timeout,
+    FailureKind::RateLimited,
     FailureKind::Http4xx,
     FailureKind::Http5xx,
     FailureKind::StreamError,
@@ -152,6 +158,7 @@ impl FailureKind {
         match self {
             Self::Connect => "connect",
             Self::Timeout => "timeout",
+            Self::RateLimited => "rateLimited",
             Self::Http4xx => "http4xx",
             Self::Http5xx => "http5xx",
             Self::StreamError => "streamError",

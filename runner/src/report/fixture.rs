@@ -229,7 +229,7 @@ spec:
     - {name: vllm, profile: vllm, args: [--enforce-eager]}
     - {name: tgi, profile: tgi}
     - name: hosted
-      external: {url: "https://api.example.com", protocol: OpenAiChat, pricePerMillionTokens: 0.2}
+      external: {url: "https://api.example.com", protocol: OpenAiChat, pricePerMillionTokens: {output: 0.2}}
   workload:
     prompts: {synthetic: {inputTokens: {mean: 220}, outputTokens: {mean: 128}}}
     sweep: {concurrency: [1, 8, 32]}

@@ -1,5 +1,7 @@
 //! Numbers as people read them: three digits, thousands apart, a unit.
 
+use bakeoff_crds::report::RetryAfter;
+
 /// A figure with about three digits: `1,234`, `45.6`, `0.78`.
 pub fn number(value: f64) -> String {
     let decimals = match value.abs() {
@@ -55,6 +57,16 @@ fn group(digits: &str) -> String {
         grouped.push(digit);
     }
     grouped
+}
+
+/// For how long a server asked to be left alone.
+pub fn retry_after(asked: &RetryAfter) -> String {
+    format!(
+        "Retry-After in {} of the answers with HTTP 429: {} on average, {} at most",
+        count(asked.count),
+        seconds(asked.mean_seconds),
+        seconds(asked.max_seconds)
+    )
 }
 
 #[cfg(test)]

@@ -246,6 +246,9 @@ pub fn stage(stage: &StageReport) -> String {
             format::count(*number)
         ));
     }
+    if let Some(asked) = &requests.retry_after {
+        text.push_str(&format!("  {}\n", format::retry_after(asked)));
+    }
     let throughput = &stage.throughput;
     text.push_str(&format!(
         "{} requests/s",

@@ -140,8 +140,13 @@ impl StreamBody {
         let last = index + 1 == answer.output_tokens;
         match self.fault {
             Fault::ErrorEvent if index >= strikes_at(answer) => {
-                self.ready.extend(answer.error_frames());
-                self.ending = Some(Outcome::ErrorEvent);
+                let frames = answer.error_frames();
+                self.ending = Some(if frames.is_empty() {
+                    Outcome::Cut
+                } else {
+                    Outcome::ErrorEvent
+                });
+                self.ready.extend(frames);
             }
             Fault::CutStream if index >= strikes_at(answer) => self.ending = Some(Outcome::Cut),
             Fault::Stall if index > 0 => {}
@@ -249,6 +254,7 @@ mod tests {
             id: "id".to_owned(),
             created: 0,
             model: "\"m\"".to_owned(),
+            prompt: String::new(),
             hash: 7,
             input_tokens: 2,
             output_tokens: 4,

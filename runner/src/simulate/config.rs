@@ -17,6 +17,18 @@ pub enum Engine {
     TritonTensorRtLlm,
     /// llama.cpp's server.
     LlamaCpp,
+    /// A wrapper around a model as people write it with FastAPI.
+    Wrapper,
+    /// TorchServe with a handler that streams text.
+    TorchServe,
+    /// Hugging Face pipelines behind a handler of instances and predictions.
+    TransformersInstances,
+    /// SAX's HTTP server.
+    Sax,
+    /// JetStream's HTTP server.
+    JetStream,
+    /// Triton with a model whose tensors are texts, by the infer call.
+    KserveV2,
 }
 
 impl Engine {
@@ -28,6 +40,12 @@ impl Engine {
             Protocol::TritonVllm => Self::TritonVllm,
             Protocol::TritonTensorRtLlm => Self::TritonTensorRtLlm,
             Protocol::LlamaCpp => Self::LlamaCpp,
+            Protocol::Http => Self::Wrapper,
+            Protocol::TorchServe => Self::TorchServe,
+            Protocol::TransformersInstances => Self::TransformersInstances,
+            Protocol::Sax => Self::Sax,
+            Protocol::JetStream => Self::JetStream,
+            Protocol::KserveV2 => Self::KserveV2,
         }
     }
 
@@ -36,7 +54,7 @@ impl Engine {
         match self {
             Self::TritonVllm => Some("vllm_model"),
             Self::TritonTensorRtLlm => Some("tensorrt_llm"),
-            Self::Vllm | Self::Tgi | Self::LlamaCpp => None,
+            _ => None,
         }
     }
 
@@ -45,14 +63,19 @@ impl Engine {
         match self {
             Self::Vllm => "0.32.0",
             Self::Tgi => "3.3.6",
-            Self::TritonVllm | Self::TritonTensorRtLlm => "2.64.0",
+            Self::TritonVllm | Self::TritonTensorRtLlm | Self::KserveV2 => "2.64.0",
             Self::LlamaCpp => "b1-7e4c0a9",
+            Self::TorchServe => "0.12.0",
+            Self::Wrapper | Self::TransformersInstances | Self::Sax | Self::JetStream => "1",
         }
     }
 
     /// Whether answers can be forced to their full length.
     pub fn ignores_eos(self) -> bool {
-        !matches!(self, Self::Tgi | Self::TritonTensorRtLlm)
+        matches!(
+            self,
+            Self::Vllm | Self::TritonVllm | Self::LlamaCpp | Self::Wrapper
+        )
     }
 }
 
@@ -122,7 +145,7 @@ impl SimulatorConfig {
 /// # Errors
 /// Where there is none of that name.
 pub fn parse_fault(name: &str) -> Result<Fault, String> {
-    const FAULTS: [(&str, Fault); 8] = [
+    const FAULTS: [(&str, Fault); 9] = [
         ("none", Fault::None),
         ("refuse", Fault::Refuse),
         ("server-error", Fault::ServerError),
@@ -131,6 +154,7 @@ pub fn parse_fault(name: &str) -> Result<Fault, String> {
         ("stall", Fault::Stall),
         ("wrong-model", Fault::WrongModel),
         ("slow-start", Fault::SlowStart),
+        ("rate-limit", Fault::RateLimit),
     ];
     let bare = |name: &str| name.replace('-', "").to_lowercase();
     FAULTS

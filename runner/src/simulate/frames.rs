@@ -5,6 +5,7 @@
 
 mod llama_cpp;
 mod openai;
+mod plain;
 mod tgi;
 mod triton;
 
@@ -38,6 +39,8 @@ pub struct Answer {
     pub created: u64,
     /// Name of the model, as a JSON string with its quotes.
     pub model: String,
+    /// The prompt, for servers that repeat it.
+    pub prompt: String,
     /// Hash that chooses the words.
     pub hash: u64,
     /// Tokens of the prompt.
@@ -92,6 +95,7 @@ impl Answer {
             (Engine::LlamaCpp, Interface::Chat) => llama_cpp::chat(self, index, last),
             (Engine::LlamaCpp, Interface::Completions) => llama_cpp::completions(self, index, last),
             (Engine::LlamaCpp, Interface::Native) => llama_cpp::completion(self, index, last),
+            _ => plain::frames(self, index, last),
         }
     }
 
@@ -119,16 +123,19 @@ impl Answer {
             (Engine::LlamaCpp, Interface::Chat) => llama_cpp::chat_whole(self),
             (Engine::LlamaCpp, Interface::Completions) => llama_cpp::completions_whole(self),
             (Engine::LlamaCpp, Interface::Native) => llama_cpp::completion_whole(self),
+            _ => plain::whole(self),
         }
     }
 
-    /// The frames of an error amid the stream.
+    /// The frames of an error amid the stream; none where the server has no words for one and the
+    /// stream breaks.
     pub fn error_frames(&self) -> Vec<Frame> {
         match self.engine {
             Engine::Vllm => openai::vllm_error(),
             Engine::Tgi => tgi::error(),
             Engine::TritonVllm | Engine::TritonTensorRtLlm => triton::error(),
             Engine::LlamaCpp => llama_cpp::error(),
+            _ => plain::error(self.engine),
         }
     }
 

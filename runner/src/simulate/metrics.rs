@@ -177,6 +177,8 @@ impl Metrics {
                 triton::render_tensorrt_llm(&state, &labels, &mut page);
             }
             Engine::LlamaCpp => llama_cpp::render(&state, &mut page),
+            // None, or none that Bakeoff reads yet.
+            _ => {}
         }
         page.into_text()
     }

@@ -54,7 +54,7 @@ impl Refusal {
         }
     }
 
-    /// TGI beyond its `max_concurrent_requests`.
+    /// One request too many, such as beyond TGI's `max_concurrent_requests`.
     pub fn overloaded(engine: Engine) -> Self {
         let status = StatusCode::TOO_MANY_REQUESTS;
         Self::new(engine, status, "Model is overloaded", "overloaded")
@@ -85,7 +85,15 @@ impl Refusal {
                 "code": 404, "message": "File Not Found", "type": "not_found_error",
             }})
             .to_string(),
-            Engine::Tgi | Engine::TritonVllm | Engine::TritonTensorRtLlm => String::new(),
+            Engine::TorchServe | Engine::TransformersInstances => {
+                torchserve(404, "ModelNotFoundException", "Model not found")
+            }
+            Engine::Wrapper | Engine::Sax | Engine::JetStream => {
+                json!({"detail": "Not Found"}).to_string()
+            }
+            Engine::Tgi | Engine::TritonVllm | Engine::TritonTensorRtLlm | Engine::KserveV2 => {
+                String::new()
+            }
         };
         Self {
             status: StatusCode::NOT_FOUND,
@@ -100,7 +108,16 @@ impl Refusal {
                 "message": message, "type": kind, "param": null, "code": code,
             }}),
             Engine::Tgi => json!({"error": message, "error_type": kind}),
-            Engine::TritonVllm | Engine::TritonTensorRtLlm => json!({"error": message}),
+            Engine::TorchServe | Engine::TransformersInstances => {
+                return Self {
+                    status,
+                    body: torchserve(code, "InternalServerException", message),
+                };
+            }
+            Engine::TritonVllm | Engine::TritonTensorRtLlm | Engine::KserveV2 => {
+                json!({"error": message})
+            }
+            Engine::Wrapper | Engine::Sax | Engine::JetStream => json!({"detail": message}),
             Engine::LlamaCpp => json!({"error": {"code": code, "message": message, "type": kind}}),
         };
         Self {
@@ -108,4 +125,9 @@ impl Refusal {
             body: body.to_string(),
         }
     }
+}
+
+/// An error as TorchServe's frontend writes it.
+fn torchserve(code: u16, kind: &str, message: &str) -> String {
+    json!({"code": code, "type": kind, "message": message}).to_string()
 }

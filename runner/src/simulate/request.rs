@@ -1,5 +1,7 @@
 //! Requests for text, as each engine reads and refuses them.
 
+mod plain;
+
 use hyper::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
@@ -130,6 +132,9 @@ impl Generation {
             (Engine::TritonVllm | Engine::TritonTensorRtLlm, Interface::Native) => {
                 let request = serde_json::from_slice(body).map_err(invalid)?;
                 triton(engine, &request)?
+            }
+            (_, Interface::Native) => {
+                plain::read(engine, &serde_json::from_slice(body).map_err(invalid)?)?
             }
         };
         if let Some(stream) = streams {

@@ -1,5 +1,7 @@
 //! Which path means what, engine by engine.
 
+mod plain;
+
 use serde_json::{Value, json};
 
 use super::{
@@ -43,6 +45,7 @@ pub fn route(config: &SimulatorConfig, post: bool, path: &str) -> Route {
         Engine::Tgi => tgi(config, post, path),
         Engine::TritonVllm | Engine::TritonTensorRtLlm => triton(config, post, path),
         Engine::LlamaCpp => llama_cpp(config, post, path),
+        _ => plain::route(config, post, path),
     }
 }
 

@@ -16,7 +16,7 @@ use http_body_util::{BodyExt, Either, Full, Limited};
 use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
-    header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue},
+    header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER},
     server::conn::http1,
     service::service_fn,
 };
@@ -218,6 +218,13 @@ impl Simulator {
             self.metrics.failure();
             Ok(refused(refusal))
         };
+        if self.config.fault == Fault::RateLimit && self.limited() {
+            let mut response = refuse(Refusal::overloaded(engine))?;
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from_static("7"));
+            return Ok(response);
+        }
         let place = match self
             .places
             .as_ref()
@@ -257,7 +264,7 @@ impl Simulator {
             .collect();
         if generation.stream {
             let body = StreamBody::new(parts, trace, self.config.fault, place);
-            return Ok(streamed(body));
+            return Ok(streamed(engine, body));
         }
         match self.config.fault {
             Fault::ErrorEvent => {
@@ -286,6 +293,11 @@ impl Simulator {
             several => Answer::whole_of_several(several),
         };
         Ok(json(StatusCode::OK, whole))
+    }
+
+    /// Whether the request that was just counted is one that [`Fault::RateLimit`] refuses.
+    fn limited(&self) -> bool {
+        self.answers.load(Ordering::Relaxed).is_multiple_of(2)
     }
 
     fn trace(&self, path: &str, received_at: u64) -> Trace {
@@ -353,6 +365,7 @@ impl Simulator {
             id: id.to_owned(),
             created: log::now() / 1_000_000_000,
             model: serde_json::Value::from(model).to_string(),
+            prompt: prompt.to_owned(),
             hash,
             input_tokens: text::input_tokens(prompt).saturating_add(generation.template_tokens),
             output_tokens,
@@ -366,11 +379,18 @@ impl Simulator {
     }
 }
 
-fn streamed(body: StreamBody) -> Response<AnswerBody> {
+fn streamed(engine: Engine, body: StreamBody) -> Response<AnswerBody> {
     let mut response = Response::new(Either::Right(body));
     let headers = response.headers_mut();
-    let events = HeaderValue::from_static("text/event-stream; charset=utf-8");
-    headers.insert(CONTENT_TYPE, events);
+    let media_type = match engine {
+        Engine::Wrapper => Some("application/x-ndjson"),
+        Engine::JetStream => Some("application/json"),
+        Engine::TorchServe => None,
+        _ => Some("text/event-stream; charset=utf-8"),
+    };
+    if let Some(media_type) = media_type {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
 }

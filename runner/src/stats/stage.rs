@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use bakeoff_crds::{
     plan::Load,
-    report::{Requests, StageReport, Throughput, TokenCountSource, Window},
+    report::{Requests, RetryAfter, StageReport, Throughput, TokenCountSource, Window},
     run::Objective,
 };
 
@@ -179,6 +179,7 @@ pub fn report(context: &StageContext<'_>, driven: &Driven) -> StageReport {
             false => BTreeMap::new(),
         },
         client,
+        endpoint_cost: None,
         shards: Vec::new(),
         engine_metrics: BTreeMap::new(),
         verdict: verdict::verdict(&evidence, context.rules),
@@ -249,7 +250,20 @@ fn count(driven: &Driven) -> Requests {
         dropped: driven.dropped.total(),
         failures,
         drops: drops(driven),
+        retry_after: retry_after(&driven.records),
     }
+}
+
+/// For how long the server asked to be left alone.
+fn retry_after(records: &[Record]) -> Option<RetryAfter> {
+    let asked = records.iter().filter_map(|record| record.retry_after);
+    let asked: Vec<f64> = asked.map(f64::from).collect();
+    let count = asked.len() as u64;
+    (count > 0).then(|| RetryAfter {
+        count,
+        mean_seconds: asked.iter().sum::<f64>() / count as f64,
+        max_seconds: asked.iter().copied().fold(0.0, f64::max),
+    })
 }
 
 /// Requests that were never sent, by kind; those kinds alone that there were.

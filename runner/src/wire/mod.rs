@@ -5,6 +5,7 @@
 
 pub mod request;
 pub mod response;
+pub mod retry_after;
 pub mod sse;
 pub mod stream;
 pub mod target;

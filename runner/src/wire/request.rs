@@ -11,6 +11,8 @@ pub struct RequestHead {
     pub path: String,
     /// Value of `accept`.
     pub accept: String,
+    /// Media type of bodies; none stands for JSON.
+    pub content_type: Option<String>,
     /// Bearer token.
     pub bearer: Option<String>,
     /// Further fields.
@@ -59,12 +61,13 @@ impl RequestHead {
     pub fn post(&self, target: &Target, body: &[u8]) -> Arc<[u8]> {
         let mut bytes = format!(
             "POST {}{} HTTP/1.1\r\nhost: {}\r\naccept: {}\r\nuser-agent: bakeoff/{}\r\n\
-             content-type: application/json\r\ncontent-length: {}\r\n",
+             content-type: {}\r\ncontent-length: {}\r\n",
             target.base_path,
             self.path,
             target.authority,
             self.accept,
             env!("CARGO_PKG_VERSION"),
+            self.content_type.as_deref().unwrap_or("application/json"),
             body.len(),
         )
         .into_bytes();
@@ -95,6 +98,7 @@ mod tests {
         let head = RequestHead {
             path: "/v1/completions".into(),
             accept: "text/event-stream".into(),
+            content_type: None,
             bearer: Some("key".into()),
             headers: vec![("x-team".into(), "a b".into())],
         };

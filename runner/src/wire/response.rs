@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, ops::ControlFlow};
 
+use super::retry_after;
+
 /// Most bytes of status line and header.
 const MAX_HEAD: usize = 64 * 1024;
 /// Most header fields.
@@ -30,6 +32,8 @@ pub struct Head {
     pub status: u16,
     /// Whether the connection can take another request once the body has ended.
     pub keep_alive: bool,
+    /// Seconds of `retry-after`. A date there counts from the answer's own `date`.
+    pub retry_after: Option<u32>,
 }
 
 /// A line, once it is whole, and what follows it.
@@ -272,6 +276,7 @@ fn framing(
     let mut length: Option<u64> = None;
     let mut chunked = false;
     let mut keep_alive = !http_1_0;
+    let (mut retry_after, mut date) = (None, None);
     for field in fields {
         let value = std::str::from_utf8(field.value).unwrap_or_default().trim();
         if field.name.eq_ignore_ascii_case("content-length") {
@@ -286,6 +291,10 @@ fn framing(
                 .rsplit(',')
                 .next()
                 .is_some_and(|last| last.trim().eq_ignore_ascii_case("chunked"));
+        } else if field.name.eq_ignore_ascii_case("retry-after") {
+            retry_after = Some(value);
+        } else if field.name.eq_ignore_ascii_case("date") {
+            date = Some(value);
         } else if field.name.eq_ignore_ascii_case("connection") {
             for word in value.split(',').map(str::trim) {
                 if word.eq_ignore_ascii_case("close") {
@@ -308,7 +317,12 @@ fn framing(
         }
     };
     keep_alive &= state != State::UntilClose;
-    Ok((Head { status, keep_alive }, state))
+    let head = Head {
+        status,
+        keep_alive,
+        retry_after: retry_after.and_then(|value| retry_after::seconds(value, date)),
+    };
+    Ok((head, state))
 }
 
 fn chunk_size(line: &[u8]) -> Result<u64, ResponseError> {

@@ -30,6 +30,7 @@ fn stage(url: &str, request_timeout: Nanos) -> StageInput {
         port: 0,
         path: "/v1/completions".into(),
         model: "m".into(),
+        http: None,
     };
     let codec = Codec::new(&endpoint, RequestOptions::default());
     let target = Target::resolve(url).unwrap();
@@ -38,7 +39,7 @@ fn stage(url: &str, request_timeout: Nanos) -> StageInput {
         accept: codec.accept().into(),
         ..RequestHead::default()
     };
-    let body = codec.encode(&[&Prompt::default()], 0);
+    let body = codec.encode(&[&Prompt::default()], 0).unwrap();
     StageInput {
         script: Arc::new(Script::of_requests([head.post(&target, &body)])),
         target,

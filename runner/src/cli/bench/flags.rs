@@ -21,6 +21,10 @@ pub struct Arguments {
     /// Wire protocol
     #[arg(long, value_enum)]
     pub(super) protocol: ProtocolName,
+    /// With --protocol http: a YAML file of the request's template and of where answers hold what, as in
+    /// a run's `external.http`
+    #[arg(long, value_name = "FILE", required_if_eq("protocol", "http"))]
+    pub(super) http_request: Option<PathBuf>,
     /// Name of the model in requests. Given several times: of each of several models or adapters, with
     /// its share of the requests; the first is the model itself
     #[arg(long = "model", value_name = "NAME[=WEIGHT]", required = true)]

@@ -1,13 +1,14 @@
 //! The BenchmarkRun that the flags of `bakeoff bench` stand for.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bakeoff_crds::{
     BenchmarkRun, BenchmarkRunSpec,
     common::FileSource,
     run::{
-        Calibration, EngineSpec, ExternalEngine, Limits, ModelSpec, Output, Prompts, Ramp, Runner,
-        Sampling, StageSpec, Sweep, SyntheticPrompts, TokenLength, Trace, Warmup, Workload,
+        Calibration, EngineSpec, ExternalEngine, HttpFormat, Limits, ModelSpec, Output, Prompts,
+        Ramp, Runner, Sampling, StageSpec, Sweep, SyntheticPrompts, TokenLength, Trace, Warmup,
+        Workload,
     },
 };
 
@@ -39,6 +40,7 @@ impl Arguments {
             .transpose()?;
         let sweep = self.sweep()?;
         let traffic = Traffic::read(&self)?;
+        let http = self.http_request.as_deref().map(http_format).transpose()?;
         let options = Options {
             url: self.url.clone(),
             threads: self.threads.max(1),
@@ -47,7 +49,7 @@ impl Arguments {
             output: self.output.clone(),
             requests_log: self.requests_log.clone(),
         };
-        let mut run = BenchmarkRun::new("bench", self.spec(sweep, traffic));
+        let mut run = BenchmarkRun::new("bench", self.spec(sweep, traffic, http));
         run.metadata.namespace = Some("local".into());
         Ok((run, options))
     }
@@ -129,7 +131,7 @@ impl Arguments {
         })
     }
 
-    fn spec(self, sweep: Sweep, traffic: Traffic) -> BenchmarkRunSpec {
+    fn spec(self, sweep: Sweep, traffic: Traffic, http: Option<HttpFormat>) -> BenchmarkRunSpec {
         let file = |path: PathBuf| FileSource {
             path: Some(path.display().to_string()),
             ..FileSource::default()
@@ -192,6 +194,7 @@ impl Arguments {
                 external: Some(ExternalEngine {
                     url: self.url,
                     protocol: self.protocol.into(),
+                    http,
                     model: None,
                     api_key_secret_ref: None,
                     price_per_million_tokens: None,
@@ -247,6 +250,14 @@ impl Arguments {
             cleanup: Default::default(),
         }
     }
+}
+
+/// The format in a file of `--http-request`.
+fn http_format(path: &Path) -> Result<HttpFormat, String> {
+    let told =
+        |error: &dyn std::fmt::Display| format!("--http-request {}: {error}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|error| told(&error))?;
+    serde_saphyr::from_str(&text).map_err(|error| told(&error))
 }
 
 #[cfg(test)]

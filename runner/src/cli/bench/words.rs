@@ -24,6 +24,21 @@ pub(super) enum ProtocolName {
     TritonTensorRtLlm,
     /// llama.cpp's /completion
     LlamaCpp,
+    /// Any server that takes a POST; --http-request says how
+    Http,
+    /// TorchServe's /predictions/MODEL, streaming bare text
+    #[value(name = "torchserve")]
+    TorchServe,
+    /// Hugging Face pipelines behind /predictions/MODEL with instances and predictions
+    TransformersInstances,
+    /// SAX's /generate
+    Sax,
+    /// JetStream's /generate over HTTP
+    #[value(name = "jetstream")]
+    JetStream,
+    /// KServe v2's /v2/models/MODEL/infer with texts for tensors
+    #[value(name = "kserve-v2")]
+    KserveV2,
 }
 
 impl From<ProtocolName> for Protocol {
@@ -35,6 +50,12 @@ impl From<ProtocolName> for Protocol {
             ProtocolName::TritonVllm => Self::TritonVllm,
             ProtocolName::TritonTensorRtLlm => Self::TritonTensorRtLlm,
             ProtocolName::LlamaCpp => Self::LlamaCpp,
+            ProtocolName::Http => Self::Http,
+            ProtocolName::TorchServe => Self::TorchServe,
+            ProtocolName::TransformersInstances => Self::TransformersInstances,
+            ProtocolName::Sax => Self::Sax,
+            ProtocolName::JetStream => Self::JetStream,
+            ProtocolName::KserveV2 => Self::KserveV2,
         }
     }
 }

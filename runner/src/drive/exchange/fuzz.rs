@@ -44,6 +44,9 @@ const WORDS: &[&[u8]] = &[
     b"\"usage\":null,",
     b"\"choices\":[],",
     b"\"index\":4294967295,",
+    b"\"token\":\"x\",",
+    b"\"finish_reason\":true,",
+    b"}{",
     b"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
     b"0\r\n\r\n",
     b"ffffffffffffffff\r\n",
@@ -77,8 +80,9 @@ fn told<'a>(protocol: Protocol, pieces: impl IntoIterator<Item = &'a [u8]>) -> T
         port: 0,
         path: "/".into(),
         model: "m".into(),
+        http: None,
     };
-    let decoder = Codec::new(&endpoint, RequestOptions::default()).decoder();
+    let decoder = Codec::new(&endpoint, RequestOptions::default()).decoder(None);
     let record = Record::new(0, 0, None, 0);
     let mut exchange = Exchange::new(record, Arc::from(*b"request"), decoder, 1, true);
     let mut gaps = Gaps::new();
@@ -130,6 +134,11 @@ fn protocol_of(name: &str) -> Protocol {
         _ if name.starts_with("tgi-generate") => Protocol::Tgi,
         _ if name.starts_with("triton-tensorrt") => Protocol::TritonTensorRtLlm,
         _ if name.starts_with("triton") => Protocol::TritonVllm,
+        _ if name.starts_with("http-") => Protocol::Http,
+        _ if name.starts_with("jetstream") => Protocol::JetStream,
+        _ if name.starts_with("sax") => Protocol::Sax,
+        _ if name.starts_with("transformers-instances") => Protocol::TransformersInstances,
+        _ if name.starts_with("kserve") => Protocol::KserveV2,
         _ if name.contains("-completions") => Protocol::OpenAiCompletions,
         _ if name.contains("-completion") => Protocol::LlamaCpp,
         _ => Protocol::OpenAiChat,

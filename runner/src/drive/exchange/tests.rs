@@ -9,6 +9,7 @@ fn exchange() -> Exchange {
         port: 0,
         path: "/v1/completions".into(),
         model: "m".into(),
+        http: None,
     };
     let codec = Codec::new(
         &endpoint,
@@ -19,7 +20,7 @@ fn exchange() -> Exchange {
     );
     let mut record = Record::new(0, 0, None, 5);
     record.sent = Some(10);
-    Exchange::new(record, Arc::from(*b"request"), codec.decoder(), 1, true)
+    Exchange::new(record, Arc::from(*b"request"), codec.decoder(None), 1, true)
 }
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\nconnection: keep-alive\r\n";
@@ -97,6 +98,10 @@ fn each_bad_answer_is_one_kind_of_failure() {
     for (answer, kind) in [
         (
             "HTTP/1.1 429 No\r\ncontent-length: 4\r\n\r\nslow".into(),
+            FailureKind::RateLimited,
+        ),
+        (
+            "HTTP/1.1 404 No\r\ncontent-length: 4\r\n\r\nnone".into(),
             FailureKind::Http4xx,
         ),
         (
@@ -185,5 +190,15 @@ fn a_late_answer_is_a_timeout_unless_its_status_says_more() {
             panic!("{before}");
         };
         assert_eq!(found, kind, "{before}");
+    }
+}
+
+#[test]
+fn how_long_to_wait_is_kept_of_answers_that_say_too_many() {
+    for (status, kept) in [(429, Some(30)), (503, None), (200, None)] {
+        let (mut exchange, mut gaps) = (exchange(), Gaps::new());
+        let head = format!("HTTP/1.1 {status} No\r\nRetry-After: 30\r\ncontent-length: 0\r\n\r\n");
+        exchange.receive(head.as_bytes(), 1, &mut gaps);
+        assert_eq!(exchange.record.retry_after, kept, "{status}");
     }
 }

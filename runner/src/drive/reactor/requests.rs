@@ -89,7 +89,7 @@ impl Reactor<'_> {
         let mut exchange = Box::new(Exchange::new(
             record,
             request,
-            stage.codec.decoder(),
+            stage.codec.decoder(said.echo.clone()),
             stage.answers() as usize,
             stage.keep_text || stage.script.composer().is_some(),
         ));

@@ -10,6 +10,7 @@ fn conversations(stage: &StageInput, turns: &[usize], think: Nanos) -> Script {
         turns.iter().map(|&count| {
             (0..count)
                 .map(|turn| Turn {
+                    echo: None,
                     prompt: turn as u64,
                     think: if turn > 0 { think } else { 0 },
                     requests: Box::from([Arc::clone(&request)]),

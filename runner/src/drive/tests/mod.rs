@@ -53,6 +53,7 @@ fn endpoint() -> Endpoint {
         port: 0,
         path: "/v1/completions".into(),
         model: MODEL.into(),
+        http: None,
     }
 }
 
@@ -78,7 +79,7 @@ fn stage(url: &str, load: Load, end: StageEnd) -> StageInput {
     };
     StageInput {
         script: Arc::new(Script::of_requests([
-            head.post(&target, &codec.encode(&[&prompt], 0))
+            head.post(&target, &codec.encode(&[&prompt], 0).unwrap())
         ])),
         target,
         tls: None,

@@ -47,7 +47,9 @@ fn the_answers_of_a_request_interleave_and_are_counted_together() {
             ..Prompt::default()
         };
         let prompts = [prompt("one"), prompt("two three"), prompt("four")];
-        let body = codec.encode(&prompts.iter().collect::<Vec<_>>(), 0);
+        let body = codec
+            .encode(&prompts.iter().collect::<Vec<_>>(), 0)
+            .unwrap();
         stage.script = Arc::new(Script::of_requests([head.post(&stage.target, &body)]));
         stage.codec = Arc::new(codec);
         stage.keep_text = true;

@@ -80,7 +80,7 @@ fn a_long_prompt_goes_out_whole_over_plain_and_tls() {
             ..Prompt::default()
         };
         stage.script = Arc::new(Script::of_requests([
-            head.post(&stage.target, &stage.codec.encode(&[&long], 0))
+            head.post(&stage.target, &stage.codec.encode(&[&long], 0).unwrap())
         ]));
         let driven = drive(&stage, &Control::default()).unwrap();
         assert!(

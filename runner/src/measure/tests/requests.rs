@@ -50,13 +50,29 @@ async fn first_stage(plan: &Plan, url: &str, dataset: Option<&'static str>) -> S
     measure_stage(&client, &plan.stages[0]).await.unwrap().0
 }
 
-const PROTOCOLS: [&str; 6] = [
+const PROTOCOLS: [&str; 12] = [
     "OpenAiCompletions",
     "OpenAiChat",
     "Tgi",
     "TritonVllm",
     "TritonTensorRtLlm",
     "LlamaCpp",
+    "Http",
+    "TorchServe",
+    "TransformersInstances",
+    "Sax",
+    "JetStream",
+    "KserveV2",
+];
+
+/// Those whose whole answers hold the count of their tokens.
+const COUNTED: [&str; 6] = [
+    "OpenAiCompletions",
+    "OpenAiChat",
+    "Tgi",
+    "TritonVllm",
+    "LlamaCpp",
+    "Http",
 ];
 
 /// A workload of eight requests with whole answers.
@@ -87,8 +103,7 @@ async fn whole_answers_have_latency_and_tokens_and_no_first_token() {
         let truth = server.log.records();
         let sent: u32 = truth.iter().map(|record| record.output_tokens).sum();
         let asked: u32 = truth.iter().map(|record| record.input_tokens).sum();
-        // TensorRT-LLM's backend counts nothing in its answers.
-        if protocol != "TritonTensorRtLlm" {
+        if COUNTED.contains(&protocol) {
             assert_eq!(
                 stage.output_tokens.unwrap().sum,
                 u64::from(sent),
@@ -104,7 +119,8 @@ async fn whole_answers_have_latency_and_tokens_and_no_first_token() {
 
 #[tokio::test]
 async fn failures_of_whole_answers_are_of_one_kind_each() {
-    for protocol in PROTOCOLS {
+    // One for each way in which bodies are made.
+    for protocol in &PROTOCOLS[..8] {
         for (fault, kind) in [
             ("ServerError", "http5xx"),
             ("ErrorEvent", "http5xx"),
@@ -129,6 +145,54 @@ async fn failures_of_whole_answers_are_of_one_kind_each() {
             assert_eq!(stage.request_latency, None);
         }
     }
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_stream_has_no_time_to_first_token_in_a_run_that_streams() {
+    let workload = WHOLE.replace("streaming: false, ", "");
+    for (protocol, streams) in [
+        ("Http", true),
+        ("TorchServe", true),
+        ("JetStream", true),
+        ("Sax", false),
+        ("KserveV2", false),
+        ("TransformersInstances", false),
+    ] {
+        let simulated =
+            format!("{{protocol: {protocol}, timeToFirstToken: 1ms, interTokenLatency: 1ms}}");
+        let plan = plan_of(&simulated, "{id: demo/model}", &workload);
+        let warned = plan
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("does not stream"));
+        assert_eq!(warned, !streams, "{protocol}: {:?}", plan.warnings);
+        let server = serve(&plan, &[]);
+        let stage = first_stage(&plan, &server.url, None).await;
+        assert_eq!(stage.requests.succeeded, 8, "{protocol}: {stage:?}");
+        assert_eq!(stage.time_to_first_token.is_some(), streams, "{protocol}");
+        assert_eq!(stage.inter_chunk_latency.is_some(), streams, "{protocol}");
+        assert!(stage.request_latency.is_some(), "{protocol}");
+    }
+}
+
+#[tokio::test]
+async fn requests_too_many_are_counted_with_the_time_that_the_server_asks_for_and_not_sent_again() {
+    let workload = WHOLE.replace("streaming: false, ", "");
+    let simulated = "{protocol: OpenAiChat, timeToFirstToken: 1ms, fault: RateLimit}";
+    let plan = plan_of(simulated, "{id: demo/model}", &workload);
+    let server = serve(&plan, &[]);
+    let stage = first_stage(&plan, &server.url, None).await;
+    let requests = stage.requests;
+    assert_eq!(
+        (requests.succeeded, requests.failures["rateLimited"]),
+        (4, 4)
+    );
+    assert_eq!(server.log.records().len(), 8);
+    let asked = requests.retry_after.unwrap();
+    assert_eq!(
+        (asked.count, asked.mean_seconds, asked.max_seconds),
+        (4, 7.0, 7.0)
+    );
 }
 
 #[tokio::test]

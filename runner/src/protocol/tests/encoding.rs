@@ -7,7 +7,9 @@ fn bodies(sampling: &Sampling, streaming: bool) -> String {
     Protocol::ALL
         .iter()
         .map(|protocol| {
-            let body = codec(*protocol, sampling.clone(), streaming).encode(&[&prompt()], 0);
+            let body = codec(*protocol, sampling.clone(), streaming)
+                .encode(&[&prompt()], 0)
+                .unwrap();
             format!("{protocol:?} {}\n", String::from_utf8_lossy(&body))
         })
         .collect()
@@ -38,6 +40,7 @@ fn several_prompts_are_one_list_with_the_greatest_length() {
         port: 8000,
         path: "/".to_owned(),
         model: "tiny".to_owned(),
+        http: None,
     };
     let options = RequestOptions {
         prompts_per_request: 2,
@@ -48,7 +51,7 @@ fn several_prompts_are_one_list_with_the_greatest_length() {
     (first.text, first.max_tokens) = ("one".to_owned(), 4);
     (second.text, second.max_tokens) = ("two".to_owned(), 9);
     let body: serde_json::Value =
-        serde_json::from_slice(&codec.encode(&[&first, &second], 0)).unwrap();
+        serde_json::from_slice(&codec.encode(&[&first, &second], 0).unwrap()).unwrap();
     assert_eq!(body["prompt"], serde_json::json!(["one", "two"]));
     assert_eq!(body["max_tokens"], 9);
 }
@@ -73,7 +76,9 @@ fn tgi_is_never_sent_a_top_p_that_it_refuses() {
             top_p: Some(top_p),
             ..Sampling::default()
         };
-        let body = codec(Protocol::Tgi, sampling, true).encode(&[&prompt()], 0);
+        let body = codec(Protocol::Tgi, sampling, true)
+            .encode(&[&prompt()], 0)
+            .unwrap();
         let body = String::from_utf8_lossy(&body).into_owned();
         assert!(!body.contains("top_p"), "{body}");
     }

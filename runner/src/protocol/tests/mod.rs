@@ -3,6 +3,7 @@
 
 mod decoding;
 mod encoding;
+mod http;
 
 use bakeoff_crds::{
     plan::Endpoint,
@@ -18,6 +19,7 @@ fn codec(protocol: Protocol, sampling: Sampling, streaming: bool) -> Codec {
         port: 8000,
         path: "/".to_owned(),
         model: "tiny".to_owned(),
+        http: None,
     };
     Codec::new(
         &endpoint,

@@ -201,7 +201,8 @@ impl StageView {
         let kinds = requests
             .failures
             .iter()
-            .map(|(kind, number)| format!("{kind} {}", format::count(*number)));
+            .map(|(kind, number)| format!("{kind} {}", format::count(*number)))
+            .chain(requests.retry_after.as_ref().map(format::retry_after));
         let mean = |tokens: &Option<bakeoff_crds::report::TokenDistribution>| {
             let tokens = tokens.as_ref();
             tokens.map_or_else(
@@ -307,17 +308,24 @@ fn provenance(engine: &EngineReport) -> Vec<Row> {
         .collect()
 }
 
-/// Price of a million output tokens, and of those that the run's stages made.
+/// Prices of a million tokens, and what those of the run's stages cost.
 fn price(engine: &EngineReport) -> Option<(String, String)> {
     let price = engine.price_per_million_tokens?;
-    let tokens: u64 = engine
-        .stages
-        .iter()
-        .filter_map(|stage| Some(stage.output_tokens.as_ref()?.sum))
-        .sum();
-    let cost = price * tokens as f64 / 1e6;
+    let of = |side: &str, price: Option<f64>| Some(format!("{side} {}", price?));
+    let prices = [of("input", price.input), of("output", price.output)];
+    let stages = engine.stages.iter();
+    let sum = |tokens: &Option<bakeoff_crds::report::TokenDistribution>| {
+        tokens.as_ref().map_or(0, |tokens| tokens.sum)
+    };
+    let input: u64 = stages.clone().map(|stage| sum(&stage.input_tokens)).sum();
+    let output: u64 = stages.map(|stage| sum(&stage.output_tokens)).sum();
     Some((
-        price.to_string(),
-        format!("{cost:.4} for {} output tokens", format::count(tokens)),
+        prices.into_iter().flatten().collect::<Vec<_>>().join(", "),
+        format!(
+            "{:.4} for {} input and {} output tokens",
+            price.cost(input, output),
+            format::count(input),
+            format::count(output)
+        ),
     ))
 }

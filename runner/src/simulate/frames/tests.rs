@@ -58,6 +58,7 @@ fn answer(name: &str, engine: Engine, interface: Interface) -> Answer {
         id: "0123".to_owned(),
         created: 1_795_301_260,
         model: "\"tiny\"".to_owned(),
+        prompt: String::new(),
         hash: 7,
         input_tokens: 11,
         output_tokens: 4,

@@ -1,0 +1,110 @@
+use super::*;
+use crate::run::{HttpFormat, HttpFraming, Protocol, Sampling};
+
+fn format(body: &str) -> HttpFormat {
+    let yaml = serde_json::json!({"path": "/p", "body": body, "answer": {"text": ["/t"]}});
+    serde_json::from_value(yaml).unwrap()
+}
+
+fn body(format: &HttpFormat, sampling: &Sampling) -> Result<String, String> {
+    let template = RequestTemplate::new(format).map_err(|error| error.to_string())?;
+    let message = TemplateMessage {
+        role: "user",
+        content: "say \"hi\"\n",
+    };
+    let values = BodyValues {
+        prompt: "say \"hi\"\n",
+        messages: &[message],
+        max_tokens: 7,
+        sampling,
+        model: "org/m",
+        stream: true,
+    };
+    template.body(&values).map_err(|error| error.to_string())
+}
+
+#[test]
+fn every_format_that_comes_with_bakeoff_is_read_and_makes_requests() {
+    let mut read = 0;
+    for protocol in Protocol::ALL {
+        let Some(format) = builtin(protocol) else {
+            continue;
+        };
+        read += 1;
+        let sampling = Sampling {
+            stop: vec!["END".into()],
+            ..Sampling::default()
+        };
+        let body = body(&format, &sampling).unwrap_or_else(|error| panic!("{protocol:?}: {error}"));
+        let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert!(body.to_string().contains("say \\\"hi\\\"\\n"), "{body}");
+        assert_eq!(
+            format.answer.text.is_empty(),
+            format.answer.framing == HttpFraming::Text,
+            "{protocol:?}"
+        );
+    }
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/protocols");
+    assert_eq!(read, std::fs::read_dir(folder).unwrap().count());
+}
+
+#[test]
+fn values_are_written_as_json() {
+    let template = r#"{"p": {{ prompt }}, "k": {{ topK }}, "s": {{ stop }}, "m": {{ messages }}, "e": {{ ignoreEos }}, "t": {{ temperature }}}"#;
+    let sampling = Sampling {
+        stop: vec!["</s>".into()],
+        ..Sampling::default()
+    };
+    let body: serde_json::Value =
+        serde_json::from_str(&body(&format(template), &sampling).unwrap()).unwrap();
+    assert_eq!(
+        body,
+        serde_json::json!({
+            "p": "say \"hi\"\n", "k": null, "s": ["</s>"],
+            "m": [{"role": "user", "content": "say \"hi\"\n"}], "e": false, "t": 0.0,
+        })
+    );
+}
+
+#[test]
+fn a_body_of_another_type_takes_values_as_they_are() {
+    let plain = HttpFormat {
+        content_type: "text/plain".into(),
+        ..format("{{ prompt }}|{{ model }}")
+    };
+    let body = body(&plain, &Sampling::default()).unwrap();
+    assert_eq!(body, "say \"hi\"\n|org/m");
+}
+
+#[test]
+fn templates_that_give_no_request_say_where_and_why() {
+    for (template, words) in [
+        ("{{ promt }}", "promt"),
+        ("{{ prompt", "body"),
+        ("{\"p\": \"{{ prompt }}\"}", "bring their own quotes"),
+        (
+            "{% for a in range(9999) %}{% for b in range(9999) %}{{ b }}{% endfor %}{% endfor %}",
+            "fuel",
+        ),
+        ("{\"p\": {{ messages[4].content }}}", "undefined"),
+    ] {
+        let error = body(&format(template), &Sampling::default()).unwrap_err();
+        assert!(error.contains(words), "{template}: {error}");
+    }
+}
+
+#[test]
+fn paths_and_headers_are_templates_too() {
+    let own = HttpFormat {
+        path: "/m/{{ model }}{% if stream %}/stream{% endif %}".into(),
+        headers: [("x-model".to_owned(), "{{ model }}".to_owned())].into(),
+        ..format("{}")
+    };
+    let template = RequestTemplate::new(&own).unwrap();
+    assert_eq!(template.path("a", true).unwrap(), "/m/a/stream");
+    assert_eq!(template.path("a", false).unwrap(), "/m/a");
+    let fields = template.headers("a", true).unwrap();
+    assert_eq!(fields, [("x-model".to_owned(), "a".to_owned())]);
+    let error = template.path("a b", true).unwrap_err().to_string();
+    assert!(error.contains("is no path"), "{error}");
+}
