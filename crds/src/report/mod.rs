@@ -11,6 +11,7 @@ mod goodput;
 mod group;
 mod interval;
 mod metrics;
+mod reconciliation;
 mod search;
 mod shard;
 mod stage;
@@ -32,6 +33,7 @@ pub use self::{
     group::RequestGroup,
     interval::{Interval, IntervalMethod},
     metrics::{EngineMetric, MetricValue},
+    reconciliation::{MetricSource, ReconciledMeasure, ReconciliationCheck},
     search::{SearchEnd, SearchGoal, SearchReport},
     shard::ShardReport,
     stage::{Requests, StageReport, Throughput, TokenCountSource, Window},

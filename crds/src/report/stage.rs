@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ClientReport, Distribution, EngineMetric, Goodput, Interval, NoSteadyState, OutputSanity,
-    Quality, RequestGroup, ShardReport, SteadyState, TokenDistribution, Verdict,
+    Quality, ReconciliationCheck, RequestGroup, ShardReport, SteadyState, TokenDistribution,
+    Verdict,
 };
 use crate::plan::Load;
 
@@ -112,6 +113,10 @@ pub struct StageReport {
     /// The engine's own metrics over the window, by common name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub engine_metrics: BTreeMap<String, EngineMetric>,
+    /// Whether the client's figures and the engine's own are those of the same requests; empty where
+    /// the engine has none to hold them against.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reconciliation: Vec<ReconciliationCheck>,
     /// Whether the figures can be trusted.
     pub verdict: Verdict,
 }

@@ -2,6 +2,7 @@
 
 pub mod engine;
 pub mod hardware;
+pub mod metrics;
 pub mod model;
 pub mod settings;
 pub mod status;
@@ -16,10 +17,11 @@ pub use engine::{
     EngineEnv, EngineModel, EngineSpec, ExternalEngine, Fault, Protocol, SimulatedEngine,
 };
 pub use hardware::{Accelerator, Hardware, SameNode};
+pub use metrics::{ExtraQuery, Metrics, MetricsBackend};
 pub use model::{Adapter, Dtype, ModelClaim, ModelSpec, Tuning};
 pub use settings::{
-    Calibration, Cleanup, CleanupEngines, ExtraQuery, Format, Metrics, MetricsBackend, Objective,
-    ObjectiveMetric, OnEngineFailure, Output, Policy, Runner, Timeouts,
+    Calibration, Cleanup, CleanupEngines, Format, Objective, ObjectiveMetric, OnEngineFailure,
+    Output, Policy, Runner, Timeouts,
 };
 pub use status::BenchmarkRunStatus;
 pub use sweep::{Arrival, ConcurrencyRange, Knee, Ramp, RateRange, Search, StageSpec, Sweep};

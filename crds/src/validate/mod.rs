@@ -3,6 +3,7 @@
 
 pub mod document;
 mod loads;
+mod metrics;
 
 use std::collections::BTreeSet;
 
@@ -53,6 +54,7 @@ pub fn rules(spec: &BenchmarkRunSpec, place: Place) -> Vec<Problem> {
     loads::rules(spec, &mut problems);
     conversations(spec, &mut problems);
     models(spec, &mut problems);
+    metrics::rules(spec, &mut problems);
     problems
 }
 

@@ -9,6 +9,7 @@ mod conditions;
 mod engine_view;
 mod groups;
 mod metrics;
+mod reconciliation;
 mod shards;
 mod steady;
 mod view;
