@@ -5,6 +5,7 @@
 mod answers;
 mod client;
 mod comparison;
+mod cost;
 mod distribution;
 mod engine;
 mod goodput;
@@ -27,6 +28,7 @@ pub use self::{
     answers::{Agreement, OutputSanity, Quality, QualityDifference},
     client::{ClientReport, NetworkReport, ReceiveBacklog},
     comparison::{Basis, Best, Comparison, Difference},
+    cost::{Cost, CostBasis},
     distribution::{Distribution, TokenDistribution},
     engine::{ColdStart, EngineFailure, EngineReport, NodeNeighbours, Provenance},
     goodput::{Goodput, ObjectiveResult},

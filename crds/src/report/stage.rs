@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ClientReport, Distribution, EngineMetric, Goodput, Interval, NoSteadyState, OutputSanity,
+    ClientReport, Cost, Distribution, EngineMetric, Goodput, Interval, NoSteadyState, OutputSanity,
     Quality, ReconciliationCheck, RequestGroup, ShardReport, SteadyState, TokenDistribution,
     Verdict,
 };
@@ -117,6 +117,9 @@ pub struct StageReport {
     /// the engine has none to hold them against.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reconciliation: Vec<ReconciliationCheck>,
+    /// What it cost, where the run names a price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
     /// Whether the figures can be trusted.
     pub verdict: Verdict,
 }

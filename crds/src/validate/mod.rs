@@ -4,6 +4,7 @@
 pub mod document;
 mod loads;
 mod metrics;
+mod price;
 
 use std::collections::BTreeSet;
 
@@ -55,6 +56,7 @@ pub fn rules(spec: &BenchmarkRunSpec, place: Place) -> Vec<Problem> {
     conversations(spec, &mut problems);
     models(spec, &mut problems);
     metrics::rules(spec, &mut problems);
+    price::rules(spec, &mut problems);
     problems
 }
 

@@ -11,7 +11,7 @@ use bakeoff_crds::{
     summary::PreflightSummary,
 };
 
-use super::{compare::compare, table::names_of_stages, verdict};
+use super::{compare::compare, cost, table::names_of_stages, verdict};
 
 /// What a report needs beside the plan and the stages.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -128,6 +128,10 @@ fn engine_report(
     verdict::mark_superseded(&mut stages, &turns, &outcome.restarts);
     verdict::mark_cut_attempts(&mut stages);
     verdict::mark_broken_turns(&mut stages, &turns);
+    let price = cost::price(plan, engine);
+    for stage in &mut stages {
+        stage.cost = price.and_then(|price| cost::of_stage(price, stage));
+    }
     let searches = searches(plan, &stages);
     EngineReport {
         name: engine.name.clone(),
@@ -141,6 +145,10 @@ fn engine_report(
         failures: turns.iter().filter_map(|turn| failure(turn)).collect(),
         stages,
         searches,
+        price_per_hour: match price {
+            Some(cost::Price::Hour(price)) => Some(price),
+            _ => None,
+        },
         price_per_million_tokens: match &engine.source {
             EngineSource::External(external) => external.price_per_million_tokens,
             EngineSource::Deployed(_) | EngineSource::Simulated(_) => None,

@@ -235,6 +235,7 @@ metadata: {name: mistral, namespace: bench, uid: 0f9a1b2c-0000-4000-8000-0000000
 spec:
   model: {id: mistralai/Mistral-7B-Instruct-v0.2, revision: 3ad372f}
   tuning: {maxBatchSize: 64}
+  hardware: {pricePerHour: 0.72}
   engines:
     - {name: vllm, profile: vllm, args: [--enforce-eager]}
     - {name: tgi, profile: tgi}

@@ -182,6 +182,7 @@ pub fn report(context: &StageContext<'_>, driven: &Driven) -> StageReport {
         shards: Vec::new(),
         engine_metrics: BTreeMap::new(),
         reconciliation: Vec::new(),
+        cost: None,
         verdict: verdict::verdict(&evidence, context.rules),
         requests,
     }

@@ -6,6 +6,7 @@
 
 pub mod answers;
 mod conditions;
+mod cost;
 mod engine_view;
 mod groups;
 mod metrics;

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{
     conditions::{Row, conditions},
+    cost,
     engine_view::EngineView,
 };
 use crate::report::{
@@ -40,6 +41,7 @@ pub struct Page {
     features: Vec<Feature>,
     engines: Vec<EngineView>,
     has_cold_start: bool,
+    costs: Vec<cost::CostRow>,
     has_prices: bool,
     hashes: Vec<Row>,
     metadata: Vec<Row>,
@@ -98,7 +100,7 @@ struct Feature {
 }
 
 /// Measures of the first table, with short headings.
-const GLANCE: [(&str, &str); 7] = [
+const GLANCE: [(&str, &str); 8] = [
     ("outputTokensPerSecond", "Output tokens/s"),
     ("requestsPerSecond", "Requests/s"),
     ("timeToFirstTokenP50", "TTFT p50"),
@@ -106,6 +108,7 @@ const GLANCE: [(&str, &str); 7] = [
     ("timePerOutputTokenP50", "TPOT p50"),
     ("requestLatencyP50", "Latency p50"),
     ("requestLatencyP99", "Latency p99"),
+    ("costPerMillionOutputTokens", "Cost of 1M output tokens"),
 ];
 
 impl Page {
@@ -149,6 +152,7 @@ impl Page {
                 .engines
                 .iter()
                 .any(|engine| !engine.cold_start.is_empty()),
+            costs: cost::rows(&report.engines),
             has_prices: report
                 .engines
                 .iter()
