@@ -152,6 +152,7 @@ fn deployed_engine(
         metrics: profile.metrics.as_ref().map(|metrics| PlannedMetrics {
             path: metrics.path.clone(),
             port: metrics.port.unwrap_or(profile.port),
+            interval: spec.metrics.direct_interval,
             series: metrics.series.clone(),
         }),
         capabilities,
@@ -296,6 +297,7 @@ fn simulated_engine(
             .map(|metrics| PlannedMetrics {
                 path: metrics.path,
                 port: SIMULATED_PORT,
+                interval: spec.metrics.direct_interval,
                 series: metrics.series,
             }),
         capabilities: match profile {

@@ -24,7 +24,7 @@ pub use search::PlannedSearch;
 
 pub use crate::profile::{Capabilities, CommonMetric, PodSecurity, Series, SeriesKind};
 use crate::{
-    common::SecretKeyRef,
+    common::{Duration, SecretKeyRef},
     run::{Arrival, BenchmarkRunSpec, EngineEnv, HttpFormat, Price, Protocol, SimulatedEngine},
 };
 
@@ -246,6 +246,9 @@ pub struct PlannedMetrics {
     pub path: String,
     /// Port.
     pub port: u16,
+    /// Interval of the runner's own scrape.
+    #[serde(default)]
+    pub interval: Duration,
     /// The engine's series by common name.
     pub series: BTreeMap<CommonMetric, Series>,
 }

@@ -43,6 +43,9 @@ pub struct EngineReport {
     /// What `sweep.search` or `sweep.knee` found, one entry per round and repetition.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub searches: Vec<SearchReport>,
+    /// Price of an hour of what it ran on, where the run names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_per_hour: Option<f64>,
     /// Price of a million tokens, for a paid endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price_per_million_tokens: Option<Price>,

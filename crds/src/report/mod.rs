@@ -5,12 +5,14 @@
 mod answers;
 mod client;
 mod comparison;
+mod cost;
 mod distribution;
 mod engine;
 mod goodput;
 mod group;
 mod interval;
 mod metrics;
+mod reconciliation;
 mod retry_after;
 mod search;
 mod shard;
@@ -27,12 +29,14 @@ pub use self::{
     answers::{Agreement, OutputSanity, Quality, QualityDifference},
     client::{ClientReport, NetworkReport, ReceiveBacklog},
     comparison::{Basis, Best, Comparison, Difference},
+    cost::{Cost, CostBasis},
     distribution::{Distribution, TokenDistribution},
     engine::{ColdStart, EngineFailure, EngineReport, NodeNeighbours, Provenance},
     goodput::{Goodput, ObjectiveResult},
     group::RequestGroup,
     interval::{Interval, IntervalMethod},
     metrics::{EngineMetric, MetricValue},
+    reconciliation::{MetricSource, ReconciledMeasure, ReconciliationCheck},
     retry_after::RetryAfter,
     search::{SearchEnd, SearchGoal, SearchReport},
     shard::ShardReport,

@@ -6,8 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ClientReport, Distribution, EngineMetric, Goodput, Interval, NoSteadyState, OutputSanity,
-    Quality, RequestGroup, RetryAfter, ShardReport, SteadyState, TokenDistribution, Verdict,
+    ClientReport, Cost, Distribution, EngineMetric, Goodput, Interval, NoSteadyState, OutputSanity,
+    Quality, ReconciliationCheck, RequestGroup, RetryAfter, ShardReport, SteadyState,
+    TokenDistribution, Verdict,
 };
 use crate::plan::Load;
 
@@ -112,10 +113,13 @@ pub struct StageReport {
     /// The engine's own metrics over the window, by common name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub engine_metrics: BTreeMap<String, EngineMetric>,
-    /// What the tokens of succeeded requests cost by the endpoint's price, in its currency; absent
-    /// where there is no price, or nobody counted them.
+    /// Whether the client's figures and the engine's own are those of the same requests; empty where
+    /// the engine has none to hold them against.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reconciliation: Vec<ReconciliationCheck>,
+    /// What it cost, where the run names a price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub endpoint_cost: Option<f64>,
+    pub cost: Option<Cost>,
     /// Whether the figures can be trusted.
     pub verdict: Verdict,
 }

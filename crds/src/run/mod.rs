@@ -3,6 +3,7 @@
 pub mod engine;
 pub mod hardware;
 pub mod http;
+pub mod metrics;
 pub mod model;
 pub mod price;
 pub mod settings;
@@ -19,11 +20,12 @@ pub use engine::{
 };
 pub use hardware::{Accelerator, Hardware, SameNode};
 pub use http::{HttpAnswer, HttpFormat, HttpFraming, HttpText};
+pub use metrics::{ExtraQuery, Metrics, MetricsBackend};
 pub use model::{Adapter, Dtype, ModelClaim, ModelSpec, Tuning};
 pub use price::Price;
 pub use settings::{
-    Calibration, Cleanup, CleanupEngines, ExtraQuery, Format, Metrics, MetricsBackend, Objective,
-    ObjectiveMetric, OnEngineFailure, Output, Policy, Runner, Timeouts,
+    Calibration, Cleanup, CleanupEngines, Format, Objective, ObjectiveMetric, OnEngineFailure,
+    Output, Policy, Runner, Timeouts,
 };
 pub use status::BenchmarkRunStatus;
 pub use sweep::{Arrival, ConcurrencyRange, Knee, Ramp, RateRange, Search, StageSpec, Sweep};

@@ -3,6 +3,8 @@
 
 pub mod document;
 mod loads;
+mod metrics;
+mod price;
 
 use std::collections::BTreeSet;
 
@@ -53,6 +55,8 @@ pub fn rules(spec: &BenchmarkRunSpec, place: Place) -> Vec<Problem> {
     loads::rules(spec, &mut problems);
     conversations(spec, &mut problems);
     models(spec, &mut problems);
+    metrics::rules(spec, &mut problems);
+    price::rules(spec, &mut problems);
     problems
 }
 

@@ -31,6 +31,7 @@ pub use lead::lead_stage;
 pub use paths::{BEGUN, REQUESTS, STAGE, attempt_folder, round_folder};
 pub use progress::{Progress, Snapshot};
 pub use round::{RoundResult, measure_engine};
+pub(crate) use scraping::attach;
 pub use stage::measure_stage;
 pub use summary::{fit, summarize};
 

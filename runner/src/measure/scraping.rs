@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use bakeoff_crds::report::EngineMetric;
+use bakeoff_crds::{
+    plan::Plan,
+    report::{EngineMetric, StageReport},
+};
 
 use super::{Client, EngineRound};
 use crate::{
     clock,
     drive::Driven,
     scrape::{self, Prometheus, Scraper, TimeWindow, metrics_url},
+    stats::reconcile::{Circumstances, reconcile},
 };
 
 /// The engine's own metrics, as far as the spec wants them.
@@ -50,7 +54,7 @@ impl Scraping {
             .filter(|_| settings.backend != Off)
             .and_then(|metrics| {
                 let url = metrics_url(client.url, client.engine.endpoint.port, metrics);
-                Scraper::start(metrics, &url, interval)
+                Scraper::start(metrics, &url)
                     .inspect_err(
                         |error| tracing::warn!(%error, "the engine's metrics are not read"),
                     )
@@ -67,6 +71,20 @@ impl Scraping {
         });
         Self { direct, prometheus }
     }
+}
+
+/// Puts the engine's own metrics into a stage's report, and holds the client's figures against them.
+pub(crate) fn attach(
+    plan: &Plan,
+    stage: &mut StageReport,
+    metrics: BTreeMap<String, EngineMetric>,
+) {
+    stage.engine_metrics = metrics;
+    let circumstances = Circumstances {
+        prompts_per_request: plan.spec.workload.prompts_per_request,
+        prometheus_interval: plan.spec.metrics.interval.as_secs_f64(),
+    };
+    reconcile(stage, circumstances);
 }
 
 /// Those of a stage: read directly, and from Prometheus.

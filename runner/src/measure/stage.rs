@@ -13,7 +13,7 @@ use super::{
     BEGUN, Client, Crew, EngineRound, MeasureError, REQUESTS, STAGE, attempt_folder, lead,
     load::{Load, run},
     resume::Begun,
-    scraping::{Scraping, engine_metrics},
+    scraping::{Scraping, attach, engine_metrics},
     stage_context,
 };
 use crate::{
@@ -130,7 +130,8 @@ async fn alone(
     let driven = drive_stage(client, load, place).await?;
     let direct = scraping.end_window().await;
     let (mut stage, driven) = counted(client, load, place, driven).await?;
-    stage.engine_metrics = engine_metrics(round, scraping, direct, &driven).await;
+    let metrics = engine_metrics(round, scraping, direct, &driven).await;
+    attach(client.plan, &mut stage, metrics);
     Ok((stage, driven))
 }
 

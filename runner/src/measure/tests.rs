@@ -139,6 +139,13 @@ async fn every_stage_is_stored_as_it_ends() {
             assert_eq!((report.repetition, report.attempt), (repetition, 1));
             assert_eq!(report.output_tokens.unwrap().sum, 32);
             assert!(report.engine_metrics.contains_key("running"));
+            let agree = report.reconciliation.iter().map(|check| check.passed);
+            assert_eq!(
+                agree.collect::<Vec<_>>(),
+                [true; 4],
+                "{:?}",
+                report.reconciliation
+            );
             let log = store.get(&format!("{folder}/{REQUESTS}")).await.unwrap();
             let lines = String::from_utf8(zstd::decode_all(&log[..]).unwrap()).unwrap();
             assert_eq!(lines.lines().count(), 1 + 8);

@@ -5,16 +5,13 @@ use bakeoff_crds::{
     plan::{self, EngineSource, Plan, PlannedEngine},
     report::{
         ColdStart, EngineFailure, EngineReport, NodeNeighbours, Provenance, Report, ReportRun,
-        SCHEMA_VERSION, SearchReport, StageReport, TokenDistribution,
+        SCHEMA_VERSION, SearchReport, StageReport,
     },
-    run::{
-        Price,
-        status::{EnginePhase, RoundRestart, TurnStatus},
-    },
+    run::status::{EnginePhase, RoundRestart, TurnStatus},
     summary::PreflightSummary,
 };
 
-use super::{compare::compare, table::names_of_stages, verdict};
+use super::{compare::compare, cost, table::names_of_stages, verdict};
 
 /// What a report needs beside the plan and the stages.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -131,14 +128,11 @@ fn engine_report(
     verdict::mark_superseded(&mut stages, &turns, &outcome.restarts);
     verdict::mark_cut_attempts(&mut stages);
     verdict::mark_broken_turns(&mut stages, &turns);
-    let searches = searches(plan, &stages);
-    let price = match &engine.source {
-        EngineSource::External(external) => external.price_per_million_tokens,
-        EngineSource::Deployed(_) | EngineSource::Simulated(_) => None,
-    };
+    let price = cost::price(plan, engine);
     for stage in &mut stages {
-        stage.endpoint_cost = price.and_then(|price| cost(price, stage));
+        stage.cost = price.and_then(|price| cost::of_stage(price, stage));
     }
+    let searches = searches(plan, &stages);
     EngineReport {
         name: engine.name.clone(),
         profile: engine.profile.clone(),
@@ -151,20 +145,16 @@ fn engine_report(
         failures: turns.iter().filter_map(|turn| failure(turn)).collect(),
         stages,
         searches,
-        price_per_million_tokens: price,
+        price_per_hour: match price {
+            Some(cost::Price::Hour(price)) => Some(price),
+            _ => None,
+        },
+        price_per_million_tokens: match &engine.source {
+            EngineSource::External(external) => external.price_per_million_tokens,
+            EngineSource::Deployed(_) | EngineSource::Simulated(_) => None,
+        },
         ..EngineReport::default()
     }
-}
-
-/// What the tokens of a stage cost; none where one side has a price and was not counted.
-fn cost(price: Price, stage: &StageReport) -> Option<f64> {
-    let sum = |tokens: &Option<TokenDistribution>| tokens.as_ref().map(|tokens| tokens.sum);
-    let (input, output) = (sum(&stage.input_tokens), sum(&stage.output_tokens));
-    let unknown = |price: Option<f64>, tokens: Option<u64>| price.is_some() && tokens.is_none();
-    if unknown(price.input, input) || unknown(price.output, output) {
-        return None;
-    }
-    Some(price.cost(input.unwrap_or(0), output.unwrap_or(0)))
 }
 
 /// The answer of each round and repetition that was begun, from the stages that ran to their end.

@@ -10,7 +10,7 @@ pub use difference::difference;
 pub use sentence::confidence;
 
 use super::{
-    measure::{Better, MEASURES, Measure},
+    measure::{Better, MEASURES, Measure, Unit},
     search,
     spread::{Sample, Spread, basis, counts, samples},
 };
@@ -43,6 +43,7 @@ pub fn compare(engines: &[EngineReport], stages: &[String]) -> Comparison {
     Comparison {
         sentence: sentences
             .chain([sentence::sentence(engines, stages)])
+            .chain(sentence::cost(engines, stages))
             .collect::<Vec<_>>()
             .join(" "),
         best,
@@ -56,7 +57,7 @@ fn at_stage<'a>(engines: &'a [EngineReport], stage: &'a str, measure: &Measure) 
     let basis = basis(engines, stage, measure);
     engines
         .iter()
-        .filter(|engine| measure.better == Better::Higher || !is_saturated(engine, stage))
+        .filter(|engine| !is_spoilt_by_saturation(measure) || !is_saturated(engine, stage))
         .filter_map(|engine| {
             let samples = samples(engine, stage, measure, basis);
             Some(Entry {
@@ -68,6 +69,11 @@ fn at_stage<'a>(engines: &'a [EngineReport], stage: &'a str, measure: &Measure) 
             })
         })
         .collect()
+}
+
+/// Latencies are: of a saturated engine they tell how long the stage was. Throughput and cost are not.
+fn is_spoilt_by_saturation(measure: &Measure) -> bool {
+    measure.unit == Unit::Seconds
 }
 
 /// Each engine at the stage at which it does best.

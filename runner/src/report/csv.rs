@@ -77,6 +77,13 @@ const ANSWER_COLUMNS: [&str; 9] = [
     "answers_right_high",
 ];
 
+/// Columns of what the stage cost; empty where no price is known.
+const COST_COLUMNS: [&str; 3] = [
+    "cost",
+    "cost_per_million_output_tokens",
+    "cost_per_million_tokens",
+];
+
 /// The lines of a report, with a heading.
 ///
 /// # Errors
@@ -88,6 +95,7 @@ pub fn summary(report: &Report) -> Result<Vec<u8>, csv::Error> {
         .flat_map(|(name, _)| FIGURES.map(|figure| format!("{name}_{figure}_seconds")));
     let first = FIRST_COLUMNS.map(String::from).into_iter();
     let last = STEADY_COLUMNS.iter().chain(&ANSWER_COLUMNS);
+    let last = last.chain(&COST_COLUMNS);
     writer.write_record(first.chain(latencies).chain(last.map(ToString::to_string)))?;
     for engine in &report.engines {
         for stage in &engine.stages {
@@ -155,6 +163,7 @@ fn record(report: &Report, engine: &EngineReport, stage: &StageReport) -> Vec<St
         .chain(latencies)
         .chain(steady(stage))
         .chain(answers(stage))
+        .chain(cost(stage))
         .collect()
 }
 
@@ -193,6 +202,14 @@ fn answers(stage: &StageReport) -> [String; ANSWER_COLUMNS.len()] {
         optional(quality.map(|quality| quality.share)),
         optional(quality.map(|quality| quality.interval.low)),
         optional(quality.map(|quality| quality.interval.high)),
+    ]
+}
+
+fn cost(stage: &StageReport) -> [String; COST_COLUMNS.len()] {
+    [
+        optional(stage.cost.map(|cost| cost.total)),
+        optional(stage.cost.and_then(|cost| cost.per_million_output_tokens)),
+        optional(stage.cost.and_then(|cost| cost.per_million_tokens)),
     ]
 }
 

@@ -8,9 +8,10 @@ use bakeoff_crds::{
     profile::ProfileSet,
     report::{
         ClientReport, Distribution, EngineMetric, EngineReport, Interval, IntervalMethod,
-        MetricValue, NoSteadyReason, NoSteadyState, OutputSanity, Quality, Report, Requests,
-        StageReport, SteadyRule, SteadyState, Throughput, TokenCountSource, TokenDistribution,
-        Verdict, VerdictReason, Window,
+        MetricSource, MetricValue, NoSteadyReason, NoSteadyState, OutputSanity, Quality,
+        ReconciledMeasure, ReconciliationCheck, Report, Requests, StageReport, SteadyRule,
+        SteadyState, Throughput, TokenCountSource, TokenDistribution, Verdict, VerdictReason,
+        Window,
     },
     run::{
         BenchmarkRun,
@@ -123,6 +124,15 @@ pub fn stage(concurrency: u32, tokens_per_second: f64, first_token: f64) -> Stag
                 },
             ),
         ]),
+        reconciliation: vec![ReconciliationCheck {
+            measure: ReconciledMeasure::CompletedRequests,
+            source: MetricSource::Direct,
+            client: count as f64,
+            engine: count as f64,
+            least: Some(count as f64 * 0.99),
+            most: count as f64 * 1.01,
+            passed: true,
+        }],
         output_sanity: Some(OutputSanity {
             judged: count,
             cut_off: Some(count / 4),
@@ -225,6 +235,7 @@ metadata: {name: mistral, namespace: bench, uid: 0f9a1b2c-0000-4000-8000-0000000
 spec:
   model: {id: mistralai/Mistral-7B-Instruct-v0.2, revision: 3ad372f}
   tuning: {maxBatchSize: 64}
+  hardware: {pricePerHour: 0.72}
   engines:
     - {name: vllm, profile: vllm, args: [--enforce-eager]}
     - {name: tgi, profile: tgi}

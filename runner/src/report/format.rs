@@ -19,6 +19,18 @@ pub fn number(value: f64) -> String {
     grouped
 }
 
+/// An amount of money with about three digits, however small: `12.3`, `0.0456`.
+pub fn price(value: f64) -> String {
+    match value.abs() {
+        size if size >= 0.995 || size == 0.0 => number(value),
+        size => {
+            // 0.0456 has its first digit in the second place: two more are shown.
+            let place = (-size.log10()).ceil().clamp(1.0, 12.0) as usize;
+            format!("{value:.*}", place + 2)
+        }
+    }
+}
+
 /// A whole number with its thousands apart: `1,234,567`.
 pub fn count(value: u64) -> String {
     group(&value.to_string())

@@ -13,6 +13,8 @@ pub enum Unit {
     RequestsPerSecond,
     /// Seconds.
     Seconds,
+    /// Money for a million output tokens, in the run's currency.
+    PerMillionOutputTokens,
 }
 
 impl Unit {
@@ -22,6 +24,9 @@ impl Unit {
             Self::TokensPerSecond => format!("{} tokens/s", format::number(value)),
             Self::RequestsPerSecond => format!("{} requests/s", format::number(value)),
             Self::Seconds => format::seconds(value),
+            Self::PerMillionOutputTokens => {
+                format!("{} per million output tokens", format::price(value))
+            }
         }
     }
 }
@@ -108,8 +113,18 @@ pub const GOODPUT: Measure = Measure {
     steady: |_| None,
 };
 
+/// Cost of a million output tokens; of whole stages alone, since the ramp and the tail are paid for too.
+pub const COST: Measure = Measure {
+    name: "costPerMillionOutputTokens",
+    title: "cost",
+    unit: Unit::PerMillionOutputTokens,
+    better: Better::Lower,
+    value: |stage| stage.cost.as_ref()?.per_million_output_tokens,
+    steady: |_| None,
+};
+
 /// Every measure of the comparison.
-pub const MEASURES: [Measure; 8] = [
+pub const MEASURES: [Measure; 9] = [
     OUTPUT_THROUGHPUT,
     REQUEST_THROUGHPUT,
     FIRST_TOKEN,
@@ -139,6 +154,7 @@ pub const MEASURES: [Measure; 8] = [
         steady: |steady| steady.request_latency.as_ref()?.p99,
     },
     GOODPUT,
+    COST,
 ];
 
 fn median(distribution: Option<&Distribution>) -> Option<f64> {

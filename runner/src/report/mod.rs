@@ -10,6 +10,7 @@ mod client;
 pub mod collect;
 pub mod compare;
 pub mod contrast;
+pub mod cost;
 pub mod csv;
 #[cfg(test)]
 pub(crate) mod fixture;

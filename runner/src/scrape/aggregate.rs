@@ -76,8 +76,9 @@ impl Aggregate {
         }
     }
 
-    /// Takes a page in.
-    pub fn page(&mut self, moment: Moment, page: &str) {
+    /// Takes a page in. Whether a counter or histogram has grown since the page before.
+    pub fn page(&mut self, moment: Moment, page: &str) -> bool {
+        let mut has_grown = false;
         let samples: Vec<_> = text::samples(page).collect();
         let first_page = self.pages == 0;
         self.pages += 1;
@@ -90,12 +91,16 @@ impl Aggregate {
                     tally.gauge(reading.value);
                 }
                 (SeriesKind::Gauge, _) => {}
-                (_, Some(reading)) => tally.grow(reading, first_page),
+                (_, Some(reading)) => {
+                    has_grown |= tally.last != Some(reading);
+                    tally.grow(reading, first_page);
+                }
                 // A series that is not there yet begins at nothing.
                 (_, None) if first_page => tally.last = Some(Reading::default()),
                 (_, None) => {}
             }
         }
+        has_grown
     }
 
     /// Notes that the page could not be read.

@@ -12,7 +12,7 @@ use bakeoff_crds::{
 use super::result::{Part, join};
 use crate::{
     drive::Driven,
-    measure::{Lengths, stage_context},
+    measure::{Lengths, attach, stage_context},
     stats::{
         stage::{StageContext, report},
         verdict::Rules,
@@ -45,7 +45,10 @@ pub fn merge_parts(
 ) -> Option<Merged> {
     let first = &parts.first()?.result;
     let context = stage_context(plan, engine, (&first.stage, first.place), lengths, None);
-    merge(&context, parts, first.of)
+    let mut merged = merge(&context, parts, first.of)?;
+    let metrics = std::mem::take(&mut merged.report.engine_metrics);
+    attach(plan, &mut merged.report, metrics);
+    Some(merged)
 }
 
 /// The report of a stage that `of` shards were to drive. `None` where none of them left a result.

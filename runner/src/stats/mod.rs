@@ -11,6 +11,7 @@ mod groups;
 pub mod interval;
 mod mser;
 mod pace;
+pub mod reconcile;
 pub mod sanity;
 mod settle;
 pub mod stage;

@@ -179,9 +179,10 @@ pub fn report(context: &StageContext<'_>, driven: &Driven) -> StageReport {
             false => BTreeMap::new(),
         },
         client,
-        endpoint_cost: None,
         shards: Vec::new(),
         engine_metrics: BTreeMap::new(),
+        reconciliation: Vec::new(),
+        cost: None,
         verdict: verdict::verdict(&evidence, context.rules),
         requests,
     }

@@ -178,6 +178,13 @@ async fn four_shards_send_what_one_client_would() {
         );
         assert_eq!(stage.output_tokens.as_ref().unwrap().sum, 80);
         assert!(!stage.engine_metrics.is_empty());
+        let agree = stage.reconciliation.iter().map(|check| check.passed);
+        assert_eq!(
+            agree.collect::<Vec<_>>(),
+            [true; 4],
+            "{:?}",
+            stage.reconciliation
+        );
         assert_eq!(stage.shards.len(), OF as usize);
         assert!(stage.shards.iter().all(|shard| !shard.lost));
         let bounds: Vec<f64> = stage

@@ -363,33 +363,3 @@ fn figures_of_a_lost_node_never_stand_for_an_engine_that_was_not_measured_again(
     );
     assert_eq!(reasons(&report), [("EngineFailed", VerdictStatus::Suspect)]);
 }
-
-#[test]
-fn tokens_cost_what_the_endpoint_asks_for_both_sides() {
-    let tokens = |sum| {
-        Some(TokenDistribution {
-            sum,
-            ..TokenDistribution::default()
-        })
-    };
-    let price = Price {
-        input: Some(1.0),
-        output: Some(4.0),
-    };
-    let counted = StageReport {
-        input_tokens: tokens(1_000_000),
-        output_tokens: tokens(500_000),
-        ..StageReport::default()
-    };
-    assert_eq!(cost(price, &counted), Some(3.0));
-    let uncounted = StageReport {
-        input_tokens: None,
-        ..counted
-    };
-    assert_eq!(cost(price, &uncounted), None);
-    let answers_alone = Price {
-        input: None,
-        ..price
-    };
-    assert_eq!(cost(answers_alone, &uncounted), Some(2.0));
-}

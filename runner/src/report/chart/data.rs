@@ -188,7 +188,7 @@ fn latency_over_throughput(report: &Report, throughput: &Measure, axis: &Axis) -
     };
     let unit = match throughput.unit {
         Unit::RequestsPerSecond => "requests/s",
-        Unit::TokensPerSecond | Unit::Seconds => "output tokens/s",
+        Unit::TokensPerSecond | Unit::Seconds | Unit::PerMillionOutputTokens => "output tokens/s",
     };
     Panel {
         title: "Latency over throughput".into(),

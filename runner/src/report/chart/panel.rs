@@ -282,6 +282,7 @@ fn axis_unit(panel: &Panel) -> &'static str {
         Unit::RequestsPerSecond => "requests/s",
         Unit::Seconds if factor(panel) > 1.0 => "ms",
         Unit::Seconds => "s",
+        Unit::PerMillionOutputTokens => "per million output tokens",
     }
 }
 

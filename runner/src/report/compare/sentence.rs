@@ -5,7 +5,7 @@ use bakeoff_crds::report::{Basis, Difference, EngineReport, IntervalMethod};
 use super::{Entry, at_own_best, at_stage, between, rank};
 use crate::report::{
     format,
-    measure::{FIRST_TOKEN, LATENCY, Measure, OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT},
+    measure::{COST, FIRST_TOKEN, LATENCY, Measure, OUTPUT_THROUGHPUT, REQUEST_THROUGHPUT},
 };
 
 /// Says who reaches the highest throughput, and who is quickest at that load.
@@ -54,6 +54,40 @@ pub fn sentence(engines: &[EngineReport], stages: &[String]) -> String {
         Basis::WholeStage => "",
     });
     sentence
+}
+
+/// Says whose tokens are the cheapest, each engine at the load at which its own are; nothing where no
+/// price is known.
+pub fn cost(engines: &[EngineReport], stages: &[String]) -> Option<String> {
+    let mut entries = at_own_best(engines, stages, &COST);
+    rank(&mut entries, &COST);
+    let (first, second) = (entries.first()?, entries.get(1));
+    let value = |entry: &Entry<'_>| {
+        let cost = COST.unit.show(entry.spread.mean);
+        format!("{cost} at {}", entry.stage)
+    };
+    let Some(second) = second else {
+        return Some(format!("{} costs {}.", first.engine, value(first)));
+    };
+    Some(match between(first, second, &COST) {
+        Some(difference) if difference.shown => format!(
+            "{} is the cheapest: {}, {} less than {} ({}){}.",
+            first.engine,
+            value(first),
+            format::percent(difference.value),
+            second.engine,
+            value(second),
+            sureness(difference),
+        ),
+        difference => format!(
+            "No difference in cost is shown between {} ({}) and {} ({}){}.",
+            first.engine,
+            value(first),
+            second.engine,
+            value(second),
+            difference.map(unshown).unwrap_or_default(),
+        ),
+    })
 }
 
 fn throughput_clause(first: &Entry<'_>, second: &Entry<'_>, measure: &Measure) -> String {

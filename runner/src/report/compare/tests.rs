@@ -1,5 +1,6 @@
 use super::*;
 use crate::report::fixture::{engine, invalid, stage};
+use crate::report::measure::COST;
 
 fn stages() -> Vec<String> {
     ["concurrency-1", "concurrency-8"]
@@ -70,6 +71,51 @@ fn rounds_are_paired_and_said_without_a_reserve() {
     assert_eq!(
         (best.lead, best.basis),
         (Some(difference.value), Basis::SteadyState)
+    );
+}
+
+#[test]
+fn the_cheapest_is_named_each_at_its_best_load() {
+    let mut engines = vec![
+        engine("node", vec![stage(1, 100.0, 0.02), stage(8, 1000.0, 0.05)]),
+        engine("hosted", vec![stage(1, 200.0, 0.02), stage(8, 900.0, 0.05)]),
+        engine("free", vec![stage(8, 1100.0, 0.05)]),
+    ];
+    let costs = |engine: &mut EngineReport, costs: &[f64]| {
+        for (stage, cost) in engine.stages.iter_mut().zip(costs) {
+            stage.cost = Some(bakeoff_crds::report::Cost {
+                per_million_output_tokens: Some(*cost),
+                ..Default::default()
+            });
+        }
+    };
+    costs(&mut engines[0], &[2.0, 0.2]);
+    let sentence = |engines: &[EngineReport]| compare(engines, &stages()).sentence;
+    assert!(
+        sentence(&engines)
+            .ends_with(" node costs 0.200 per million output tokens at concurrency-8."),
+        "{}",
+        sentence(&engines)
+    );
+    costs(&mut engines[1], &[0.25, 0.26]);
+    assert!(
+        sentence(&engines).ends_with(
+            " node is the cheapest: 0.200 per million output tokens at concurrency-8, 20 % less \
+             than hosted (0.250 per million output tokens at concurrency-1) (one measurement each; \
+             how much it varies is not known)."
+        ),
+        "{}",
+        sentence(&engines)
+    );
+    let comparison = compare(&engines, &stages());
+    let best = |stage: &str| {
+        let mut best = comparison.best.iter();
+        let best = best.find(|best| best.measure == COST.name && best.stage == stage);
+        best.map(|best| best.engine.clone()).unwrap()
+    };
+    assert_eq!(
+        (best("concurrency-1"), best("concurrency-8")),
+        ("hosted".into(), "node".into())
     );
 }
 

@@ -8,6 +8,7 @@ use super::{
     conditions::Row,
     groups::{self, GroupRow},
     metrics::{MetricRow, absent, metrics},
+    reconciliation::{self, ReconciliationRow},
     shards::{self, ShardRow},
     steady::{self, SteadyRow},
     view::{VerdictView, status},
@@ -31,12 +32,12 @@ pub struct EngineView {
     groups: Vec<GroupRow>,
     shards: Vec<ShardRow>,
     cold_start: Vec<[String; 4]>,
+    reconciliation: Vec<ReconciliationRow>,
     metrics: Vec<MetricRow>,
     metric_stages: Vec<String>,
     absent: Vec<(String, String)>,
     provenance: Vec<Row>,
     command_line: Vec<String>,
-    price: Option<(String, String)>,
 }
 
 #[derive(Debug, Serialize)]
@@ -127,12 +128,12 @@ impl EngineView {
             groups: groups::rows(&measured),
             shards: shards::rows(&measured),
             cold_start: cold_start(engine),
+            reconciliation: reconciliation::rows(engine),
             metrics: metrics(engine),
             metric_stages: measured.iter().map(|(label, _)| label.clone()).collect(),
             absent: absent(engine),
             provenance: provenance(engine),
             command_line: engine.provenance.command_line.clone(),
-            price: price(engine),
         }
     }
 }
@@ -306,26 +307,4 @@ fn provenance(engine: &EngineReport) -> Vec<Row> {
     rows.into_iter()
         .filter_map(|(label, value)| Some((label.to_owned(), value?)))
         .collect()
-}
-
-/// Prices of a million tokens, and what those of the run's stages cost.
-fn price(engine: &EngineReport) -> Option<(String, String)> {
-    let price = engine.price_per_million_tokens?;
-    let of = |side: &str, price: Option<f64>| Some(format!("{side} {}", price?));
-    let prices = [of("input", price.input), of("output", price.output)];
-    let stages = engine.stages.iter();
-    let sum = |tokens: &Option<bakeoff_crds::report::TokenDistribution>| {
-        tokens.as_ref().map_or(0, |tokens| tokens.sum)
-    };
-    let input: u64 = stages.clone().map(|stage| sum(&stage.input_tokens)).sum();
-    let output: u64 = stages.map(|stage| sum(&stage.output_tokens)).sum();
-    Some((
-        prices.into_iter().flatten().collect::<Vec<_>>().join(", "),
-        format!(
-            "{:.4} for {} input and {} output tokens",
-            price.cost(input, output),
-            format::count(input),
-            format::count(output)
-        ),
-    ))
 }

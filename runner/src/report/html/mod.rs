@@ -6,9 +6,11 @@
 
 pub mod answers;
 mod conditions;
+mod cost;
 mod engine_view;
 mod groups;
 mod metrics;
+mod reconciliation;
 mod shards;
 mod steady;
 mod view;

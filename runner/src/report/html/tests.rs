@@ -136,6 +136,15 @@ fn the_steady_part_of_each_stage_is_shown_or_why_there_is_none() {
 }
 
 #[test]
+fn client_and_engine_are_held_against_each_other() {
+    let mut report = fixture::report();
+    let check = &mut report.engines[0].stages[0].reconciliation[0];
+    (check.client, check.engine, check.passed) = (100.0, 200.0, false);
+    let page = page_of(&report);
+    assert!(page.contains("DISAGREE: engine 200, client 100"), "{page}");
+}
+
+#[test]
 fn what_the_answers_are_like_is_shown() {
     let html = page_of(&fixture::report());
     for part in [

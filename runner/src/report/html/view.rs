@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{
     conditions::{Row, conditions},
+    cost,
     engine_view::EngineView,
 };
 use crate::report::{
@@ -40,7 +41,7 @@ pub struct Page {
     features: Vec<Feature>,
     engines: Vec<EngineView>,
     has_cold_start: bool,
-    has_prices: bool,
+    costs: Vec<cost::CostRow>,
     hashes: Vec<Row>,
     metadata: Vec<Row>,
     start_time: String,
@@ -98,7 +99,7 @@ struct Feature {
 }
 
 /// Measures of the first table, with short headings.
-const GLANCE: [(&str, &str); 7] = [
+const GLANCE: [(&str, &str); 8] = [
     ("outputTokensPerSecond", "Output tokens/s"),
     ("requestsPerSecond", "Requests/s"),
     ("timeToFirstTokenP50", "TTFT p50"),
@@ -106,6 +107,7 @@ const GLANCE: [(&str, &str); 7] = [
     ("timePerOutputTokenP50", "TPOT p50"),
     ("requestLatencyP50", "Latency p50"),
     ("requestLatencyP99", "Latency p99"),
+    ("costPerMillionOutputTokens", "Cost of 1M output tokens"),
 ];
 
 impl Page {
@@ -149,10 +151,7 @@ impl Page {
                 .engines
                 .iter()
                 .any(|engine| !engine.cold_start.is_empty()),
-            has_prices: report
-                .engines
-                .iter()
-                .any(|engine| engine.price_per_million_tokens.is_some()),
+            costs: cost::rows(&report.engines),
             hashes: hashes(report),
             metadata: run.metadata.clone().into_iter().collect(),
             start_time: run.start_time.clone(),

@@ -1,0 +1,82 @@
+//! Where figures of the engines and their hardware come from.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::common::Duration;
+
+/// Where the engines' own metrics come from, beside the runner's direct scrape.
+#[derive(Clone, Debug, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.backend != 'Prometheus' || has(self.url)")
+    .message("backend Prometheus needs url, such as http://prometheus.monitoring:9090"))]
+#[x_kube(validation = Rule::new("!has(self.extraQueries) || self.backend == 'Prometheus' || has(self.url)")
+    .message("extraQueries need a Prometheus; set url"))]
+pub struct Metrics {
+    /// Where series are read from.
+    #[serde(default)]
+    pub backend: MetricsBackend,
+    /// Root of the Prometheus HTTP API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 8, max = 1024), regex(pattern = r"^https?://[^\s]+$"))]
+    pub url: Option<String>,
+    /// Interval at which a Prometheus scrapes the engines: that of the PodMonitoring that is made.
+    #[serde(default = "default_interval")]
+    pub interval: Duration,
+    /// Interval of the runner's own scrape, 100ms at least: each costs the engine the making of a
+    /// page.
+    #[serde(default = "default_direct_interval")]
+    pub direct_interval: Duration,
+    /// Further PromQL queries, evaluated over each stage's window; `$window` stands for its length.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub extra_queries: Vec<ExtraQuery>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            backend: MetricsBackend::default(),
+            url: None,
+            interval: default_interval(),
+            direct_interval: default_direct_interval(),
+            extra_queries: Vec::new(),
+        }
+    }
+}
+
+/// Source of the engines' metrics.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+pub enum MetricsBackend {
+    /// The Prometheus at `url` where it is set, else the direct scrape alone.
+    #[default]
+    Auto,
+    /// The Prometheus at `url`.
+    Prometheus,
+    /// The direct scrape alone.
+    Direct,
+    /// No engine metrics.
+    None,
+}
+
+/// One further PromQL query.
+#[derive(Clone, Debug, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ExtraQuery {
+    /// Name in the report.
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[A-Za-z][A-Za-z0-9_]*$"))]
+    pub name: String,
+    /// PromQL; `$window`, `$namespace` and `$pod` are filled in.
+    #[schemars(length(min = 1, max = 2048))]
+    pub query: String,
+}
+
+fn default_direct_interval() -> Duration {
+    Duration::from_millis(500)
+}
+
+fn default_interval() -> Duration {
+    Duration::from_secs(1)
+}
