@@ -82,14 +82,6 @@ fn deployed_engine(
     {
         return Err(problem);
     }
-    if spec.workload.sampling.ignore_eos && !capabilities.ignore_eos {
-        return Err(Problem::new(
-            "spec.workload.sampling.ignoreEos",
-            format!(
-                "profile {profile_name:?} cannot force answers to their full length; set it to false, or leave the engine out"
-            ),
-        ));
-    }
     let model = match &chosen.model {
         Some(template) => renderer
             .render("protocols.model", template)
@@ -143,7 +135,7 @@ fn deployed_engine(
         }),
         capabilities,
         cautions: profile.cautions.clone(),
-        deviations: deviations(engine),
+        deviations: deviations(spec, engine, profile),
     };
     Ok((planned, warnings))
 }
@@ -270,8 +262,18 @@ fn merged(all: &Tuning, own: Option<&Tuning>) -> Tuning {
     }
 }
 
-fn deviations(engine: &EngineSpec) -> Vec<String> {
+fn deviations(
+    spec: &BenchmarkRunSpec,
+    engine: &EngineSpec,
+    profile: &EngineProfileSpec,
+) -> Vec<String> {
     let mut deviations = Vec::new();
+    if unable_to_force_length(spec, profile) {
+        deviations.push(
+            "answers end where the model ends them, for they cannot be forced to their full length"
+                .into(),
+        );
+    }
     if let Some(image) = &engine.image {
         deviations.push(format!("image {image} in place of the profile's"));
     }
@@ -301,6 +303,12 @@ fn deviations(engine: &EngineSpec) -> Vec<String> {
     deviations
 }
 
+/// Whether the run asks for answers of full length and the engine cannot give them: then it is
+/// compared per token.
+fn unable_to_force_length(spec: &BenchmarkRunSpec, profile: &EngineProfileSpec) -> bool {
+    spec.workload.sampling.ignore_eos && !profile.capabilities.ignore_eos
+}
+
 fn warnings(
     spec: &BenchmarkRunSpec,
     engine: &EngineSpec,
@@ -318,6 +326,13 @@ fn warnings(
             )
         })
         .collect();
+    if unable_to_force_length(spec, profile) {
+        warnings.push(format!(
+            "{name}: {} cannot force answers to their full length (workload.sampling.ignoreEos), so \
+             compare it per token",
+            profile.display_name
+        ));
+    }
     if spec.workload.sampling.seed.is_some() && !profile.capabilities.seed {
         warnings.push(format!("{name}: {} takes no seed", profile.display_name));
     }

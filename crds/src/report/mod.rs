@@ -7,10 +7,12 @@ mod client;
 mod comparison;
 mod distribution;
 mod engine;
+mod fairness;
 mod goodput;
 mod group;
 mod interval;
 mod metrics;
+mod probe;
 mod search;
 mod shard;
 mod stage;
@@ -28,10 +30,12 @@ pub use self::{
     comparison::{Basis, Best, Comparison, Difference},
     distribution::{Distribution, TokenDistribution},
     engine::{ColdStart, EngineFailure, EngineReport, NodeNeighbours, Provenance},
+    fairness::{Fairness, FairnessCheck, FairnessCheckKind, FairnessFinding, FairnessStatus},
     goodput::{Goodput, ObjectiveResult},
     group::RequestGroup,
     interval::{Interval, IntervalMethod},
     metrics::{EngineMetric, MetricValue},
+    probe::{Probe, ProbeAnswer, ProbeQuestion},
     search::{SearchEnd, SearchGoal, SearchReport},
     shard::ShardReport,
     stage::{Requests, StageReport, Throughput, TokenCountSource, Window},
@@ -53,6 +57,9 @@ pub struct Report {
     pub run: ReportRun,
     /// Verdict on the whole: the worst of its parts, and what only shows on the whole.
     pub verdict: Verdict,
+    /// Whether all engines were measured under the same conditions.
+    #[serde(default)]
+    pub fairness: Fairness,
     /// Every engine of the run, those that failed among them, in the order of the spec.
     pub engines: Vec<EngineReport>,
     /// What the figures say of the engines against each other.

@@ -67,9 +67,6 @@ pub use workload::{
     "self.cleanup.engines != 'Never' || self.engines.size() == 1")
     .message("cleanup.engines Never keeps the accelerator, so it goes with one engine only; use OnSuccess or Always"))]
 #[x_kube(validation = Rule::new(
-    "!self.workload.sampling.ignoreEos || self.engines.all(e, !has(e.profile) || e.profile != 'tgi')")
-    .message("TGI cannot ignore the end of sequence; set workload.sampling.ignoreEos to false or leave TGI out"))]
-#[x_kube(validation = Rule::new(
     "self.model.dtype == 'Auto' || !has(self.model.quantization) || self.engines.all(e, !has(e.profile) || e.profile != 'tgi')")
     .message("TGI takes a dtype or a quantization, not both; leave model.dtype at Auto"))]
 #[x_kube(validation = Rule::new(

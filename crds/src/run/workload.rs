@@ -275,7 +275,7 @@ pub struct Sampling {
     #[schemars(length(max = 4), inner(length(min = 1, max = 64)))]
     pub stop: Vec<String>,
     /// Answers run to their full length, whatever the model says. Engines that cannot are named in
-    /// the report.
+    /// the report, which then compares by tokens and no longer by requests.
     #[serde(default)]
     pub ignore_eos: bool,
 }

@@ -9,8 +9,8 @@ use bakeoff_crds::{
 };
 
 use super::{
-    Crew, EngineRound, MeasureError, Progress, check, load::Load, resume, scraping::Scraping,
-    stage, stopped, summarize,
+    Crew, EngineRound, MeasureError, Progress, check, load::Load, probe, resume,
+    scraping::Scraping, stage, stopped, summarize,
 };
 use crate::clock;
 
@@ -72,7 +72,8 @@ async fn measure(round: &EngineRound<'_>, result: &mut RoundResult) -> Result<()
     let engine = check::Engine::new(client.url, api_key, round.patience, progress)?;
     engine.check_model(client.engine).await?;
     result.engine_version = engine.version(client.engine).await;
-    load.try_once(client).await?;
+    let first = load.try_once(client).await?;
+    probe::probe(round, &load, &first).await?;
     load.calibrate(client).await;
     load.warm_up(client).await?;
     let scraping = Scraping::start(client);

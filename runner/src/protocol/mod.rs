@@ -108,6 +108,11 @@ impl Codec {
         }
     }
 
+    /// What all requests have in common.
+    pub fn options(&self) -> &RequestOptions {
+        &self.options
+    }
+
     /// Names that requests may ask for, at least one.
     pub fn names(&self) -> u16 {
         u16::try_from(self.options.names.len().max(1)).unwrap_or(u16::MAX)

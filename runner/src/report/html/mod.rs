@@ -7,6 +7,7 @@
 pub mod answers;
 mod conditions;
 mod engine_view;
+mod fairness;
 mod groups;
 mod metrics;
 mod shards;
