@@ -7,10 +7,10 @@ use super::{
     traffic,
 };
 use crate::{
-    profile::{Capabilities, EngineProfileSpec, ProfileSet, render::Renderer},
+    profile::{Capabilities, EngineProfileSpec, HttpCall, ProfileSet, render::Renderer},
     run::{
-        Adapter, Api, BenchmarkRunSpec, EngineSpec, ExternalEngine, Protocol, SimulatedEngine,
-        Tuning,
+        Adapter, Api, BenchmarkRunSpec, CachePolicy, EngineSpec, ExternalEngine, Protocol,
+        SimulatedEngine, Tuning,
     },
     validate::Problem,
 };
@@ -110,7 +110,7 @@ fn deployed_engine(
             },
         }),
     };
-    let warnings = warnings(spec, engine, &renderer, profile);
+    let warnings = warnings(spec, engine, &tuning, &renderer, profile);
     let planned = PlannedEngine {
         name: engine.name.clone(),
         profile: profile_name.to_owned(),
@@ -128,6 +128,7 @@ fn deployed_engine(
         models,
         model_check,
         version: profile.version.clone(),
+        cache_reset: cache_reset(spec, profile),
         metrics: profile.metrics.as_ref().map(|metrics| PlannedMetrics {
             path: metrics.path.clone(),
             port: metrics.port.unwrap_or(profile.port),
@@ -167,6 +168,7 @@ fn external_engine(
         models: by_name(spec),
         model_check: None,
         version: None,
+        cache_reset: None,
         metrics: None,
         capabilities: Capabilities {
             streaming: true,
@@ -224,6 +226,9 @@ fn simulated_engine(
             expect: model,
         }),
         version: profile.as_ref().and_then(|profile| profile.version.clone()),
+        cache_reset: profile
+            .as_ref()
+            .and_then(|profile| cache_reset(spec, profile)),
         metrics: profile
             .as_ref()
             .and_then(|profile| profile.metrics.clone())
@@ -238,6 +243,12 @@ fn simulated_engine(
         cautions: vec!["Simulated: its speed is made up.".into()],
         deviations: Vec::new(),
     }
+}
+
+/// The call that empties the prefix cache, where the run wants it empty.
+fn cache_reset(spec: &BenchmarkRunSpec, profile: &EngineProfileSpec) -> Option<HttpCall> {
+    let wanted = spec.workload.cache_policy == CachePolicy::Cold;
+    profile.cache_reset.clone().filter(|_| wanted)
 }
 
 /// What requests ask for where adapters go by their own names.
@@ -312,6 +323,7 @@ fn unable_to_force_length(spec: &BenchmarkRunSpec, profile: &EngineProfileSpec) 
 fn warnings(
     spec: &BenchmarkRunSpec,
     engine: &EngineSpec,
+    tuning: &Tuning,
     renderer: &Renderer,
     profile: &EngineProfileSpec,
 ) -> Vec<String> {
@@ -330,6 +342,17 @@ fn warnings(
         warnings.push(format!(
             "{name}: {} cannot force answers to their full length (workload.sampling.ignoreEos), so \
              compare it per token",
+            profile.display_name
+        ));
+    }
+    if spec.workload.cache_policy == CachePolicy::Cold
+        && profile.cache_reset.is_none()
+        && tuning.prefix_caching != Some(false)
+    {
+        warnings.push(format!(
+            "{name}: the prefix cache of {} cannot be emptied between stages (workload.cachePolicy); \
+             give workload.prompts.count as many prompts as all stages have requests, or switch \
+             tuning.prefixCaching off",
             profile.display_name
         ));
     }

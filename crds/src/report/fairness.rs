@@ -77,4 +77,7 @@ pub enum FairnessCheckKind {
     Greedy,
     /// The token of the end: counted by all or by none.
     EndToken,
+    /// What engines found in their prefix caches: nothing of before the stage, and by
+    /// `workload.cachePolicy` emptied or filled for all.
+    PrefixCache,
 }

@@ -3,6 +3,7 @@
 //! Definitions of the latencies follow the field's use: see each field.
 
 mod answers;
+mod cache;
 mod client;
 mod comparison;
 mod distribution;
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     answers::{Agreement, OutputSanity, Quality, QualityDifference},
+    cache::{CacheReport, CacheReset},
     client::{ClientReport, NetworkReport, ReceiveBacklog},
     comparison::{Basis, Best, Comparison, Difference},
     distribution::{Distribution, TokenDistribution},

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ClientReport, Distribution, EngineMetric, Goodput, Interval, NoSteadyState, OutputSanity,
-    Quality, RequestGroup, ShardReport, SteadyState, TokenDistribution, Verdict,
+    CacheReport, ClientReport, Distribution, EngineMetric, Goodput, Interval, NoSteadyState,
+    OutputSanity, Quality, RequestGroup, ShardReport, SteadyState, TokenDistribution, Verdict,
 };
 use crate::plan::Load;
 
@@ -112,6 +112,9 @@ pub struct StageReport {
     /// The engine's own metrics over the window, by common name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub engine_metrics: BTreeMap<String, EngineMetric>,
+    /// The engine's prefix cache; absent where nothing was done to it and nothing is known of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheReport>,
     /// Whether the figures can be trusted.
     pub verdict: Verdict,
 }

@@ -25,7 +25,7 @@ pub use status::BenchmarkRunStatus;
 pub use sweep::{Arrival, ConcurrencyRange, Knee, Ramp, RateRange, Search, StageSpec, Sweep};
 pub use trace::{Trace, TraceFormat};
 pub use workload::{
-    Api, Conversations, History, Limits, ModelShare, Prompts, Sampling, SharedPrefix,
+    Api, CachePolicy, Conversations, History, Limits, ModelShare, Prompts, Sampling, SharedPrefix,
     SyntheticPrompts, ThinkDistribution, ThinkTime, TokenLength, Warmup, Workload,
 };
 
@@ -63,6 +63,9 @@ pub use workload::{
      && (!has(self.tuning) || self.tuning == oldSelf.tuning) \
      && (!has(self.objectives) || self.objectives == oldSelf.objectives)")
     .message("spec is fixed once made, but for suspend and cleanup; make a new BenchmarkRun"))]
+#[x_kube(validation = Rule::new(
+    "self.workload.cachePolicy != 'Warm' || !has(self.tuning) || !has(self.tuning.prefixCaching) || self.tuning.prefixCaching")
+    .message("cachePolicy Warm fills the prefix cache that tuning.prefixCaching switches off; set it to true, or use another cachePolicy"))]
 #[x_kube(validation = Rule::new(
     "self.cleanup.engines != 'Never' || self.engines.size() == 1")
     .message("cleanup.engines Never keeps the accelerator, so it goes with one engine only; use OnSuccess or Always"))]

@@ -1,6 +1,7 @@
 //! One engine in one round: checked, warmed up, driven stage by stage, each stored as soon as it has
 //! ended. What a pod of the cluster and `bakeoff run` both do.
 
+mod cache;
 mod check;
 mod context;
 mod error;

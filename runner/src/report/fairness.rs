@@ -1,5 +1,6 @@
 //! Whether all engines were measured under the same conditions. Pure.
 
+mod cache;
 mod conditions;
 mod parity;
 
@@ -28,6 +29,7 @@ pub fn of_run(plan: &Plan, outcome: &Outcome, engines: &[EngineReport]) -> Fairn
         forced.then(|| (Kind::ForcedLength, parity::forced_length(&measured))),
         Some((Kind::Greedy, parity::greedy(&measured))),
         Some((Kind::EndToken, parity::end_token(&measured))),
+        Some((Kind::PrefixCache, cache::prefix_cache(plan, &measured))),
     ];
     let checks: Vec<FairnessCheck> = checks
         .into_iter()

@@ -181,6 +181,7 @@ pub fn report(context: &StageContext<'_>, driven: &Driven) -> StageReport {
         client,
         shards: Vec::new(),
         engine_metrics: BTreeMap::new(),
+        cache: None,
         verdict: verdict::verdict(&evidence, context.rules),
         requests,
     }

@@ -1,4 +1,7 @@
-use bakeoff_crds::report::{ProbeAnswer, ProbeQuestion};
+use bakeoff_crds::{
+    report::{CacheReport, CacheReset, ProbeAnswer, ProbeQuestion},
+    run::CachePolicy,
+};
 
 use super::*;
 use crate::report::{Facts, assemble, fixture};
@@ -210,4 +213,67 @@ fn an_engines_own_settings_are_deviations() {
             .status,
         FairnessStatus::Unproven
     );
+}
+
+#[test]
+fn prefix_caches_that_helped_are_named() {
+    let with_cache = |policy: CachePolicy, cache: Option<CacheReport>| {
+        let mut plan = fixture::plan();
+        plan.spec.workload.cache_policy = policy;
+        let mut measured = fixture::measured();
+        for stage in measured.iter_mut().filter(|it| it.engine == "vllm") {
+            stage.stage.cache = cache.clone();
+        }
+        let fairness = assemble(&plan, &fixture::facts(), measured).fairness;
+        let (_, message) = found(&fairness, Kind::PrefixCache);
+        let of_vllm = message.split("; ").find(|it| it.starts_with("vllm"));
+        of_vllm.map(str::to_owned).unwrap_or_default()
+    };
+    let cache = |hit_rate: Option<f64>| CacheReport {
+        policy: CachePolicy::Cold,
+        hit_rate,
+        ..CacheReport::default()
+    };
+    for (policy, cache, expected) in [
+        (CachePolicy::AsIs, None, "not known"),
+        (CachePolicy::AsIs, Some(cache(Some(0.3))), ""),
+        (
+            CachePolicy::AsIs,
+            Some(CacheReport {
+                contaminated: true,
+                explained: Some(0.1),
+                ..cache(Some(0.3))
+            }),
+            "at concurrency-1 it found 30",
+        ),
+        (
+            CachePolicy::Cold,
+            Some(CacheReport {
+                reset: Some(CacheReset::NoCall),
+                ..cache(Some(0.0))
+            }),
+            "cannot be emptied",
+        ),
+        (
+            CachePolicy::Cold,
+            Some(CacheReport {
+                reset: Some(CacheReset::Failed),
+                failure: Some("HTTP 404".into()),
+                ..cache(None)
+            }),
+            "was not emptied before concurrency-1: HTTP 404",
+        ),
+        (
+            CachePolicy::Cold,
+            Some(CacheReport {
+                reset: Some(CacheReset::Emptied),
+                ..cache(Some(0.0))
+            }),
+            "",
+        ),
+    ] {
+        let message = with_cache(policy, cache);
+        assert!(message.contains(expected), "{expected:?}: {message}");
+        assert_eq!(message.is_empty(), expected.is_empty(), "{message}");
+    }
 }

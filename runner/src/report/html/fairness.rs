@@ -79,6 +79,7 @@ fn title(check: Kind) -> &'static str {
         Kind::InputTokens => "Tokens of the same prompt",
         Kind::ForcedLength => "Answers as long as asked",
         Kind::Greedy => "Same answer twice at temperature 0",
+        Kind::PrefixCache => "Prefix cache",
         Kind::EndToken => "Counting of the token of the end",
     }
 }

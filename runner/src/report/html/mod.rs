@@ -5,6 +5,7 @@
 //! requests, should both fail.
 
 pub mod answers;
+mod cache;
 mod conditions;
 mod engine_view;
 mod fairness;
