@@ -7,10 +7,10 @@ use super::{
     http, traffic,
 };
 use crate::{
-    profile::{Capabilities, EngineProfileSpec, ProfileSet, render::Renderer},
+    profile::{Capabilities, EngineProfileSpec, HttpCall, ProfileSet, render::Renderer},
     run::{
-        Adapter, Api, BenchmarkRunSpec, EngineSpec, ExternalEngine, Protocol, SimulatedEngine,
-        Tuning,
+        Adapter, Api, BenchmarkRunSpec, CachePolicy, EngineSpec, ExternalEngine, Protocol,
+        SimulatedEngine, Tuning,
     },
     validate::Problem,
 };
@@ -84,14 +84,6 @@ fn deployed_engine(
     {
         return Err(problem);
     }
-    if spec.workload.sampling.ignore_eos && !capabilities.ignore_eos {
-        return Err(Problem::new(
-            "spec.workload.sampling.ignoreEos",
-            format!(
-                "profile {profile_name:?} cannot force answers to their full length; set it to false, or leave the engine out"
-            ),
-        ));
-    }
     let model = match &chosen.model {
         Some(template) => renderer
             .render("protocols.model", template)
@@ -120,7 +112,7 @@ fn deployed_engine(
             },
         }),
     };
-    let mut warnings = warnings(spec, engine, &renderer, profile);
+    let mut warnings = warnings(spec, engine, &tuning, &renderer, profile);
     let format = chosen
         .http
         .clone()
@@ -149,6 +141,7 @@ fn deployed_engine(
         models,
         model_check,
         version: profile.version.clone(),
+        cache_reset: cache_reset(spec, profile),
         metrics: profile.metrics.as_ref().map(|metrics| PlannedMetrics {
             path: metrics.path.clone(),
             port: metrics.port.unwrap_or(profile.port),
@@ -157,7 +150,7 @@ fn deployed_engine(
         }),
         capabilities,
         cautions: profile.cautions.clone(),
-        deviations: deviations(engine),
+        deviations: deviations(spec, engine, profile),
     };
     Ok((planned, warnings))
 }
@@ -228,6 +221,7 @@ fn external_engine(
         models: by_name(spec),
         model_check: None,
         version: None,
+        cache_reset: None,
         metrics: None,
         capabilities,
         cautions: vec!["Its hardware is not known, so it is not the same hardware.".into()],
@@ -291,6 +285,9 @@ fn simulated_engine(
             expect: model,
         }),
         version: profile.as_ref().and_then(|profile| profile.version.clone()),
+        cache_reset: profile
+            .as_ref()
+            .and_then(|profile| cache_reset(spec, profile)),
         metrics: profile
             .as_ref()
             .and_then(|profile| profile.metrics.clone())
@@ -311,6 +308,12 @@ fn simulated_engine(
         cautions: vec!["Simulated: its speed is made up.".into()],
         deviations: Vec::new(),
     }
+}
+
+/// The call that empties the prefix cache, where the run wants it empty.
+fn cache_reset(spec: &BenchmarkRunSpec, profile: &EngineProfileSpec) -> Option<HttpCall> {
+    let wanted = spec.workload.cache_policy == CachePolicy::Cold;
+    profile.cache_reset.clone().filter(|_| wanted)
 }
 
 /// What requests ask for where adapters go by their own names.
@@ -335,8 +338,18 @@ fn merged(all: &Tuning, own: Option<&Tuning>) -> Tuning {
     }
 }
 
-fn deviations(engine: &EngineSpec) -> Vec<String> {
+fn deviations(
+    spec: &BenchmarkRunSpec,
+    engine: &EngineSpec,
+    profile: &EngineProfileSpec,
+) -> Vec<String> {
     let mut deviations = Vec::new();
+    if unable_to_force_length(spec, profile) {
+        deviations.push(
+            "answers end where the model ends them, for they cannot be forced to their full length"
+                .into(),
+        );
+    }
     if let Some(image) = &engine.image {
         deviations.push(format!("image {image} in place of the profile's"));
     }
@@ -366,9 +379,16 @@ fn deviations(engine: &EngineSpec) -> Vec<String> {
     deviations
 }
 
+/// Whether the run asks for answers of full length and the engine cannot give them: then it is
+/// compared per token.
+fn unable_to_force_length(spec: &BenchmarkRunSpec, profile: &EngineProfileSpec) -> bool {
+    spec.workload.sampling.ignore_eos && !profile.capabilities.ignore_eos
+}
+
 fn warnings(
     spec: &BenchmarkRunSpec,
     engine: &EngineSpec,
+    tuning: &Tuning,
     renderer: &Renderer,
     profile: &EngineProfileSpec,
 ) -> Vec<String> {
@@ -383,6 +403,24 @@ fn warnings(
             )
         })
         .collect();
+    if unable_to_force_length(spec, profile) {
+        warnings.push(format!(
+            "{name}: {} cannot force answers to their full length (workload.sampling.ignoreEos), so \
+             compare it per token",
+            profile.display_name
+        ));
+    }
+    if spec.workload.cache_policy == CachePolicy::Cold
+        && profile.cache_reset.is_none()
+        && tuning.prefix_caching != Some(false)
+    {
+        warnings.push(format!(
+            "{name}: the prefix cache of {} cannot be emptied between stages (workload.cachePolicy); \
+             give workload.prompts.count as many prompts as all stages have requests, or switch \
+             tuning.prefixCaching off",
+            profile.display_name
+        ));
+    }
     if spec.workload.sampling.seed.is_some() && !profile.capabilities.seed {
         warnings.push(format!("{name}: {} takes no seed", profile.display_name));
     }

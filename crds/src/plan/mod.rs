@@ -22,7 +22,9 @@ pub use read::UnreadablePlan;
 pub use resolve::{PlanSettings, resolve};
 pub use search::PlannedSearch;
 
-pub use crate::profile::{Capabilities, CommonMetric, PodSecurity, Series, SeriesKind};
+pub use crate::profile::{
+    Capabilities, CommonMetric, HttpCall, HttpMethod, PodSecurity, Series, SeriesKind,
+};
 use crate::{
     common::{Duration, SecretKeyRef},
     run::{Arrival, BenchmarkRunSpec, EngineEnv, HttpFormat, Price, Protocol, SimulatedEngine},
@@ -113,6 +115,9 @@ pub struct PlannedEngine {
     /// How it tells its version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<crate::profile::JsonField>,
+    /// The call that empties its prefix cache before each stage, where the run asks for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_reset: Option<HttpCall>,
     /// Its own metrics.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<PlannedMetrics>,

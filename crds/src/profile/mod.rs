@@ -65,6 +65,9 @@ pub struct EngineProfileSpec {
     /// How the engine tells its version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<JsonField>,
+    /// The call that empties the engine's prefix cache; used with `workload.cachePolicy: Cold`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_reset: Option<HttpCall>,
     /// Protocols that the engine speaks, the preferred one first.
     #[schemars(length(min = 1, max = 8))]
     pub protocols: Vec<ProfileProtocol>,
@@ -152,6 +155,28 @@ pub struct JsonField {
     /// JSON pointer to the value.
     #[schemars(length(min = 1, max = 256), regex(pattern = r"^/.*$"))]
     pub pointer: String,
+}
+
+/// A request without a body whose answer is any status from 200 to 299.
+#[derive(Clone, Debug, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpCall {
+    /// Method.
+    #[serde(default)]
+    pub method: HttpMethod,
+    /// Path.
+    #[schemars(length(min = 1, max = 256), regex(pattern = r"^/.*$"))]
+    pub path: String,
+}
+
+/// Method of a request.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+pub enum HttpMethod {
+    /// GET.
+    Get,
+    /// POST.
+    #[default]
+    Post,
 }
 
 /// A protocol that the engine speaks.

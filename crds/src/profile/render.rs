@@ -11,7 +11,7 @@ use minijinja::{Environment, UndefinedBehavior, Value, context};
 use super::EngineProfileSpec;
 use crate::{
     plan::Deployment,
-    run::{Adapter, BenchmarkRunSpec, Dtype, EngineSpec, Tuning},
+    run::{Adapter, BenchmarkRunSpec, CachePolicy, Dtype, EngineSpec, Tuning},
 };
 
 /// Steps that one template may take.
@@ -254,6 +254,7 @@ fn values(spec: &BenchmarkRunSpec, engine: &EngineSpec, tuning: &Tuning, port: u
         workload => context! {
             maxInputTokens => spec.workload.limits.max_input_tokens,
             maxOutputTokens => spec.workload.limits.max_output_tokens,
+            cachePolicy => cache_policy(spec.workload.cache_policy),
             maxRequestsInFlight => if spec.workload.sweep.request_rate.is_empty() && !spec.workload.sweep.burst {
                 in_flight.unwrap_or(32).max(128)
             } else {
@@ -261,6 +262,14 @@ fn values(spec: &BenchmarkRunSpec, engine: &EngineSpec, tuning: &Tuning, port: u
             },
         },
         port => port,
+    }
+}
+
+fn cache_policy(policy: CachePolicy) -> &'static str {
+    match policy {
+        CachePolicy::AsIs => "AsIs",
+        CachePolicy::Cold => "Cold",
+        CachePolicy::Warm => "Warm",
     }
 }
 

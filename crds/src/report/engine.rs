@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{SearchReport, StageReport, Verdict};
+use super::{Probe, SearchReport, StageReport, Verdict};
 use crate::{
     plan::Capabilities,
     run::{Price, status::Neighbours},
@@ -25,6 +25,9 @@ pub struct EngineReport {
     /// How long it took to be ready, one entry per round.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cold_start: Vec<ColdStart>,
+    /// What it answered before its first stage, one entry per round in which it was asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub probes: Vec<Probe>,
     /// What the engine can do, by its profile.
     pub capabilities: Capabilities,
     /// In what it differs from the settings that hold for all.

@@ -3,15 +3,18 @@
 //! Definitions of the latencies follow the field's use: see each field.
 
 mod answers;
+mod cache;
 mod client;
 mod comparison;
 mod cost;
 mod distribution;
 mod engine;
+mod fairness;
 mod goodput;
 mod group;
 mod interval;
 mod metrics;
+mod probe;
 mod reconciliation;
 mod retry_after;
 mod search;
@@ -27,15 +30,18 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     answers::{Agreement, OutputSanity, Quality, QualityDifference},
+    cache::{CacheReport, CacheReset},
     client::{ClientReport, NetworkReport, ReceiveBacklog},
     comparison::{Basis, Best, Comparison, Difference},
     cost::{Cost, CostBasis},
     distribution::{Distribution, TokenDistribution},
     engine::{ColdStart, EngineFailure, EngineReport, NodeNeighbours, Provenance},
+    fairness::{Fairness, FairnessCheck, FairnessCheckKind, FairnessFinding, FairnessStatus},
     goodput::{Goodput, ObjectiveResult},
     group::RequestGroup,
     interval::{Interval, IntervalMethod},
     metrics::{EngineMetric, MetricValue},
+    probe::{Probe, ProbeAnswer, ProbeQuestion},
     reconciliation::{MetricSource, ReconciledMeasure, ReconciliationCheck},
     retry_after::RetryAfter,
     search::{SearchEnd, SearchGoal, SearchReport},
@@ -59,6 +65,9 @@ pub struct Report {
     pub run: ReportRun,
     /// Verdict on the whole: the worst of its parts, and what only shows on the whole.
     pub verdict: Verdict,
+    /// Whether all engines were measured under the same conditions.
+    #[serde(default)]
+    pub fairness: Fairness,
     /// Every engine of the run, those that failed among them, in the order of the spec.
     pub engines: Vec<EngineReport>,
     /// What the figures say of the engines against each other.

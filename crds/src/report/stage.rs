@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ClientReport, Cost, Distribution, EngineMetric, Goodput, Interval, NoSteadyState, OutputSanity,
-    Quality, ReconciliationCheck, RequestGroup, RetryAfter, ShardReport, SteadyState,
+    CacheReport, ClientReport, Cost, Distribution, EngineMetric, Goodput, Interval, NoSteadyState,
+    OutputSanity, Quality, ReconciliationCheck, RequestGroup, RetryAfter, ShardReport, SteadyState,
     TokenDistribution, Verdict,
 };
 use crate::plan::Load;
@@ -120,6 +120,9 @@ pub struct StageReport {
     /// What it cost, where the run names a price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Cost>,
+    /// The engine's prefix cache; absent where nothing was done to it and nothing is known of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheReport>,
     /// Whether the figures can be trusted.
     pub verdict: Verdict,
 }

@@ -31,7 +31,7 @@ pub use status::BenchmarkRunStatus;
 pub use sweep::{Arrival, ConcurrencyRange, Knee, Ramp, RateRange, Search, StageSpec, Sweep};
 pub use trace::{Trace, TraceFormat};
 pub use workload::{
-    Api, Conversations, History, Limits, ModelShare, Prompts, Sampling, SharedPrefix,
+    Api, CachePolicy, Conversations, History, Limits, ModelShare, Prompts, Sampling, SharedPrefix,
     SyntheticPrompts, ThinkDistribution, ThinkTime, TokenLength, Warmup, Workload,
 };
 
@@ -70,11 +70,11 @@ pub use workload::{
      && (!has(self.objectives) || self.objectives == oldSelf.objectives)")
     .message("spec is fixed once made, but for suspend and cleanup; make a new BenchmarkRun"))]
 #[x_kube(validation = Rule::new(
+    "self.workload.cachePolicy != 'Warm' || !has(self.tuning) || !has(self.tuning.prefixCaching) || self.tuning.prefixCaching")
+    .message("cachePolicy Warm fills the prefix cache that tuning.prefixCaching switches off; set it to true, or use another cachePolicy"))]
+#[x_kube(validation = Rule::new(
     "self.cleanup.engines != 'Never' || self.engines.size() == 1")
     .message("cleanup.engines Never keeps the accelerator, so it goes with one engine only; use OnSuccess or Always"))]
-#[x_kube(validation = Rule::new(
-    "!self.workload.sampling.ignoreEos || self.engines.all(e, !has(e.profile) || e.profile != 'tgi')")
-    .message("TGI cannot ignore the end of sequence; set workload.sampling.ignoreEos to false or leave TGI out"))]
 #[x_kube(validation = Rule::new(
     "self.model.dtype == 'Auto' || !has(self.model.quantization) || self.engines.all(e, !has(e.profile) || e.profile != 'tgi')")
     .message("TGI takes a dtype or a quantization, not both; leave model.dtype at Auto"))]

@@ -16,6 +16,9 @@ use crate::common::{Duration, FileSource};
     "has(self.prompts.trace) || !has(self.sweep) || \
      (!has(self.sweep.replaySpeed) && (!has(self.sweep.stages) || self.sweep.stages.all(s, !has(s.replaySpeed))))")
     .message("replaySpeed replays the times of a trace; set prompts.trace"))]
+#[x_kube(validation = Rule::new(
+    "self.cachePolicy != 'Warm' || !has(self.prompts.conversations) || self.prompts.conversations.history != 'Answers'")
+    .message("what an engine will answer cannot be in its cache beforehand; use history Recorded, or another cachePolicy"))]
 pub struct Workload {
     /// Where prompts come from.
     pub prompts: Prompts,
@@ -64,10 +67,26 @@ pub struct Workload {
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 20))]
     pub repetitions: u32,
+    /// What is done to the engine's prefix cache before each stage.
+    #[serde(default)]
+    pub cache_policy: CachePolicy,
     /// Seed of everything random in the traffic: choice of prompts, lengths, arrival times.
     #[serde(default)]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_u64))]
     pub seed: u64,
+}
+
+/// What is done to the engine's prefix cache before each stage.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+pub enum CachePolicy {
+    /// Nothing: each stage finds what those before it left. Stages take other prompts, as far as
+    /// `prompts.count` goes.
+    #[default]
+    AsIs,
+    /// It is emptied. Engines that have no call for that are named in the report.
+    Cold,
+    /// The stage's prompts are sent once before it, for one token each.
+    Warm,
 }
 
 /// A model or adapter, and how many of the requests ask for it.
@@ -275,7 +294,7 @@ pub struct Sampling {
     #[schemars(length(max = 4), inner(length(min = 1, max = 64)))]
     pub stop: Vec<String>,
     /// Answers run to their full length, whatever the model says. Engines that cannot are named in
-    /// the report.
+    /// the report, which then compares by tokens and no longer by requests.
     #[serde(default)]
     pub ignore_eos: bool,
 }

@@ -91,6 +91,7 @@ pub async fn make(
     let facts = Facts {
         preflight: collect::preflight(store).await?,
         outcome,
+        probes: collect::probes(store, plan).await?,
         end_time: clock::wall_now().to_string(),
     };
     let stages = collect::stages(store, plan).await?;

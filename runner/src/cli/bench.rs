@@ -167,6 +167,7 @@ fn report(plan: &Plan, frozen: &Frozen, stage: StageReport, start: jiff::Timesta
             tokenizer_sha256: frozen.tokenizer_sha256.clone(),
             ..ReportRun::default()
         },
+        fairness: bakeoff_crds::report::Fairness::default(),
         verdict: verdict.clone(),
         engines: vec![EngineReport {
             name: ENGINE.into(),

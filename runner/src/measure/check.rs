@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bakeoff_crds::{
-    plan::{PlannedEngine, PlannedModelCheck, RequestedModel},
+    plan::{HttpCall, HttpMethod, PlannedEngine, PlannedModelCheck, RequestedModel},
     summary::reason,
 };
 use serde_json::Value;
@@ -88,6 +88,26 @@ impl<'a> Engine<'a> {
         let field = engine.version.as_ref()?;
         let answer = self.ask(&field.path).await.ok()?;
         values_at(&answer, &field.pointer).into_iter().next()
+    }
+
+    /// Makes a call without a body. The cause, where the answer is no success.
+    pub(super) async fn call(&self, call: &HttpCall) -> Result<(), String> {
+        let url = format!("{}{}", self.url.trim_end_matches('/'), call.path);
+        let mut request = match call.method {
+            HttpMethod::Get => self.client.get(&url),
+            HttpMethod::Post => self.client.post(&url),
+        };
+        if let Some(key) = self.api_key {
+            request = request.bearer_auth(key);
+        }
+        let answer = request
+            .send()
+            .await
+            .map_err(|error| format!("{url}: {}", causes(&error)))?;
+        match answer.status() {
+            status if status.is_success() => Ok(()),
+            status => Err(format!("{url}: HTTP {status}")),
+        }
     }
 
     async fn ask_patiently(&self, path: &str) -> Result<Value, MeasureError> {

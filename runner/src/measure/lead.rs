@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use bakeoff_crds::{plan::Stage, report::StageReport, summary::reason};
+use bakeoff_crds::{
+    plan::Stage,
+    report::{CacheReport, StageReport},
+    summary::reason,
+};
 
 use super::{
     EngineRound, MeasureError,
@@ -25,6 +29,7 @@ pub(super) async fn measure(
     load: &Load,
     scraping: &Scraping,
     (place, folder): (&Place<'_>, &str),
+    cache: Option<CacheReport>,
 ) -> Result<(StageReport, Driven), MeasureError> {
     let client = &round.client;
     let mut driven = drive(round, leader, load, scraping, (place, folder)).await?;
@@ -34,6 +39,7 @@ pub(super) async fn measure(
     let mut result = ShardResult::of(&driven, place.stage, place.attempt(), share(leader));
     result.calibration = load.calibration;
     result.engine_metrics = engine_metrics(round, scraping, direct, &driven).await;
+    result.cache = cache;
     let (start, records) = (driven.start, &driven.records);
     files::write(round.store, folder, &result, start, records).await?;
     let all = leader.wait_stored().await;
@@ -43,8 +49,8 @@ pub(super) async fn measure(
     let entries = round.store.list(folder).await?;
     let paths = entries.iter().map(|entry| entry.path.as_str());
     let parts = files::read(round.store, folder, paths).await?;
-    let merged =
-        shard::merge_parts(client.plan, client.engine, &load.lengths, &parts).ok_or_else(|| {
+    let merged = shard::merge_parts(client.plan, client.engine, client.prompts, &parts)
+        .ok_or_else(|| {
             let message = format!(
                 "{} does not list what was just stored",
                 round.store.uri(folder)
@@ -83,7 +89,8 @@ async fn alone(
     client.progress.stage(1, &stage.name);
     let place = Place::only(stage);
     let scraping = Scraping::none();
-    measure(round, leader, &load, &scraping, (&place, &stage.name)).await
+    let place = (&place, stage.name.as_str());
+    measure(round, leader, &load, &scraping, place, None).await
 }
 
 /// Drives this shard's part once all are ready; as often as it takes until all are.

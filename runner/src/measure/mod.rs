@@ -1,6 +1,7 @@
 //! One engine in one round: checked, warmed up, driven stage by stage, each stored as soon as it has
 //! ended. What a pod of the cluster and `bakeoff run` both do.
 
+pub(crate) mod cache;
 mod check;
 mod context;
 mod error;
@@ -8,6 +9,7 @@ mod follow;
 mod lead;
 mod load;
 mod paths;
+mod probe;
 mod progress;
 mod resume;
 mod round;
@@ -29,6 +31,7 @@ pub(crate) use error::stopped;
 pub use follow::follow;
 pub use lead::lead_stage;
 pub use paths::{BEGUN, REQUESTS, STAGE, attempt_folder, round_folder};
+pub use probe::PROBE;
 pub use progress::{Progress, Snapshot};
 pub use round::{RoundResult, measure_engine};
 pub(crate) use scraping::attach;

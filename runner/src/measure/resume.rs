@@ -129,8 +129,8 @@ async fn merged(
     let paths = entries.iter().map(|entry| entry.path.as_str());
     let parts = files::read(round.store, folder, paths).await?;
     let client = &round.client;
-    let lengths = super::lengths(client.plan, client.prompts);
-    let Some(merged) = shard::merge_parts(client.plan, client.engine, &lengths, &parts) else {
+    let merged = shard::merge_parts(client.plan, client.engine, client.prompts, &parts);
+    let Some(merged) = merged else {
         return Ok(None);
     };
     stage::store(round, folder, &merged.report, &merged.driven).await?;

@@ -9,8 +9,8 @@ use bakeoff_crds::{
 };
 
 use super::{
-    Crew, EngineRound, MeasureError, Progress, check, load::Load, resume, scraping::Scraping,
-    stage, stopped, summarize,
+    Crew, EngineRound, MeasureError, Progress, cache, check, load::Load, probe, resume,
+    scraping::Scraping, stage, stopped, summarize,
 };
 use crate::clock;
 
@@ -72,7 +72,8 @@ async fn measure(round: &EngineRound<'_>, result: &mut RoundResult) -> Result<()
     let engine = check::Engine::new(client.url, api_key, round.patience, progress)?;
     engine.check_model(client.engine).await?;
     result.engine_version = engine.version(client.engine).await;
-    load.try_once(client).await?;
+    let first = load.try_once(client).await?;
+    probe::probe(round, &load, &first).await?;
     load.calibrate(client).await;
     load.warm_up(client).await?;
     let scraping = Scraping::start(client);
@@ -97,7 +98,8 @@ async fn measure(round: &EngineRound<'_>, result: &mut RoundResult) -> Result<()
                 attempt: attempt.unwrap_or(1),
                 restart: round.restart,
             };
-            until_whole(round, &load, &scraping, place, &mut result.stages).await?;
+            let way = (&load, &engine, &scraping);
+            until_whole(round, way, place, &mut result.stages).await?;
             progress.stage_done(plan.stages_in_round(&result.stages));
         }
         requests_before += plan.requests_of(&of_repetition(&result.stages, repetition));
@@ -135,13 +137,13 @@ const MOST_ATTEMPTS: u32 = 3;
 /// next attempt. The last attempt's report is added.
 async fn until_whole(
     round: &EngineRound<'_>,
-    load: &Load,
-    scraping: &Scraping,
+    (load, engine, scraping): (&Load, &check::Engine<'_>, &Scraping),
     mut place: stage::Place<'_>,
     stages: &mut Vec<StageReport>,
 ) -> Result<(), MeasureError> {
     for attempt in 1.. {
-        let report = stage::measure(round, load, scraping, &place).await?;
+        let cache = cache::prepare(&round.client, load, engine, &place).await?;
+        let report = stage::measure(round, load, scraping, &place, cache).await?;
         let again = matches!(round.crew, Crew::Leader(_))
             && !resume::is_whole(&report)
             && attempt < MOST_ATTEMPTS

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use bakeoff_crds::{
     plan::{Plan, Stage},
-    report::StageReport,
+    report::{CacheReport, StageReport},
     run::Format,
     summary::reason,
 };
 
 use super::{
-    BEGUN, Client, Crew, EngineRound, MeasureError, REQUESTS, STAGE, attempt_folder, lead,
+    BEGUN, Client, Crew, EngineRound, MeasureError, REQUESTS, STAGE, attempt_folder, cache, lead,
     load::{Load, run},
     resume::Begun,
     scraping::{Scraping, attach, engine_metrics},
@@ -76,6 +76,7 @@ pub(super) async fn measure(
     load: &Load,
     scraping: &Scraping,
     place: &Place<'_>,
+    cache: CacheReport,
 ) -> Result<StageReport, MeasureError> {
     let client = &round.client;
     if let Crew::Leader(leader) = &round.crew {
@@ -100,9 +101,14 @@ pub(super) async fn measure(
         .await?;
 
     let (stage, driven) = match &round.crew {
-        Crew::Alone => alone(round, load, scraping, place).await?,
+        Crew::Alone => {
+            let (mut stage, driven) = alone(round, load, scraping, place).await?;
+            cache::judge(&mut stage, cache, client.prompts);
+            (stage, driven)
+        }
         Crew::Leader(leader) => {
-            lead::measure(round, leader, load, scraping, (place, &folder)).await?
+            let place = (place, folder.as_str());
+            lead::measure(round, leader, load, scraping, place, Some(cache)).await?
         }
     };
     store(round, &folder, &stage, &driven).await?;

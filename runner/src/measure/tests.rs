@@ -1,3 +1,5 @@
+mod cache;
+mod probe;
 mod requests;
 
 use bakeoff_crds::{
@@ -25,6 +27,9 @@ const RUN: &str = "
   runner: {calibration: Never}
   output: {uri: 'file:///nowhere'}
 ";
+
+/// Requests of the parity probe: two prompts, twice.
+const PROBED: usize = 4;
 
 fn plan(fault: &str) -> Plan {
     planned(&RUN.replace("FAULT", fault))
@@ -153,8 +158,8 @@ async fn every_stage_is_stored_as_it_ends() {
     }
     let snapshot = progress.snapshot();
     assert_eq!((snapshot.stages_done, snapshot.stages_planned), (4, 4));
-    // One to try, two to warm up, and the measured ones.
-    assert_eq!(server.log.records().len(), 1 + 2 + 32);
+    // One to try, the probe's, two to warm up, and the measured ones.
+    assert_eq!(server.log.records().len(), 1 + PROBED + 2 + 32);
 }
 
 #[tokio::test]
@@ -270,8 +275,8 @@ async fn a_search_drives_what_follows_from_its_stages() {
     let mut found = names(&resumed.stages);
     found.sort_unstable();
     assert_eq!(found, expected.concat());
-    // One to try, two to warm up, and the two stages.
-    assert_eq!(server.log.records().len() - sent, 1 + 2 + 2 * 8);
+    // One to try, the probe's, two to warm up, and the two stages.
+    assert_eq!(server.log.records().len() - sent, 1 + PROBED + 2 + 2 * 8);
 
     // The simulator's first token takes 5 ms: the first stage is the last.
     let plan = searching("1ms");
@@ -308,7 +313,7 @@ async fn a_second_runner_goes_on_where_the_first_was_lost() {
     let resumed = measure_at(&plan, &server.url, &cut, Arc::default()).await;
     assert!(resumed.error.is_none(), "{:?}", resumed.error);
     assert_eq!(resumed.stages.len(), 4);
-    assert_eq!(server.log.records().len(), sent + 1 + 2 + 8);
+    assert_eq!(server.log.records().len(), sent + 1 + PROBED + 2 + 8);
     let mark: StageReport =
         serde_json::from_slice(&cut.get(&format!("{lost}/{STAGE}")).await.unwrap()).unwrap();
     assert_eq!(mark.verdict.status, VerdictStatus::Invalid);

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     calibrate,
-    drive::{DriveError, Script},
+    drive::{DriveError, Driven, Script},
 };
 
 impl Load {
@@ -49,7 +49,7 @@ impl Load {
 
     /// One tiny answer for each name that requests ask for, so that an engine that cannot answer costs
     /// no stage.
-    pub(super) async fn try_once(&self, client: &Client<'_>) -> Result<(), MeasureError> {
+    pub(super) async fn try_once(&self, client: &Client<'_>) -> Result<Driven, MeasureError> {
         let Some(prompt) = client.prompts.first() else {
             return Err(DriveError::NoPrompts.into());
         };
@@ -68,7 +68,8 @@ impl Load {
         input.script = Arc::new(Script::of_requests(requests));
         input.request_timeout = input.request_timeout.min(check::TRY_TIMEOUT);
         let driven = run(input, &client.progress).await?;
-        check::first_answers(&driven.records, &client.engine.models)
+        check::first_answers(&driven.records, &client.engine.models)?;
+        Ok(driven)
     }
 
     /// Requests that are thrown away, at the first stage's load.
@@ -96,7 +97,7 @@ impl Load {
     }
 }
 
-fn closed_loop_of_one() -> StageLoad {
+pub(super) fn closed_loop_of_one() -> StageLoad {
     StageLoad {
         concurrency: Some(1),
         ..StageLoad::default()

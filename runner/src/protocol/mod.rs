@@ -157,9 +157,9 @@ impl Codec {
         }
     }
 
-    /// Whether answers are asked for as streams.
-    pub fn streams(&self) -> bool {
-        self.options.streaming
+    /// What all requests have in common.
+    pub fn options(&self) -> &RequestOptions {
+        &self.options
     }
 
     /// Names that requests may ask for, at least one.

@@ -1,17 +1,19 @@
 //! From the plan, the stages and what the operator knows to the report. Pure.
 
+use std::collections::BTreeMap;
+
 use bakeoff_crds::{
     outcome::Outcome,
     plan::{self, EngineSource, Plan, PlannedEngine},
     report::{
-        ColdStart, EngineFailure, EngineReport, NodeNeighbours, Provenance, Report, ReportRun,
-        SCHEMA_VERSION, SearchReport, StageReport,
+        ColdStart, EngineFailure, EngineReport, NodeNeighbours, Probe, Provenance, Report,
+        ReportRun, SCHEMA_VERSION, SearchReport, StageReport,
     },
     run::status::{EnginePhase, RoundRestart, TurnStatus},
     summary::PreflightSummary,
 };
 
-use super::{compare::compare, cost, table::names_of_stages, verdict};
+use super::{compare::compare, cost, fairness, table::names_of_stages, verdict};
 
 /// What a report needs beside the plan and the stages.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -20,6 +22,8 @@ pub struct Facts {
     pub preflight: PreflightSummary,
     /// What only the operator knows, or, without a cluster, what `bakeoff run` saw of each turn.
     pub outcome: Outcome,
+    /// What the engines answered before they were loaded: name of the engine, and its answers.
+    pub probes: Vec<(String, Probe)>,
     /// When the report was written, RFC 3339.
     pub end_time: String,
 }
@@ -49,12 +53,13 @@ pub fn assemble(plan: &Plan, facts: &Facts, stages: Vec<Measured>) -> Report {
         .engines
         .iter()
         .zip(by_engine)
-        .map(|(engine, stages)| engine_report(plan, engine, stages, &facts.outcome))
+        .map(|(engine, stages)| engine_report(plan, engine, stages, facts))
         .collect();
     for engine in &mut engines {
         engine.verdict = verdict::of_engine(engine);
     }
     let verdict = verdict::of_run(plan, &facts.outcome, &engines);
+    let fairness = fairness::of_run(plan, &facts.outcome, &engines);
     let names = match plan.search {
         Some(_) => names_of_stages(&engines),
         None => plan.stages.iter().map(|stage| stage.name.clone()).collect(),
@@ -64,6 +69,7 @@ pub fn assemble(plan: &Plan, facts: &Facts, stages: Vec<Measured>) -> Report {
         schema_version: SCHEMA_VERSION.to_owned(),
         run: report_run(plan, facts),
         verdict,
+        fairness,
         engines,
         comparison,
     }
@@ -117,8 +123,9 @@ fn engine_report(
     plan: &Plan,
     engine: &PlannedEngine,
     mut stages: Vec<StageReport>,
-    outcome: &Outcome,
+    facts: &Facts,
 ) -> EngineReport {
+    let outcome = &facts.outcome;
     let turns: Vec<&TurnStatus> = outcome
         .turns
         .iter()
@@ -139,6 +146,7 @@ fn engine_report(
         display_name: engine.display_name.clone(),
         provenance: provenance(plan, engine, &turns),
         cold_start: turns.iter().filter_map(|turn| cold_start(turn)).collect(),
+        probes: probes(engine, &facts.probes),
         capabilities: engine.capabilities.clone(),
         deviations: engine.deviations.clone(),
         cautions: engine.cautions.clone(),
@@ -155,6 +163,19 @@ fn engine_report(
         },
         ..EngineReport::default()
     }
+}
+
+/// The engine's last probe of each round.
+fn probes(engine: &PlannedEngine, probes: &[(String, Probe)]) -> Vec<Probe> {
+    let of_engine = probes.iter().filter(|(name, _)| *name == engine.name);
+    let mut last: BTreeMap<u32, &Probe> = BTreeMap::new();
+    for (_, probe) in of_engine {
+        let known = last.entry(probe.round).or_insert(probe);
+        if probe.restart >= known.restart {
+            *known = probe;
+        }
+    }
+    last.into_values().cloned().collect()
 }
 
 /// The answer of each round and repetition that was begun, from the stages that ran to their end.

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use bakeoff_crds::{
     plan::{Plan, PlannedEngine},
-    report::StageReport,
+    report::{Probe, StageReport},
     summary::PreflightSummary,
 };
 
 use super::Measured;
 use crate::{
-    measure::{STAGE, lengths},
+    measure::{PROBE, STAGE},
     shard::{
         files::{self, FilesError},
         merge_parts,
@@ -70,6 +70,26 @@ pub async fn stages(store: &Store, plan: &Plan) -> Result<Vec<Measured>, Collect
     Ok(stages)
 }
 
+/// What every engine of the plan answered before it was loaded, in the order in which it was asked.
+///
+/// # Errors
+/// Where the store gives no answer or a file is malformed.
+pub async fn probes(store: &Store, plan: &Plan) -> Result<Vec<(String, Probe)>, CollectError> {
+    let mut probes = Vec::new();
+    for engine in &plan.engines {
+        let mut entries = store.list(&format!("engines/{}", engine.name)).await?;
+        entries.sort_by(|a, b| a.path.cmp(&b.path));
+        let is_probe = |path: &str| {
+            let name = path.rsplit('/').next().unwrap_or_default();
+            name.starts_with(PROBE) && path.split('/').count() == 4
+        };
+        for entry in entries.iter().filter(|entry| is_probe(&entry.path)) {
+            probes.push((engine.name.clone(), read(store, &entry.path).await?));
+        }
+    }
+    Ok(probes)
+}
+
 /// Attempts whose shards stored their parts, but whose first shard was lost before it laid them
 /// together.
 async fn unmerged(
@@ -90,11 +110,10 @@ async fn unmerged(
         return Ok(Vec::new());
     }
     let (prompts, _) = frozen::load(store, None).await?;
-    let lengths = lengths(plan, &prompts);
     let mut stages = Vec::new();
     for attempt in attempts {
         let parts = files::read(store, attempt, paths()).await?;
-        stages.extend(merge_parts(plan, engine, &lengths, &parts).map(|merged| merged.report));
+        stages.extend(merge_parts(plan, engine, &prompts, &parts).map(|merged| merged.report));
     }
     Ok(stages)
 }

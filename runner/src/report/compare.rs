@@ -2,6 +2,7 @@
 
 mod answers;
 mod difference;
+mod lengths;
 mod sentence;
 
 use bakeoff_crds::report::{Basis, Best, Comparison, Difference, EngineReport, NoSteadyReason};
@@ -30,6 +31,9 @@ pub fn compare(engines: &[EngineReport], stages: &[String]) -> Comparison {
     let mut best = Vec::new();
     for measure in &MEASURES {
         for stage in stages {
+            if measure.is_per_request() && lengths::cut_short(engines, stage).is_some() {
+                continue;
+            }
             let mut entries = at_stage(engines, stage, measure);
             rank(&mut entries, measure);
             best.extend(best_of(&entries, measure));
@@ -38,6 +42,7 @@ pub fn compare(engines: &[EngineReport], stages: &[String]) -> Comparison {
     best.extend(search::best(engines));
     let (agreement, quality) = (answers::agreement(engines), answers::quality(engines));
     let mut notes = saturated(engines, stages);
+    notes.extend(lengths::note(engines, stages));
     notes.extend(answers::notes(engines, &agreement, &quality));
     let sentences = search::sentence(engines).into_iter();
     Comparison {

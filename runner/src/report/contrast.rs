@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 const LENGTH: usize = 40;
 
 /// What must be the same in two runs, or else their figures are of different things.
-const SAME: [(&str, &str); 14] = [
+const SAME: [(&str, &str); 15] = [
+    ("prefix cache between stages", "/workload/cachePolicy"),
     ("model", "/model/id"),
     ("model revision", "/model/revision"),
     ("number format", "/model/dtype"),

@@ -8,10 +8,10 @@ use bakeoff_crds::{
     profile::ProfileSet,
     report::{
         ClientReport, Distribution, EngineMetric, EngineReport, Interval, IntervalMethod,
-        MetricSource, MetricValue, NoSteadyReason, NoSteadyState, OutputSanity, Quality,
-        ReconciledMeasure, ReconciliationCheck, Report, Requests, StageReport, SteadyRule,
-        SteadyState, Throughput, TokenCountSource, TokenDistribution, Verdict, VerdictReason,
-        Window,
+        MetricSource, MetricValue, NoSteadyReason, NoSteadyState, OutputSanity, Probe, ProbeAnswer,
+        ProbeQuestion, Quality, ReconciledMeasure, ReconciliationCheck, Report, Requests,
+        StageReport, SteadyRule, SteadyState, Throughput, TokenCountSource, TokenDistribution,
+        Verdict, VerdictReason, Window,
     },
     run::{
         BenchmarkRun,
@@ -311,7 +311,35 @@ pub fn facts() -> Facts {
             turns: ["vllm", "tgi"].map(turn).to_vec(),
             restarts: Vec::new(),
         },
+        probes: ["vllm", "tgi", "hosted"]
+            .map(|engine| (engine.to_owned(), probe()))
+            .to_vec(),
         end_time: "2026-03-01T13:30:00Z".into(),
+    }
+}
+
+/// What an engine answers that does as all do.
+pub fn probe() -> Probe {
+    let answer = ProbeAnswer {
+        input_tokens: Some(220),
+        output_tokens: Some(16),
+        finish: Some("length".into()),
+        digest: Some("0123456789abcdef".into()),
+        failure: None,
+    };
+    Probe {
+        round: 1,
+        first_token_time: Some("2026-03-01T12:00:03Z".into()),
+        first_token_seconds: Some(0.4),
+        questions: vec![ProbeQuestion {
+            prompt: 999,
+            tokens: Some(220),
+            bare_tokens: Some(219),
+            asked_tokens: 16,
+            forced: false,
+            answers: vec![answer.clone(), answer],
+        }],
+        ..Probe::default()
     }
 }
 

@@ -60,6 +60,14 @@ pub struct Measure {
     pub steady: fn(&SteadyState) -> Option<f64>,
 }
 
+impl Measure {
+    /// Whether it counts or times whole requests, which are less work where answers are shorter.
+    pub fn is_per_request(&self) -> bool {
+        let timed = self.name.starts_with("requestLatency");
+        timed || [REQUEST_THROUGHPUT.name, GOODPUT.name].contains(&self.name)
+    }
+}
+
 /// Output tokens a second.
 pub const OUTPUT_THROUGHPUT: Measure = Measure {
     name: "outputTokensPerSecond",

@@ -1,7 +1,7 @@
 //! Report assembly, pages and pictures.
 //!
 //! In reading order: [`collect`] reads what the runners stored; [`assemble`] makes the `Report` of stages and outcome; [`compare`] says which
-//! engine is best at what, over the figures that [`measure`] and [`mod@spread`] read, and [`search`] what load each bears; [`csv`], [`table`], [`chart`]
+//! engine is best at what, over the figures that [`measure`] and [`mod@spread`] read, and [`search`] what load each bears; [`fairness`] whether it was the same for all; [`csv`], [`table`], [`chart`]
 //! and [`html`] show it; [`write()`] stores all of it, [`read`] reads it back and [`join`] sets several runs side by side. Everything but [`mod@write`] is a pure function.
 
 pub mod assemble;
@@ -12,6 +12,7 @@ pub mod compare;
 pub mod contrast;
 pub mod cost;
 pub mod csv;
+pub mod fairness;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod format;

@@ -12,7 +12,8 @@ use bakeoff_crds::{
 use super::result::{Part, join};
 use crate::{
     drive::Driven,
-    measure::{Lengths, attach, stage_context},
+    measure::{attach, cache, lengths, stage_context},
+    prompt::Prompt,
     stats::{
         stage::{StageContext, report},
         verdict::Rules,
@@ -40,14 +41,18 @@ pub struct Merged {
 pub fn merge_parts(
     plan: &Plan,
     engine: &PlannedEngine,
-    lengths: &Lengths,
+    prompts: &[Prompt],
     parts: &[Part],
 ) -> Option<Merged> {
     let first = &parts.first()?.result;
-    let context = stage_context(plan, engine, (&first.stage, first.place), lengths, None);
+    let lengths = lengths(plan, prompts);
+    let context = stage_context(plan, engine, (&first.stage, first.place), &lengths, None);
     let mut merged = merge(&context, parts, first.of)?;
     let metrics = std::mem::take(&mut merged.report.engine_metrics);
     attach(plan, &mut merged.report, metrics);
+    if let Some(cache) = parts.iter().find_map(|part| part.result.cache.clone()) {
+        cache::judge(&mut merged.report, cache, prompts);
+    }
     Some(merged)
 }
 

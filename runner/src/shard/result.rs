@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use bakeoff_crds::{plan::Stage, report::EngineMetric};
+use bakeoff_crds::{
+    plan::Stage,
+    report::{CacheReport, EngineMetric},
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -78,6 +81,9 @@ pub struct ShardResult {
     /// The engine's own metrics; shard 0 alone reads them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub engine_metrics: BTreeMap<String, EngineMetric>,
+    /// What was done to the engine's prefix cache before; shard 0 alone does it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheReport>,
 }
 
 impl ShardResult {
@@ -101,6 +107,7 @@ impl ShardResult {
             calibration: None,
             cut: driven.cut,
             engine_metrics: BTreeMap::new(),
+            cache: None,
         }
     }
 }

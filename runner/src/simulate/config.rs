@@ -102,6 +102,10 @@ pub struct SimulatorConfig {
     pub max_concurrent_requests: Option<u32>,
     /// Whether `/metrics` is served on the port of the requests.
     pub metrics: bool,
+    /// Whether prompts' beginnings are kept, and counted, as vLLM does.
+    pub prefix_caching: bool,
+    /// Whether the call that empties that cache is served (`VLLM_SERVER_DEV_MODE`).
+    pub dev_mode: bool,
     /// What goes wrong.
     pub fault: Fault,
     /// File for the truth log.
@@ -124,6 +128,8 @@ impl SimulatorConfig {
             batch_slowdown: simulated.batch_slowdown,
             max_concurrent_requests: None,
             metrics: true,
+            prefix_caching: true,
+            dev_mode: true,
             fault: simulated.fault,
             log: None,
             seed: 0,

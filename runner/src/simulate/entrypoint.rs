@@ -86,7 +86,7 @@ pub struct World<'a> {
 /// What the program says before it ends with exit code 2.
 pub fn plan(program: Program, arguments: &[String], world: &World<'_>) -> Result<Launch, Misuse> {
     let mut launch = match program {
-        Program::Vllm => vllm::plan(arguments)?,
+        Program::Vllm => vllm::plan(arguments, world)?,
         Program::TextGenerationLauncher => tgi::plan(arguments, world)?,
         Program::TritonServer => triton::plan(arguments, world)?,
         Program::LlamaServer => llama_cpp::plan(arguments, world)?,
@@ -197,6 +197,8 @@ fn config(engine: Engine, model: &str, max_batch_size: u32) -> SimulatorConfig {
         batch_slowdown: 0.01,
         max_concurrent_requests: None,
         metrics: true,
+        prefix_caching: true,
+        dev_mode: false,
         fault: Fault::None,
         log: None,
         seed: 0,

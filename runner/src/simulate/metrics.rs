@@ -43,6 +43,8 @@ struct State {
     at_limit: u64,
     stopped: u64,
     failed: u64,
+    prefix_queries: u64,
+    prefix_hits: u64,
     steps: u64,
     busy_slots: u64,
     prefill_seconds: f64,
@@ -83,6 +85,8 @@ impl Metrics {
             at_limit: 0,
             stopped: 0,
             failed: 0,
+            prefix_queries: 0,
+            prefix_hits: 0,
             steps: 0,
             busy_slots: 0,
             prefill_seconds: 0.0,
@@ -141,6 +145,13 @@ impl Metrics {
         state.busy_slots += (step.decoded + step.prefilled) as u64;
         let tokens = step.decoded as u64 + step.prompt_tokens;
         state.iteration_tokens.observe(tokens as f64);
+    }
+
+    /// Counts a prompt that was looked up in the prefix cache, and its tokens that were there.
+    pub fn look_up(&self, tokens: u32, hits: u32) {
+        let mut state = self.lock();
+        state.prefix_queries += u64::from(tokens);
+        state.prefix_hits += u64::from(hits);
     }
 
     /// Counts a request that was not answered.

@@ -16,6 +16,7 @@ pub mod entrypoint;
 pub mod frames;
 pub mod log;
 pub mod metrics;
+mod prefix_cache;
 mod refusal;
 mod request;
 mod routes;

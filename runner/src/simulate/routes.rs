@@ -25,6 +25,8 @@ pub enum Route {
     Empty,
     /// A model of Triton's that is not in its repository.
     UnknownModel(String),
+    /// Empties the prefix cache.
+    ResetPrefixCache,
     /// The engine's metrics.
     Metrics,
     /// The truth log: the simulator's own.
@@ -85,6 +87,7 @@ fn vllm(config: &SimulatorConfig, post: bool, path: &str) -> Route {
         (true, "/v1/completions") => generate(Interface::Completions),
         (true, "/v1/chat/completions") => generate(Interface::Chat),
         (false, "/health" | "/ping") => Route::Empty,
+        (true, "/reset_prefix_cache") if config.dev_mode => Route::ResetPrefixCache,
         (false, "/v1/models") => models(config, "vllm"),
         (false, "/version") => Route::Document(json!({"version": config.engine.version()})),
         _ => Route::NotFound,

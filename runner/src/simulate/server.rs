@@ -34,6 +34,7 @@ use super::{
     frames::{Answer, Interface},
     log::{self, Outcome, Record, TruthLog},
     metrics::Metrics,
+    prefix_cache::PrefixCache,
     refusal::Refusal,
     request::Generation,
     routes::{Route, route},
@@ -60,6 +61,7 @@ pub struct Simulator {
     config: SimulatorConfig,
     scheduler: Scheduler,
     metrics: Metrics,
+    prefixes: PrefixCache,
     log: TruthLog,
     places: Option<Arc<Semaphore>>,
     answers: AtomicU64,
@@ -77,6 +79,7 @@ impl Simulator {
         Ok(Self {
             scheduler: Scheduler::start(&config, metrics.clone()),
             metrics,
+            prefixes: PrefixCache::default(),
             log: TruthLog::create(config.log.as_deref())?,
             places: config
                 .max_concurrent_requests
@@ -198,6 +201,10 @@ impl Simulator {
             Route::Document(document) => json(StatusCode::OK, document.to_string()),
             Route::Empty => plain("text/plain", String::new()),
             Route::UnknownModel(model) => refused(Refusal::unknown_model(engine, &model)),
+            Route::ResetPrefixCache => {
+                self.prefixes.clear();
+                plain("text/plain", String::new())
+            }
             Route::Metrics => self.metrics_page(),
             Route::Log => plain("application/x-ndjson", self.log.lines()),
             Route::NotFound => refused(Refusal::not_found(engine)),
@@ -330,6 +337,15 @@ impl Simulator {
                 ..self.answer_to(prompt, interface, generation, id)
             })
             .collect();
+        if self.config.prefix_caching {
+            let prompts = std::iter::once(&generation.prompt).chain(&generation.further_prompts);
+            let model = generation.model.as_deref().unwrap_or_default();
+            for (prompt, answer) in prompts.zip(&answers) {
+                let tokens = answer.input_tokens;
+                let hits = self.prefixes.look_up(model, prompt, tokens);
+                self.metrics.look_up(tokens, hits);
+            }
+        }
         let input = answers.iter().map(|answer| answer.input_tokens).sum();
         let output = answers.iter().map(|answer| answer.output_tokens).sum();
         for answer in &mut answers {

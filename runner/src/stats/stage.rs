@@ -183,6 +183,7 @@ pub fn report(context: &StageContext<'_>, driven: &Driven) -> StageReport {
         engine_metrics: BTreeMap::new(),
         reconciliation: Vec::new(),
         cost: None,
+        cache: None,
         verdict: verdict::verdict(&evidence, context.rules),
         requests,
     }

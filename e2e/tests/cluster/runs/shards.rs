@@ -51,9 +51,9 @@ async fn four_runner_pods_act_as_one() -> Result<()> {
         let four = read(&namespace, "four").await?;
         nothing_left(&namespace).await?;
         let seen = truth.into_requests();
-        // One that is tried, two to warm up, and each of the stages' requests once.
+        // One that is tried, four of the probe, two to warm up, and each of the stages' requests once.
         let count = truth::count(&seen)?;
-        ensure!(count == 1 + 2 + 3 * 40, "{count} requests");
+        ensure!(count == 1 + 4 + 2 + 3 * 40, "{count} requests");
         start(&namespace, "one", 1, stages, 40)?;
         let one = read(&namespace, "one").await?;
 

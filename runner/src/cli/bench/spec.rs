@@ -202,6 +202,7 @@ impl Arguments {
                 ..EngineSpec::default()
             }],
             workload: Workload {
+                cache_policy: Default::default(),
                 prompts,
                 limits: Limits {
                     max_input_tokens: 10_000_000,

@@ -74,6 +74,7 @@ pub async fn run(
             turns,
             ..Outcome::default()
         },
+        probes: report::collect::probes(&store, plan).await?,
         end_time: clock::wall_now().to_string(),
     };
     let report = report::assemble(plan, &facts, stages);

@@ -246,8 +246,9 @@ async fn each_model_gets_its_share_and_its_own_figures() {
                 .filter(|record| record.model.as_deref() == name);
             of_it.count()
         };
-        // One more each: the first tiny answers.
-        assert_eq!((asked(base), asked(Some("lora"))), (13, 5), "{protocol}");
+        // One more each: the first tiny answers. The probe asks for the first name alone.
+        let expected = (13 + PROBED, 5);
+        assert_eq!((asked(base), asked(Some("lora"))), expected, "{protocol}");
     }
 }
 
@@ -335,6 +336,6 @@ async fn synthetic_conversations_share_their_prefixes_by_group() {
         (stage.requests.intended, stage.requests.succeeded),
         (12, 12)
     );
-    // One to try, and the first turn of one to warm up.
-    assert_eq!(server.log.records().len(), 12 + 1 + 1);
+    // One to try, the first turns of two to probe, twice, and of one to warm up.
+    assert_eq!(server.log.records().len(), 12 + 1 + PROBED + 1);
 }

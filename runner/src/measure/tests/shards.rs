@@ -167,8 +167,8 @@ async fn four_shards_send_what_one_client_would() {
     for follower in followers {
         follower.await.unwrap().unwrap();
     }
-    // One to try, and each of the others once.
-    assert_eq!(server.log.records().len(), 1 + 4 * 20);
+    // One to try, the probe's, and each of the others once.
+    assert_eq!(server.log.records().len(), 1 + PROBED + 4 * 20);
     assert_eq!(result.stages.len(), 4);
     assert_eq!(progress.snapshot().stages_done, 4);
     for stage in &result.stages {

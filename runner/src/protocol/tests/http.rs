@@ -159,7 +159,7 @@ fn what_does_not_fit_the_places_is_named() {
 #[test]
 fn a_server_that_cannot_stream_is_asked_for_whole_answers() {
     let codec = own(json!({"text": ["/t"], "streams": false}), true);
-    assert!(!codec.streams());
+    assert!(!codec.options().streaming);
     let body = codec.encode(&[&prompt()], 0).unwrap();
     let body: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(body["stream"], false);

@@ -21,6 +21,7 @@ pub fn conditions(spec: &Value, prompts: u64, deployed: bool) -> Vec<Row> {
         ("Sampling", sampling(spec)),
         ("Load", load(spec)),
         ("Answers", answers(spec)),
+        ("Prefix cache", cache(spec)),
         (
             "Warm-up",
             number(spec, "/workload/warmup/requests").map(|n| format!("{n} requests, thrown away")),
@@ -238,6 +239,15 @@ fn arrivals(spec: &Value, place: &str) -> Option<String> {
         ),
         None => format!("{arrival} arrivals"),
     })
+}
+
+fn cache(spec: &Value) -> Option<String> {
+    let what = match word(spec, "/workload/cachePolicy")? {
+        "Cold" => "emptied before each stage",
+        "Warm" => "filled with the stage's prompts before each stage",
+        _ => "left as it is from stage to stage",
+    };
+    Some(what.to_owned())
 }
 
 fn answers(spec: &Value) -> Option<String> {

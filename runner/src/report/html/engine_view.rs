@@ -4,7 +4,7 @@ use bakeoff_crds::report::{EngineReport, StageReport, TokenCountSource};
 use serde::Serialize;
 
 use super::{
-    answers,
+    answers, cache,
     conditions::Row,
     groups::{self, GroupRow},
     metrics::{MetricRow, absent, metrics},
@@ -234,7 +234,10 @@ impl StageView {
                 )
             }),
             objectives: objectives(stage),
-            answers: answers::lines(stage),
+            answers: answers::lines(stage)
+                .into_iter()
+                .chain(cache::line(stage))
+                .collect(),
             client: client(stage),
             verdict: status(stage.verdict.status),
             reasons: stage

@@ -5,9 +5,11 @@
 //! requests, should both fail.
 
 pub mod answers;
+mod cache;
 mod conditions;
 mod cost;
 mod engine_view;
+mod fairness;
 mod groups;
 mod metrics;
 mod reconciliation;

@@ -10,6 +10,7 @@ use super::{
     conditions::{Row, conditions},
     cost,
     engine_view::EngineView,
+    fairness::FairnessView,
 };
 use crate::report::{
     chart::{self, panel},
@@ -29,6 +30,7 @@ pub struct Page {
     sentence: String,
     notes: Vec<String>,
     verdict: VerdictView,
+    fairness: Option<FairnessView>,
     legend: Vec<LegendEntry>,
     /// Markup that was made here, with every text in it escaped; the template takes it as it is.
     panels: Vec<String>,
@@ -127,6 +129,7 @@ impl Page {
             sentence: report.comparison.sentence.clone(),
             notes: report.comparison.notes.clone(),
             verdict: VerdictView::of(&report.verdict),
+            fairness: FairnessView::of(&report.fairness),
             legend: legend(&report.engines),
             panels: panels(report),
             glance: stages

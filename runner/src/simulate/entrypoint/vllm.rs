@@ -1,7 +1,7 @@
 //! `vllm serve MODEL`, the entrypoint of `vllm/vllm-openai`.
 
 use super::{
-    Engine, Launch, Misuse, address, config,
+    Engine, Launch, Misuse, World, address, config,
     flags::{Arguments, Fault, Flag, Style, optional, several, switch, value},
 };
 
@@ -61,7 +61,7 @@ const FLAGS: &[Flag] = &[
 ];
 
 /// Reads what follows `vllm`.
-pub fn plan(words: &[String]) -> Result<Launch, Misuse> {
+pub fn plan(words: &[String], world: &World<'_>) -> Result<Launch, Misuse> {
     let refuse = |message: String| {
         Misuse(format!(
             "usage: vllm serve [model_tag] [options]\nvllm serve: error: {message}"
@@ -101,6 +101,8 @@ pub fn plan(words: &[String]) -> Result<Launch, Misuse> {
             "LoRA is not enabled. Use --enable-lora to enable LoRA.".into(),
         ));
     }
+    config.prefix_caching = arguments.get("--no-enable-prefix-caching").is_none();
+    config.dev_mode = (world.variable)("VLLM_SERVER_DEV_MODE").as_deref() == Some("1");
     if let Some(length) = arguments.number("--max-model-len")? {
         config.max_model_len = length;
     }

@@ -13,9 +13,13 @@ pub fn render(state: &State, labels: &Labels<'_>, page: &mut Exposition) {
     page.counter(
         "vllm:prefix_cache_queries_total",
         labels,
-        state.input_tokens as f64,
+        state.prefix_queries as f64,
     );
-    page.counter("vllm:prefix_cache_hits_total", labels, 0.0);
+    page.counter(
+        "vllm:prefix_cache_hits_total",
+        labels,
+        state.prefix_hits as f64,
+    );
     page.counter("vllm:num_preemptions_total", labels, 0.0);
     page.by_label(
         "vllm:request_success_total",

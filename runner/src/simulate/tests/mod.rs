@@ -161,7 +161,7 @@ const COUNT_NOTHING: [Protocol; 6] = [
 
 /// Protocols that can stream.
 fn streaming() -> impl Iterator<Item = Protocol> {
-    let can_stream = |protocol: &Protocol| codec(*protocol, true).0.streams();
+    let can_stream = |protocol: &Protocol| codec(*protocol, true).0.options().streaming;
     Protocol::ALL.into_iter().filter(can_stream)
 }
 
@@ -181,7 +181,7 @@ async fn every_protocol_decodes_its_simulator() {
                 tokens,
                 "{protocol:?}"
             );
-            let streaming = streaming && codec(protocol, true).0.streams();
+            let streaming = streaming && codec(protocol, true).0.options().streaming;
             let frames = if streaming { tokens } else { 1 };
             assert_eq!(decoded.contents, frames, "{protocol:?}");
             assert_eq!(record.frames.len(), frames, "{protocol:?}");
