@@ -101,8 +101,14 @@ fn every_built_in_profile_has_a_page_and_is_in_a_sample() {
     for name in ProfileSet::builtin().names() {
         let page = root.join(format!("docs/engines/{name}.md"));
         let page = fs::read_to_string(&page).unwrap_or_else(|_| panic!("{}", page.display()));
-        assert!(index.contains(&format!("({name}.md)")), "{name} is not in the index");
-        assert!(samples.contains(&format!("profile: {name}\n")), "{name} is in no sample");
+        assert!(
+            index.contains(&format!("({name}.md)")),
+            "{name} is not in the index"
+        );
+        assert!(
+            samples.contains(&format!("profile: {name}\n")),
+            "{name} is in no sample"
+        );
         // What was seen, and what was not, stands on each page.
         assert!(page.contains("## What was tried"), "{name}");
     }

@@ -261,4 +261,6 @@ fn number<T: FromStr>(text: &str) -> Result<T, String> {
 }
 
 #[cfg(test)]
+mod known;
+#[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use super::{
     flags::{Arguments, Fault, Flag, Style, switch, value},
 };
 
-const FLAGS: &[Flag] = &[
+pub(super) const FLAGS: &[Flag] = &[
     value(&["--repo"]),
     value(&["--port"]),
     value(&["--env"]),

@@ -10,7 +10,7 @@ use super::{
     flags::{Arguments, Fault, Flag, Style, several, switch, value},
 };
 
-const SGLANG: &[Flag] = &[
+pub(super) const SGLANG: &[Flag] = &[
     value(&["--model-path", "--model"]),
     value(&["--tokenizer-path"]),
     value(&["--revision"]),
@@ -52,7 +52,7 @@ const SGLANG: &[Flag] = &[
     switch(&["--trust-remote-code"]),
 ];
 
-const TORCHSERVE: &[Flag] = &[
+pub(super) const TORCHSERVE: &[Flag] = &[
     value(&["--model_name"]),
     value(&["--model_store"]),
     value(&["--model_id"]),
@@ -67,14 +67,14 @@ const TORCHSERVE: &[Flag] = &[
     value(&["--trt_llm_engine.kv_cache_free_gpu_memory_fraction"]),
 ];
 
-const CONTROLLER: &[Flag] = &[
+pub(super) const CONTROLLER: &[Flag] = &[
     value(&["--host"]),
     value(&["--port"]),
     value(&["--dispatch-method"]),
     switch(&["--ssl"]),
 ];
 
-const WORKER: &[Flag] = &[
+pub(super) const WORKER: &[Flag] = &[
     value(&["--host"]),
     value(&["--port"]),
     value(&["--worker-address"]),
@@ -98,7 +98,7 @@ const WORKER: &[Flag] = &[
     switch(&["--ssl"]),
 ];
 
-const API: &[Flag] = &[
+pub(super) const API: &[Flag] = &[
     value(&["--host"]),
     value(&["--port"]),
     value(&["--controller-address"]),

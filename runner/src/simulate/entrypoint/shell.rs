@@ -10,7 +10,7 @@ use super::{
     triton::VLLM_KEYS,
 };
 
-const RAY_START: &[Flag] = &[
+pub(super) const RAY_START: &[Flag] = &[
     switch(&["--head"]),
     switch(&["--block"]),
     switch(&["--disable-usage-stats"]),
@@ -25,7 +25,7 @@ const RAY_START: &[Flag] = &[
     value(&["--temp-dir"]),
 ];
 
-const SERVE_RUN: &[Flag] = &[
+pub(super) const SERVE_RUN: &[Flag] = &[
     value(&["--address", "-a"]),
     value(&["--app-dir", "-d"]),
     value(&["--working-dir"]),

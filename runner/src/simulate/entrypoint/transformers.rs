@@ -5,7 +5,7 @@ use super::{
     flags::{Arguments, Fault, Flag, Style, switch, value},
 };
 
-const FLAGS: &[Flag] = &[
+pub(super) const FLAGS: &[Flag] = &[
     switch(&["--continuous-batching"]),
     switch(&["--no-continuous-batching"]),
     value(&["--attn-implementation"]),
