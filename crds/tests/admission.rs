@@ -73,14 +73,44 @@ fn good_files_have_no_problem() {
 
 #[test]
 fn samples_have_no_problem_where_they_are_meant_to_run() {
-    let samples = yaml_files(Path::new("../deploy/samples"));
-    assert!(samples.len() > 5);
+    let engines = yaml_files(Path::new("../deploy/samples/engines"));
+    assert!(engines.len() > 5);
+    let samples = [yaml_files(Path::new("../deploy/samples")), engines].concat();
+    assert!(samples.len() > 10);
     for (path, yaml) in samples {
         let place = match yaml.contains("uri: file://") {
             true => Place::Local,
             false => Place::Cluster,
         };
         assert_eq!(problems_at(&yaml, place), "", "{path}");
+    }
+}
+
+#[test]
+fn every_built_in_profile_has_a_page_and_is_in_a_sample() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let samples: String = [
+        yaml_files(Path::new("../deploy/samples")),
+        yaml_files(Path::new("../deploy/samples/engines")),
+    ]
+    .concat()
+    .into_iter()
+    .map(|(_, yaml)| yaml + "\n")
+    .collect();
+    let index = fs::read_to_string(root.join("docs/engines/README.md")).unwrap();
+    for name in ProfileSet::builtin().names() {
+        let page = root.join(format!("docs/engines/{name}.md"));
+        let page = fs::read_to_string(&page).unwrap_or_else(|_| panic!("{}", page.display()));
+        assert!(
+            index.contains(&format!("({name}.md)")),
+            "{name} is not in the index"
+        );
+        assert!(
+            samples.contains(&format!("profile: {name}\n")),
+            "{name} is in no sample"
+        );
+        // What was seen, and what was not, stands on each page.
+        assert!(page.contains("## What was tried"), "{name}");
     }
 }
 

@@ -169,6 +169,7 @@ fn fields_of_a_profile_reach_a_manifest_or_an_engine() {
             profile: Value::Null,
             a: Value::Null,
             b: Value::Null,
+            also: Value::Null,
             refused: Value::Null,
         };
         plan(
@@ -189,6 +190,7 @@ fn fields_of_a_profile_reach_a_manifest_or_an_engine() {
             assert!(refused.is_err(), "{} is not refused", field.path);
             continue;
         }
+        table::merge(&mut changed["spec"], &field.also);
         table::set(&mut changed["spec"], &field.path, &field.b);
         assert_ne!(
             before,

@@ -126,17 +126,211 @@ fn several_runner_pods_act_as_one() {
 
 #[test]
 fn every_built_in_profile() {
-    for profile in ["triton-vllm", "triton-tensorrt-llm", "llama-cpp"] {
-        let plan = plan("least", &[("profile: tgi", &format!("profile: {profile}"))]);
-        let turn = turns(&plan)[1];
-        let objects = engine_objects(&plan, &owner(), turn, None).unwrap();
-        let all = vec![
-            value(objects.files),
-            value(objects.pod),
-            value(objects.service),
-        ];
-        insta::assert_snapshot!(profile, documents(all));
+    for profile in [
+        "fastchat",
+        "llama-cpp",
+        "openllm",
+        "ray-serve",
+        "sglang",
+        "tensorrt-llm",
+        "torchserve",
+        "transformers",
+        "triton-tensorrt-llm",
+        "triton-vllm",
+    ] {
+        insta::assert_snapshot!(profile, engine(&of_profile(profile, "")));
     }
+}
+
+/// The second engine of the least run by another profile, with settings of its own.
+fn of_profile(profile: &str, settings: &str) -> Plan {
+    let published = ProfileSet::builtin()
+        .get(profile)
+        .unwrap()
+        .container
+        .image
+        .is_some();
+    let image = if published {
+        ""
+    } else {
+        ", image: \"registry.example.com/own:1\""
+    };
+    let replaced = format!("profile: {profile}{image}{settings}");
+    plan("least", &[("profile: tgi", &replaced)])
+}
+
+fn engine(plan: &Plan) -> String {
+    let objects = engine_objects(plan, &owner(), turns(plan)[1], None).unwrap();
+    documents(vec![
+        value(objects.files),
+        value(objects.pod),
+        value(objects.service),
+    ])
+}
+
+#[test]
+fn in_flight_batching_on_and_off() {
+    for (name, on) in [
+        ("in-flight-batching-on", true),
+        ("in-flight-batching-off", false),
+    ] {
+        let plan = of_profile(
+            "triton-tensorrt-llm",
+            &format!(", tuning: {{inFlightBatching: {on}}}"),
+        );
+        insta::assert_snapshot!(name, engine(&plan));
+    }
+}
+
+/// All that an engine's `tuning` can say and that its profile takes, in the words of the engine.
+#[test]
+fn every_tuning_field_on_every_profile() {
+    const SPECULATION: [(&str, &str); 3] = [
+        ("NGram", "{method: NGram, numTokens: 5}"),
+        (
+            "DraftModel",
+            "{method: DraftModel, draftModel: org/draft, numTokens: 5}",
+        ),
+        (
+            "Eagle3",
+            "{method: Eagle3, draftModel: org/eagle, numTokens: 5}",
+        ),
+    ];
+    let mut told = String::new();
+    for (profile, spec) in ProfileSet::builtin().names().map(|name| {
+        (
+            name.to_owned(),
+            ProfileSet::builtin().get(name).unwrap().clone(),
+        )
+    }) {
+        let methods = &spec.capabilities.speculative_methods;
+        let of_method = |method: &str| methods.iter().any(|it| it.name() == method);
+        let mut variants: Vec<_> = SPECULATION
+            .iter()
+            .filter(|(method, _)| of_method(method))
+            .map(|(_, setting)| format!(", speculativeDecoding: {setting}"))
+            .collect();
+        if variants.is_empty() {
+            variants.push(String::new());
+        }
+        for speculation in variants {
+            let plan = of_profile(
+                &profile,
+                &format!(
+                    ", tuning: {{maxBatchSize: 7, gpuMemoryUtilization: 0.8, tensorParallelSize: 2, prefixCaching: false, maxBatchedTokens: 4096, chunkedPrefill: true, inFlightBatching: true, kvCacheDtype: Fp8{speculation}}}"
+                ),
+            );
+            let bakeoff_crds::plan::EngineSource::Deployed(deployment) = &plan.engines[1].source
+            else {
+                panic!("{profile} is not deployed")
+            };
+            told.push_str(&format!("# {profile}{speculation}\n"));
+            let warned = plan
+                .warnings
+                .iter()
+                .filter(|it| it.contains("has no setting for"));
+            warned.for_each(|warning| told.push_str(&format!("! {warning}\n")));
+            let containers = deployment.containers.iter().map(|it| &it.args);
+            for args in std::iter::once(&deployment.args).chain(containers) {
+                args.iter()
+                    .for_each(|arg| told.push_str(&format!("{arg}\n")));
+            }
+            deployment
+                .files
+                .values()
+                .for_each(|file| told.push_str(file));
+            told.push('\n');
+        }
+    }
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn what_an_engine_cannot_do_is_refused_by_its_profile() {
+    let refused = |profile: &str, model: &str, tuning: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/good/least.yaml");
+        let yaml = fs::read_to_string(path)
+            .unwrap()
+            .replace("model: {", &format!("model: {{{model}"))
+            .replace(
+                "profile: tgi",
+                &format!("profile: {profile}, image: own, tuning: {tuning}"),
+            );
+        let Ok(Document::BenchmarkRun(run)) = read(&yaml) else {
+            panic!("{:?}", read(&yaml).err())
+        };
+        let settings = PlanSettings {
+            runner_image: "runner".into(),
+            place: Place::Cluster,
+        };
+        resolve(&run, &ProfileSet::builtin(), &settings)
+            .err()
+            .map_or_else(String::new, |problems| problems.to_string())
+    };
+    let ngram = "{speculativeDecoding: {method: NGram, numTokens: 3}}";
+    let eagle = "{speculativeDecoding: {method: Eagle3, draftModel: org/eagle, numTokens: 3}}";
+    assert!(refused("torchserve", "", ngram).contains("cannot guess by NGram, it offers none"));
+    assert!(refused("tgi", "", eagle).contains("cannot guess by Eagle3, it offers NGram"));
+    assert_eq!(refused("tgi", "", ngram), "");
+    assert_eq!(refused("sglang", "", eagle), "");
+    assert!(refused("fastchat", "quantization: awq, ", "{}").contains("cannot serve \"awq\""));
+}
+
+#[test]
+fn the_model_runs_in_the_container_that_says_so() {
+    let plan = of_profile("fastchat", ", args: [\"--debug=True\"]");
+    let pod = engine_objects(&plan, &owner(), turns(&plan)[1], None)
+        .unwrap()
+        .pod;
+    let containers = pod.spec.unwrap().containers;
+    let names: Vec<_> = containers.iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(names, ["engine", "controller", "worker"]);
+    for container in &containers {
+        let runs_the_model = container.name == "worker";
+        let resources = container.resources.as_ref();
+        let limits = resources.and_then(|it| it.limits.as_ref());
+        assert_eq!(
+            limits.is_some_and(|limits| limits.contains_key("nvidia.com/gpu")),
+            runs_the_model
+        );
+        // A run's own arguments are for the program that holds the model.
+        let has = container
+            .args
+            .as_ref()
+            .unwrap()
+            .contains(&"--debug=True".to_owned());
+        assert_eq!(has, runs_the_model);
+        assert_eq!(container.volume_mounts, containers[0].volume_mounts);
+        assert_eq!(container.security_context, containers[0].security_context);
+        assert_eq!(
+            container.termination_message_policy.as_deref(),
+            Some("FallbackToLogsOnError")
+        );
+    }
+}
+
+#[test]
+fn a_profile_without_an_image_asks_for_one() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/good/least.yaml");
+    let yaml = fs::read_to_string(path).unwrap();
+    let yaml = yaml.replace("profile: tgi", "profile: transformers");
+    let Ok(Document::BenchmarkRun(run)) = read(&yaml) else {
+        panic!("not a run")
+    };
+    let planned = |place| {
+        let settings = PlanSettings {
+            runner_image: "runner".into(),
+            place,
+        };
+        resolve(&run, &ProfileSet::builtin(), &settings)
+    };
+    let problems = planned(Place::Cluster).unwrap_err().to_string();
+    assert!(
+        problems.contains("spec.engines[1].image: nobody publishes an image"),
+        "{problems}"
+    );
+    // With --at the server is there already.
+    assert!(!format!("{:?}", planned(Place::Local)).contains("image: nobody"));
 }
 
 #[test]

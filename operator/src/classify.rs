@@ -75,10 +75,21 @@ pub fn pod_failure(
     disrupted(pod, role)
         .or_else(|| refused_by_kubelet(pod))
         .or_else(|| {
+            // Where one container's end takes others with it, the first to end is the cause.
             pod::container_statuses(pod)
-                .find_map(|container| container_failure(pod, container, role, patience, now))
+                .filter_map(|container| {
+                    let failure = container_failure(pod, container, role, patience, now)?;
+                    Some((ended_at(container), failure))
+                })
+                .min_by_key(|(ended, _)| ended.unwrap_or(Timestamp::MAX))
+                .map(|(_, failure)| failure)
         })
         .or_else(|| ended_without_containers(pod, role))
+}
+
+fn ended_at(container: &ContainerStatus) -> Option<Timestamp> {
+    let ended = container.state.as_ref()?.terminated.as_ref()?;
+    ended.finished_at.as_ref().map(|time| time.0)
 }
 
 fn container_failure(

@@ -86,13 +86,12 @@ fn replaced(turn: &TurnStatus, found: &Pod) -> Option<PodFailure> {
             ),
         ));
     }
-    if turn.ready_time.is_none() || pod::restarts(found) == 0 {
-        return None;
-    }
-    let last = pod::main_container(found).and_then(|container| {
-        let ended = container.last_state.as_ref()?.terminated.as_ref()?;
-        Some(classify::terminated_failure(container, ended, Role::Engine))
-    });
+    let container = pod::restarted(found).filter(|_| turn.ready_time.is_some())?;
+    let ended = container
+        .last_state
+        .as_ref()
+        .and_then(|last| last.terminated.as_ref());
+    let last = ended.map(|ended| classify::terminated_failure(container, ended, Role::Engine));
     let detail = last
         .as_ref()
         .map_or("no detail given", |last| last.message.as_str());
@@ -100,7 +99,7 @@ fn replaced(turn: &TurnStatus, found: &Pod) -> Option<PodFailure> {
         reason: reason::ENGINE_RESTARTED,
         message: format!(
             "the engine restarted {} times under load: {detail}",
-            pod::restarts(found)
+            container.restart_count
         ),
         exit_code: last.as_ref().and_then(|last| last.exit_code),
     })
@@ -143,17 +142,18 @@ fn starting(found: &Pod, scheduled: Timestamp, timeouts: &Timeouts, now: Timesta
             waiting.message.as_deref().unwrap_or_default()
         ))
     });
+    let not_ready = pod::container_statuses(found)
+        .find(|container| !container.ready && !pod::is_init(found, &container.name))
+        .map_or("engine", |container| container.name.as_str());
     EngineState::Failed(PodFailure::new(
         reason::READINESS_TIMEOUT,
         format!(
             "pod {} was not ready within policy.timeouts.ready ({}): {}. Raise the deadline for a large model, or look at the engine's log",
             pod::name(found),
             timeouts.ready,
-            crate::mask::mask(
-                waiting
-                    .as_deref()
-                    .unwrap_or("its container runs, and its readiness check fails")
-            ),
+            crate::mask::mask(&waiting.unwrap_or_else(|| format!(
+                "container {not_ready} runs, and its readiness check fails"
+            ))),
         ),
     ))
 }

@@ -154,9 +154,11 @@ pub fn is_init(pod: &Pod, container: &str) -> bool {
         .any(|status| status.name == container)
 }
 
-/// How often the main container was started anew.
-pub fn restarts(pod: &Pod) -> i32 {
-    main_container(pod).map_or(0, |status| status.restart_count)
+/// The first container, init containers apart, that was started anew.
+pub fn restarted(pod: &Pod) -> Option<&ContainerStatus> {
+    container_statuses(pod)
+        .filter(|container| !is_init(pod, &container.name))
+        .find(|container| container.restart_count > 0)
 }
 
 /// Image with digest, as the kubelet resolved it.

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::core::v1::{
-        Affinity, ConfigMap, Container, ContainerPort, EnvVar, HTTPGetAction, NodeAffinity,
-        NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, PersistentVolumeClaimVolumeSource,
-        Pod, PodSpec, PreferredSchedulingTerm, Probe, ResourceRequirements, Service, ServicePort,
-        ServiceSpec, Toleration, Volume, VolumeMount,
+        Affinity, ConfigMap, Container, ContainerPort, HTTPGetAction, NodeAffinity, NodeSelector,
+        NodeSelectorRequirement, NodeSelectorTerm, PersistentVolumeClaimVolumeSource, Pod, PodSpec,
+        PreferredSchedulingTerm, Probe, Service, ServicePort, ServiceSpec, Toleration, Volume,
+        VolumeMount,
     },
     apimachinery::pkg::{
         api::resource::Quantity, apis::meta::v1::OwnerReference, util::intstr::IntOrString,
@@ -20,9 +20,10 @@ use k8s_openapi::{
 use super::{
     Turn,
     container::{
-        config_map_volume, empty_volume, engine_pod, env, pull_secrets, read_only,
-        restricted_container, restricted_pod, secret_env, token_env, unprivileged, writable,
+        config_map_volume, empty_volume, engine_pod, pull_secrets, read_only, restricted_container,
+        restricted_pod, writable,
     },
+    engine_containers::Shared,
     labels, names,
 };
 use crate::{
@@ -150,25 +151,28 @@ fn deployed_pod(
     deployment: &Deployment,
     node: Option<&str>,
 ) -> PodSpec {
-    let spec = &plan.spec;
-    let hardware = &spec.hardware;
+    let hardware = &plan.spec.hardware;
     let (volumes, volume_mounts) = volumes(plan, turn, deployment);
-    let container = Container {
-        name: "engine".into(),
-        image: Some(deployment.image.clone()),
-        command: (!deployment.command.is_empty()).then(|| deployment.command.clone()),
-        args: (!deployment.args.is_empty()).then(|| deployment.args.clone()),
-        env: Some(environment(plan, deployment)),
+    let shared = Shared {
+        plan,
+        deployment,
+        mounts: volume_mounts,
+    };
+    let own = Container {
         ports: Some(container_ports(engine)),
         readiness_probe: Some(readiness(&deployment.readiness_path)),
-        resources: Some(resources(hardware)),
-        volume_mounts: Some(volume_mounts),
-        security_context: Some(unprivileged()),
-        termination_message_policy: Some("FallbackToLogsOnError".into()),
-        ..Container::default()
+        ..shared.engine()
     };
+    let further = deployment.containers.iter();
+    let before = deployment.init_containers.iter();
+    let init_containers: Vec<_> = before.map(|it| shared.container(it)).collect();
     PodSpec {
-        containers: vec![container],
+        // Its own is the first: image, start and restarts of the engine are read from it.
+        containers: [own]
+            .into_iter()
+            .chain(further.map(|it| shared.container(it)))
+            .collect(),
+        init_containers: (!init_containers.is_empty()).then_some(init_containers),
         volumes: Some(volumes),
         security_context: Some(engine_pod(deployment.pod_security)),
         image_pull_secrets: pull_secrets(&hardware.image_pull_secrets),
@@ -295,24 +299,6 @@ fn affinity(hardware: &Hardware, node: Option<&str>) -> Option<Affinity> {
     Some(affinity)
 }
 
-fn environment(plan: &Plan, deployment: &Deployment) -> Vec<EnvVar> {
-    let profile = deployment.env.iter().map(|(name, value)| env(name, value));
-    let own = deployment
-        .extra_env
-        .iter()
-        .map(|variable| match &variable.secret_key_ref {
-            Some(secret) => secret_env(&variable.name, secret, false),
-            None => env(&variable.name, variable.value.clone().unwrap_or_default()),
-        });
-    let mut all = token_env(plan.spec.model.token_secret_ref.as_ref());
-    // The API server keeps the last of two variables of one name, and warns; so only one is given.
-    for variable in profile.chain(own) {
-        all.retain(|earlier: &EnvVar| earlier.name != variable.name);
-        all.push(variable);
-    }
-    all
-}
-
 fn container_ports(engine: &PlannedEngine) -> Vec<ContainerPort> {
     ports(engine)
         .into_iter()
@@ -335,18 +321,6 @@ fn readiness(path: &str) -> Probe {
         timeout_seconds: Some(5),
         ..Probe::default()
     }
-}
-
-fn resources(hardware: &Hardware) -> ResourceRequirements {
-    let mut resources = hardware.resources.clone().unwrap_or_default();
-    let accelerator = &hardware.accelerator;
-    if accelerator.count > 0 {
-        resources.limits.get_or_insert_with(BTreeMap::new).insert(
-            accelerator.resource.clone(),
-            Quantity(accelerator.count.to_string()),
-        );
-    }
-    resources
 }
 
 fn volumes(plan: &Plan, turn: Turn, deployment: &Deployment) -> (Vec<Volume>, Vec<VolumeMount>) {

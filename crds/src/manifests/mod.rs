@@ -4,6 +4,7 @@
 mod agent;
 mod container;
 mod engine;
+mod engine_containers;
 mod holder;
 mod jobs;
 mod monitoring;

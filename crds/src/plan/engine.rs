@@ -2,7 +2,7 @@
 
 use super::{
     Endpoint, EngineSource, ExternalEndpoint, PlannedEngine, PlannedMetrics, PlannedModelCheck,
-    RequestedModel,
+    RequestedModel, abilities,
     endpoint::{choose_protocol, default_path, native_profile},
     http, traffic,
 };
@@ -12,7 +12,7 @@ use crate::{
         Adapter, Api, BenchmarkRunSpec, CachePolicy, EngineSpec, ExternalEngine, Protocol,
         SimulatedEngine, Tuning,
     },
-    validate::Problem,
+    validate::{Place, Problem},
 };
 
 /// Port of a simulated engine's pod.
@@ -24,6 +24,7 @@ pub(super) fn plan_engine(
     spec: &BenchmarkRunSpec,
     engine: &EngineSpec,
     profiles: &ProfileSet,
+    place: Place,
     field: &str,
 ) -> Planned {
     if let Some(external) = &engine.external {
@@ -50,6 +51,14 @@ pub(super) fn plan_engine(
             ),
         ));
     };
+    if place == Place::Cluster && engine.image.is_none() && profile.container.image.is_none() {
+        return Err(Problem::new(
+            format!("{field}.image"),
+            format!(
+                "nobody publishes an image of profile {name:?}; build one (docs/engines has a Dockerfile for each built-in profile) and name it here"
+            ),
+        ));
+    }
     deployed_engine(spec, engine, name, profile, field)
 }
 
@@ -78,6 +87,9 @@ fn deployed_engine(
         ));
     };
     let capabilities = profile.capabilities.clone();
+    if let Some(problem) = abilities::problem(spec, &tuning, profile_name, &capabilities) {
+        return Err(problem);
+    }
     if chosen.adapter.is_none()
         && let Some(problem) =
             traffic::no_adapters(spec, chosen.protocol, &format!("profile {profile_name:?}"))
@@ -334,6 +346,13 @@ fn merged(all: &Tuning, own: Option<&Tuning>) -> Tuning {
         gpu_memory_utilization: own.gpu_memory_utilization.or(all.gpu_memory_utilization),
         tensor_parallel_size: own.tensor_parallel_size.or(all.tensor_parallel_size),
         prefix_caching: own.prefix_caching.or(all.prefix_caching),
+        max_batched_tokens: own.max_batched_tokens.or(all.max_batched_tokens),
+        chunked_prefill: own.chunked_prefill.or(all.chunked_prefill),
+        in_flight_batching: own.in_flight_batching.or(all.in_flight_batching),
+        kv_cache_dtype: own.kv_cache_dtype.or(all.kv_cache_dtype),
+        speculative_decoding: own
+            .speculative_decoding
+            .or_else(|| all.speculative_decoding.clone()),
         max_adapter_rank: own.max_adapter_rank.or(all.max_adapter_rank),
     }
 }
@@ -350,7 +369,11 @@ fn deviations(
                 .into(),
         );
     }
-    if let Some(image) = &engine.image {
+    if let Some(image) = engine
+        .image
+        .as_ref()
+        .filter(|_| profile.container.image.is_some())
+    {
         deviations.push(format!("image {image} in place of the profile's"));
     }
     if !engine.args.is_empty() {
@@ -393,9 +416,13 @@ fn warnings(
     profile: &EngineProfileSpec,
 ) -> Vec<String> {
     let name = &engine.name;
+    // Asked for, and what the engine does anyway.
+    let batches =
+        tuning.in_flight_batching == Some(true) && profile.capabilities.continuous_batching;
     let mut warnings: Vec<_> = renderer
         .ignored_settings(profile)
         .into_iter()
+        .filter(|setting| !(batches && setting == "tuning.inFlightBatching"))
         .map(|setting| {
             format!(
                 "{name}: {} has no setting for {setting}",

@@ -3,6 +3,8 @@
 //! Operator and runner meet here: the operator builds every object from it, and the pods read it
 //! from a ConfigMap. Nothing in it is secret.
 
+mod abilities;
+mod container;
 pub mod endpoint;
 mod engine;
 pub mod http;
@@ -18,6 +20,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use crate::validate::{Place, Problem, Problems};
+pub use container::PlannedContainer;
 pub use read::UnreadablePlan;
 pub use resolve::{PlanSettings, resolve};
 pub use search::PlannedSearch;
@@ -145,7 +148,11 @@ pub enum EngineSource {
     Simulated(SimulatedEngine),
 }
 
-/// The rendered container of a deployed engine.
+fn yes() -> bool {
+    true
+}
+
+/// The rendered containers of a deployed engine.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Deployment {
@@ -157,6 +164,15 @@ pub struct Deployment {
     pub args: Vec<String>,
     /// Environment of the profile.
     pub env: BTreeMap<String, String>,
+    /// Whether it gets the accelerators, and not one of `containers`.
+    #[serde(default = "yes")]
+    pub accelerator: bool,
+    /// Containers beside it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub containers: Vec<PlannedContainer>,
+    /// Containers that run to their end before it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub init_containers: Vec<PlannedContainer>,
     /// Environment of the run's spec, after the profile's.
     pub extra_env: Vec<EngineEnv>,
     /// Files by path.

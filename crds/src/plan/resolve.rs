@@ -34,7 +34,7 @@ pub fn resolve(
     let mut engines: Vec<PlannedEngine> = Vec::new();
     for (index, engine) in spec.engines.iter().enumerate() {
         let field = format!("spec.engines[{index}]");
-        match plan_engine(spec, engine, profiles, &field) {
+        match plan_engine(spec, engine, profiles, settings.place, &field) {
             Ok((planned, notes)) => {
                 let protocol = planned.endpoint.protocol;
                 problems.extend(traffic::problem(

@@ -4,9 +4,22 @@ use std::collections::BTreeMap;
 
 use super::EngineProfileSpec;
 
-const BUILT_IN: [(&str, &str); 5] = [
+const BUILT_IN: [(&str, &str); 12] = [
+    ("fastchat", include_str!("../../profiles/fastchat.yaml")),
     ("llama-cpp", include_str!("../../profiles/llama-cpp.yaml")),
+    ("openllm", include_str!("../../profiles/openllm.yaml")),
+    ("ray-serve", include_str!("../../profiles/ray-serve.yaml")),
+    ("sglang", include_str!("../../profiles/sglang.yaml")),
+    (
+        "tensorrt-llm",
+        include_str!("../../profiles/tensorrt-llm.yaml"),
+    ),
     ("tgi", include_str!("../../profiles/tgi.yaml")),
+    ("torchserve", include_str!("../../profiles/torchserve.yaml")),
+    (
+        "transformers",
+        include_str!("../../profiles/transformers.yaml"),
+    ),
     (
         "triton-tensorrt-llm",
         include_str!("../../profiles/triton-tensorrt-llm.yaml"),

@@ -8,11 +8,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub mod builtin;
+mod containers;
 pub mod render;
 
 pub use builtin::ProfileSet;
+pub use containers::{FurtherContainer, InitContainer};
 
-use crate::run::{HttpFormat, Protocol};
+use crate::run::{HttpFormat, Protocol, SpeculativeMethod};
 
 /// All that Bakeoff knows of one engine. Strings marked as templates are minijinja templates over
 /// `model`, `tuning`, `hardware` and `port`; a name that is not there is an error.
@@ -34,6 +36,15 @@ use crate::run::{HttpFormat, Protocol};
     )
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(
+    "(self.container.accelerator ? 1 : 0) + (has(self.containers) ? self.containers.filter(c, c.accelerator).size() : 0) == 1")
+    .message("one container runs the model: set accelerator to true in one of container and containers, and to false in the others"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.containers) || self.containers.all(c, c.name != 'engine')")
+    .message("engine is the name of the engine's own container; call further ones otherwise"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.initContainers) || self.initContainers.all(i, i.name != 'engine' && (!has(self.containers) || self.containers.all(c, c.name != i.name)))")
+    .message("a name of initContainers is engine's or that of one of containers; give each a name of its own"))]
 pub struct EngineProfileSpec {
     /// Name of the engine as its makers write it.
     #[schemars(length(min = 1, max = 63))]
@@ -42,9 +53,19 @@ pub struct EngineProfileSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(max = 512)))]
     pub cautions: Vec<String>,
-    /// The engine's container.
+    /// The engine's container: the one whose port the load goes to.
     pub container: ProfileContainer,
-    /// Files that the container finds, such as a model repository.
+    /// Containers beside it, where an engine is several programs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 6))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub containers: Vec<FurtherContainer>,
+    /// Containers that run to their end, one after another, before the others start.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 6))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub init_containers: Vec<InitContainer>,
+    /// Files that all containers find, such as a model repository.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub files: Vec<ProfileFile>,
@@ -86,9 +107,10 @@ pub struct EngineProfileSpec {
 #[derive(Clone, Debug, Deserialize, Serialize, KubeSchema, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ProfileContainer {
-    /// Image with tag or digest.
+    /// Image with tag or digest. Left out where nobody publishes one: then each run gives its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
-    pub image: String,
+    pub image: Option<String>,
     /// Command in place of the image's entrypoint, each item a template.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(max = 1024)))]
@@ -102,6 +124,14 @@ pub struct ProfileContainer {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64))]
     pub env: BTreeMap<String, String>,
+    /// Whether it runs the model: it gets the accelerators, `hardware.resources` and the further
+    /// arguments of a run. False where one of `containers` does.
+    #[serde(default = "yes")]
+    pub accelerator: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// A file of the engine's container.
@@ -301,6 +331,10 @@ pub struct Capabilities {
     /// Speculative decoding can be switched on.
     #[serde(default)]
     pub speculative_decoding: bool,
+    /// The methods of speculative decoding that `tuning.speculativeDecoding` can switch on here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub speculative_methods: Vec<SpeculativeMethod>,
     /// Answers can be forced to their full length.
     #[serde(default)]
     pub ignore_eos: bool,

@@ -8,10 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use minijinja::{Environment, UndefinedBehavior, Value, context};
 
-use super::EngineProfileSpec;
+use super::{EngineProfileSpec, FurtherContainer};
 use crate::{
-    plan::Deployment,
-    run::{Adapter, BenchmarkRunSpec, CachePolicy, Dtype, EngineSpec, Tuning},
+    plan::{Deployment, PlannedContainer},
+    run::{
+        Adapter, BenchmarkRunSpec, CachePolicy, Dtype, EngineSpec, KvCacheDtype,
+        SpeculativeDecoding, Tuning,
+    },
 };
 
 /// Steps that one template may take.
@@ -91,14 +94,31 @@ impl Renderer {
         engine: &EngineSpec,
     ) -> Result<Deployment, RenderError> {
         let container = &profile.container;
+        let image = engine.image.clone().or_else(|| container.image.clone());
+        let image = image.unwrap_or_default();
         let mut args = self.items("container.args", &container.args)?;
-        args.extend(engine.args.iter().cloned());
-        let mut env = BTreeMap::new();
-        for (name, template) in &container.env {
-            let value = self.render(&format!("container.env.{name}"), template)?;
-            if !value.is_empty() {
-                env.insert(name.clone(), value);
-            }
+        if container.accelerator {
+            args.extend(engine.args.iter().cloned());
+        }
+        let further = |place: &str, container: &FurtherContainer, args: &[String]| {
+            let mut planned = self.container(place, container, &image)?;
+            planned.args.extend(args.iter().cloned());
+            Ok(planned)
+        };
+        let mut containers = Vec::new();
+        for container in &profile.containers {
+            let place = format!("containers.{}", container.name);
+            let own: &[String] = if container.accelerator {
+                &engine.args
+            } else {
+                &[]
+            };
+            containers.push(further(&place, container, own)?);
+        }
+        let mut init_containers = Vec::new();
+        for container in &profile.init_containers {
+            let place = format!("initContainers.{}", container.name);
+            init_containers.push(further(&place, &container.as_further(), &[])?);
         }
         let mut files = BTreeMap::new();
         for file in &profile.files {
@@ -108,13 +128,13 @@ impl Renderer {
             }
         }
         Ok(Deployment {
-            image: engine
-                .image
-                .clone()
-                .unwrap_or_else(|| container.image.clone()),
             command: self.items("container.command", &container.command)?,
+            env: self.environment("container", &container.env)?,
+            accelerator: container.accelerator,
+            image,
             args,
-            env,
+            containers,
+            init_containers,
             extra_env: engine.env.clone(),
             files,
             cache_path: profile.cache_path.clone(),
@@ -122,6 +142,39 @@ impl Renderer {
             readiness_path: self.render("readiness.path", &profile.readiness.path)?,
             pod_security: profile.pod_security,
         })
+    }
+
+    fn container(
+        &self,
+        place: &str,
+        container: &FurtherContainer,
+        image_of_engine: &str,
+    ) -> Result<PlannedContainer, RenderError> {
+        let image = container.image.clone();
+        Ok(PlannedContainer {
+            name: container.name.clone(),
+            image: image.unwrap_or_else(|| image_of_engine.to_owned()),
+            command: self.items(&format!("{place}.command"), &container.command)?,
+            args: self.items(&format!("{place}.args"), &container.args)?,
+            env: self.environment(place, &container.env)?,
+            accelerator: container.accelerator,
+            ready_port: container.ready_port,
+        })
+    }
+
+    fn environment(
+        &self,
+        place: &str,
+        templates: &BTreeMap<String, String>,
+    ) -> Result<BTreeMap<String, String>, RenderError> {
+        let mut env = BTreeMap::new();
+        for (name, template) in templates {
+            let value = self.render(&format!("{place}.env.{name}"), template)?;
+            if !value.is_empty() {
+                env.insert(name.clone(), value);
+            }
+        }
+        Ok(env)
     }
 
     fn items(&self, place: &str, templates: &[String]) -> Result<Vec<String>, RenderError> {
@@ -138,28 +191,44 @@ impl Renderer {
     /// sets them: what this engine cannot honour.
     pub fn ignored_settings(&self, profile: &EngineProfileSpec) -> Vec<String> {
         let mentioned = self.mentioned(profile);
-        let mut ignored = Vec::new();
-        for group in ["model", "tuning"] {
-            let Ok(settings) = self.values.get_attr(group) else {
-                continue;
-            };
-            let Ok(keys) = settings.try_iter() else {
-                continue;
-            };
-            for key in keys {
-                let set = settings.get_item(&key).is_ok_and(|value| !value.is_none());
-                let path = format!("{group}.{key}");
-                if set && OPTIONAL.contains(&path.as_str()) && !mentioned.contains(&path) {
-                    ignored.push(path);
-                }
-            }
-        }
+        let mut ignored: Vec<String> = OPTIONAL
+            .iter()
+            .filter(|path| self.is_set(path) && !mentioned.contains(**path))
+            .map(|path| (*path).to_owned())
+            .collect();
+        // What is in a setting counts where the setting itself is known.
+        let parts: Vec<String> = ignored.iter().map(|path| format!("{path}.")).collect();
+        ignored.retain(|path| !parts.iter().any(|part| path.starts_with(part)));
         // A loop's own variable cannot be seen from outside its template.
         if self.has_adapter_revision() && !texts(profile).any(|it| it.contains("adapter.revision"))
         {
             ignored.push("model.adapters.revision".to_owned());
         }
         ignored
+    }
+
+    /// Whether the run says something of a setting, beyond its default.
+    fn is_set(&self, path: &str) -> bool {
+        let mut value = self.values.clone();
+        for key in path.split('.') {
+            match value.get_attr(key) {
+                Ok(inner) => value = inner,
+                Err(_) => return false,
+            }
+        }
+        let by_default = match path {
+            "model.dtype" => value.as_str() == Some("auto"),
+            // Weights on a volume are there in one revision.
+            "model.revision" => {
+                let path = self
+                    .values
+                    .get_attr("model")
+                    .and_then(|model| model.get_attr("path"));
+                value.as_str() == Some("main") || path.is_ok_and(|path| !path.is_none())
+            }
+            _ => false,
+        };
+        !value.is_none() && !value.is_undefined() && !by_default
     }
 
     fn has_adapter_revision(&self) -> bool {
@@ -184,14 +253,21 @@ impl Renderer {
     }
 }
 
-/// The templates of the container.
+/// The templates of the containers.
 fn texts(profile: &EngineProfileSpec) -> impl Iterator<Item = &String> {
+    fn of<'a>(
+        command: &'a [String],
+        args: &'a [String],
+        env: &'a BTreeMap<String, String>,
+    ) -> impl Iterator<Item = &'a String> {
+        command.iter().chain(args).chain(env.values())
+    }
     let container = &profile.container;
-    container
-        .command
-        .iter()
-        .chain(&container.args)
-        .chain(container.env.values())
+    let further = profile.containers.iter();
+    let before = profile.init_containers.iter();
+    of(&container.command, &container.args, &container.env)
+        .chain(further.flat_map(|it| of(&it.command, &it.args, &it.env)))
+        .chain(before.flat_map(|it| of(&it.command, &it.args, &it.env)))
         .chain(profile.files.iter().map(|file| &file.content))
 }
 
@@ -204,7 +280,9 @@ fn adapter_value(adapter: &Adapter) -> Value {
 }
 
 /// Settings that a run may leave out and that an engine may not know.
-const OPTIONAL: [&str; 7] = [
+const OPTIONAL: [&str; 16] = [
+    "model.dtype",
+    "model.revision",
     "model.quantization",
     "model.maxModelLen",
     "model.chatTemplate",
@@ -212,6 +290,13 @@ const OPTIONAL: [&str; 7] = [
     "tuning.gpuMemoryUtilization",
     "tuning.tensorParallelSize",
     "tuning.prefixCaching",
+    "tuning.maxBatchedTokens",
+    "tuning.chunkedPrefill",
+    "tuning.inFlightBatching",
+    "tuning.kvCacheDtype",
+    "tuning.speculativeDecoding",
+    "tuning.speculativeDecoding.draftModel",
+    "tuning.speculativeDecoding.numTokens",
 ];
 
 /// Most requests in flight that an engine should take where the load is an open loop, whose number
@@ -248,6 +333,11 @@ fn values(spec: &BenchmarkRunSpec, engine: &EngineSpec, tuning: &Tuning, port: u
             gpuMemoryUtilization => tuning.gpu_memory_utilization,
             tensorParallelSize => tuning.tensor_parallel_size,
             prefixCaching => tuning.prefix_caching,
+            maxBatchedTokens => tuning.max_batched_tokens,
+            chunkedPrefill => tuning.chunked_prefill,
+            inFlightBatching => tuning.in_flight_batching,
+            kvCacheDtype => tuning.kv_cache_dtype.map(|KvCacheDtype::Fp8| "fp8"),
+            speculativeDecoding => tuning.speculative_decoding.as_ref().map(speculative),
             maxAdapterRank => tuning.max_adapter_rank,
         },
         hardware => context! { acceleratorCount => spec.hardware.accelerator.count },
@@ -270,6 +360,14 @@ fn cache_policy(policy: CachePolicy) -> &'static str {
         CachePolicy::AsIs => "AsIs",
         CachePolicy::Cold => "Cold",
         CachePolicy::Warm => "Warm",
+    }
+}
+
+fn speculative(settings: &SpeculativeDecoding) -> Value {
+    context! {
+        method => settings.method.name(),
+        draftModel => settings.draft_model.clone(),
+        numTokens => settings.num_tokens,
     }
 }
 

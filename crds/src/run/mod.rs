@@ -10,6 +10,7 @@ pub mod settings;
 pub mod status;
 pub mod sweep;
 pub mod trace;
+pub mod tuning;
 pub mod workload;
 
 use kube::{CustomResource, KubeSchema};
@@ -30,6 +31,7 @@ pub use settings::{
 pub use status::BenchmarkRunStatus;
 pub use sweep::{Arrival, ConcurrencyRange, Knee, Ramp, RateRange, Search, StageSpec, Sweep};
 pub use trace::{Trace, TraceFormat};
+pub use tuning::{KvCacheDtype, SpeculativeDecoding, SpeculativeMethod};
 pub use workload::{
     Api, CachePolicy, Conversations, History, Limits, ModelShare, Prompts, Sampling, SharedPrefix,
     SyntheticPrompts, ThinkDistribution, ThinkTime, TokenLength, Warmup, Workload,

@@ -4,6 +4,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::tuning::{KvCacheDtype, SpeculativeDecoding};
 use crate::common::{FileSource, SecretKeyRef};
 
 /// The model that every engine serves, at one revision and with one token.
@@ -136,6 +137,23 @@ pub struct Tuning {
     /// Whether prompts' common beginnings are kept from one request to the next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix_caching: Option<bool>,
+    /// Most tokens that an engine works on in one step, over all sequences.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_048_576))]
+    pub max_batched_tokens: Option<u32>,
+    /// Whether long prompts are worked on in pieces, between the steps of other sequences.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunked_prefill: Option<bool>,
+    /// Whether requests join and leave a running batch (in-flight or continuous batching), or wait
+    /// until the batch before them has ended. Most engines cannot do without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_flight_batching: Option<bool>,
+    /// Number format of the KV cache. Left out: as the engine takes it from the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kv_cache_dtype: Option<KvCacheDtype>,
+    /// Speculative decoding. Engines that have none, or not this one, are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speculative_decoding: Option<SpeculativeDecoding>,
     /// Largest rank of an adapter that engines make room for, for those that have to be told. Engines
     /// know certain steps, such as 8, 16, 32, 64, 128 and 256.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -25,6 +25,9 @@ pub struct Field {
     /// Another.
     #[serde(default)]
     pub b: Value,
+    /// Merged in with the other value, where two fields belong together.
+    #[serde(default)]
+    pub also: Value,
     /// A value that is refused, where no second one is allowed.
     #[serde(default)]
     pub refused: Value,

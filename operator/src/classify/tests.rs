@@ -220,6 +220,105 @@ fn failures_of_engines_have_their_names() {
     }
 }
 
+/// A pod of several containers, each with its state.
+fn containers(init: &[(&str, Value)], main: &[(&str, Value)]) -> Value {
+    let statuses = |containers: &[(&str, Value)]| -> Vec<Value> {
+        containers
+            .iter()
+            .map(|(name, state)| {
+                json!({
+                    "name": name, "image": "acme/engine:1", "imageID": "", "ready": false,
+                    "restartCount": 0, "state": state,
+                })
+            })
+            .collect()
+    };
+    json!({"initContainerStatuses": statuses(init), "containerStatuses": statuses(main)})
+}
+
+#[test]
+fn evidence_comes_from_whichever_container_failed() {
+    let running = || json!({"running": {}});
+    let end = |code: i32, message: &str, at: &str| {
+        json!({"terminated": {
+            "exitCode": code, "reason": "Error", "message": message, "finishedAt": at,
+        }})
+    };
+    let waiting = |reason: &str| json!({"waiting": {"reason": reason, "message": ""}});
+    let out_of_memory = "torch.OutOfMemoryError: CUDA out of memory.";
+    for (status, reason, says) in [
+        // The worker's memory, not the API that still answers.
+        (
+            containers(
+                &[],
+                &[
+                    ("controller", running()),
+                    ("engine", running()),
+                    ("worker", end(1, out_of_memory, "2026-11-22T08:00:30Z")),
+                ],
+            ),
+            "CudaOutOfMemory",
+            "container worker",
+        ),
+        // One that ends takes the other with it; the first is the cause, wherever it stands.
+        (
+            containers(
+                &[],
+                &[
+                    (
+                        "engine",
+                        end(1, "connection refused", "2026-11-22T08:00:40Z"),
+                    ),
+                    ("worker", end(1, out_of_memory, "2026-11-22T08:00:30Z")),
+                ],
+            ),
+            "CudaOutOfMemory",
+            "container worker",
+        ),
+        // A helper that ends well has ended all the same.
+        (
+            containers(
+                &[],
+                &[
+                    ("controller", end(0, "bye", "2026-11-22T08:00:30Z")),
+                    ("engine", running()),
+                ],
+            ),
+            "EngineCrashed",
+            "container controller",
+        ),
+        // The build before the engine.
+        (
+            containers(
+                &[(
+                    "build",
+                    end(1, "trtllm-build: error", "2026-11-22T08:00:30Z"),
+                )],
+                &[("engine", waiting("PodInitializing"))],
+            ),
+            "EngineCrashed",
+            "container build",
+        ),
+        (
+            containers(
+                &[("build", waiting("InvalidImageName"))],
+                &[("engine", waiting("PodInitializing"))],
+            ),
+            "ImagePullFailed",
+            "acme/engine:1",
+        ),
+    ] {
+        let failure = classified(status.clone(), Role::Engine).unwrap();
+        assert_eq!(failure.reason, reason, "{status}");
+        assert!(failure.message.contains(says), "{}", failure.message);
+    }
+    let built = containers(
+        &[("build", end(0, "built", "2026-11-22T08:00:30Z"))],
+        &[("engine", running()), ("worker", running())],
+    );
+    assert_eq!(classified(built, Role::Engine), None);
+}
+
 #[test]
 fn our_own_pods_are_named_as_such() {
     for (status, reason) in [

@@ -137,7 +137,13 @@ fn advance(
     let name = record.engine.clone();
     match (job, engine) {
         (JobState::Succeeded(words), engine) => {
-            let failure = spoilt(&engine, words.as_ref(), found.map_or(0, pod::restarts));
+            let failure = spoilt(
+                &engine,
+                words.as_ref(),
+                found
+                    .and_then(pod::restarted)
+                    .map_or(0, |it| it.restart_count),
+            );
             end(draft, plan, place, record, failure, words)
         }
         // What the pod shows says more than that its requests failed.

@@ -29,9 +29,31 @@ pub enum Engine {
     JetStream,
     /// Triton with a model whose tensors are texts, by the infer call.
     KserveV2,
+    /// SGLang's OpenAI-compatible server.
+    SgLang,
+    /// TensorRT-LLM's own server, `trtllm-serve`.
+    TensorRtLlm,
+    /// `transformers serve`.
+    Transformers,
+    /// FastChat's OpenAI-compatible server with its controller and worker.
+    FastChat,
+    /// TorchServe with its vLLM handler.
+    TorchServeVllm,
+    /// Ray Serve LLM, with vLLM inside.
+    RayServe,
+    /// OpenLLM: a Bento with vLLM inside.
+    OpenLlm,
 }
 
 impl Engine {
+    /// Whether answers, refusals and the list of models are vLLM's, whatever server passes them on.
+    pub fn passes_on_vllm(self) -> bool {
+        matches!(
+            self,
+            Self::Vllm | Self::TorchServeVllm | Self::RayServe | Self::OpenLlm
+        )
+    }
+
     /// The engine that a protocol is native to.
     pub fn native(protocol: Protocol) -> Self {
         match protocol {
@@ -47,6 +69,16 @@ impl Engine {
             Protocol::JetStream => Self::JetStream,
             Protocol::KserveV2 => Self::KserveV2,
         }
+    }
+
+    /// Whether adapters are models of their own, by name.
+    pub fn serves_adapters(self) -> bool {
+        matches!(self, Self::Vllm | Self::SgLang)
+    }
+
+    /// Whether a request for another model than the served one is refused.
+    pub fn knows_its_model(self) -> bool {
+        self.passes_on_vllm() || self == Self::Transformers || self == Self::FastChat
     }
 
     /// Name of the model in Triton's repository, by which requests ask for it.
@@ -67,6 +99,13 @@ impl Engine {
             Self::LlamaCpp => "b1-7e4c0a9",
             Self::TorchServe => "0.12.0",
             Self::Wrapper | Self::TransformersInstances | Self::Sax | Self::JetStream => "1",
+            Self::SgLang => "0.5.23",
+            Self::TensorRtLlm => "1.2.1",
+            Self::Transformers => "5.23.0",
+            Self::FastChat => "0.2.36",
+            Self::TorchServeVllm => "0.12.0",
+            Self::RayServe => "2.60.0",
+            Self::OpenLlm => "0.6.30",
         }
     }
 
@@ -74,7 +113,15 @@ impl Engine {
     pub fn ignores_eos(self) -> bool {
         matches!(
             self,
-            Self::Vllm | Self::TritonVllm | Self::LlamaCpp | Self::Wrapper
+            Self::Vllm
+                | Self::TritonVllm
+                | Self::LlamaCpp
+                | Self::Wrapper
+                | Self::SgLang
+                | Self::TensorRtLlm
+                | Self::TorchServeVllm
+                | Self::RayServe
+                | Self::OpenLlm
         )
     }
 }

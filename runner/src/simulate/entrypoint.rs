@@ -6,13 +6,19 @@
 //!
 //! What no flag of an engine tells comes from the environment: `BAKEOFF_SIM_TIME_TO_FIRST_TOKEN`,
 //! `BAKEOFF_SIM_INTER_TOKEN_LATENCY` (durations such as `50ms`), `BAKEOFF_SIM_BATCH_SLOWDOWN`,
-//! `BAKEOFF_SIM_MAX_BATCH_SIZE` (in place of the engine's own flag), `BAKEOFF_SIM_FAULT`,
+//! `BAKEOFF_SIM_MAX_BATCH_SIZE` (in place of the engine's own flag), `BAKEOFF_SIM_MODEL` (the name
+//! of the model, where another program of the engine knows it), `BAKEOFF_SIM_FAULT`,
 //! `BAKEOFF_SIM_LOG` (a file), `BAKEOFF_SIM_SEED`.
 
 mod flags;
 mod llama_cpp;
+mod openllm;
+mod python;
+mod shell;
 mod tgi;
+mod transformers;
 mod triton;
+mod trtllm;
 mod vllm;
 
 use std::{
@@ -46,6 +52,16 @@ pub enum Program {
     TritonServer,
     /// `llama-server`.
     LlamaServer,
+    /// `python3 -m MODULE`: SGLang, FastChat's three programs, TorchServe.
+    Python,
+    /// `trtllm-serve MODEL`.
+    TrtllmServe,
+    /// `transformers serve MODEL`.
+    Transformers,
+    /// `bash -c SCRIPT`, where a script is commands with `&&` between: Ray Serve.
+    Shell,
+    /// `openllm serve BENTO`.
+    OpenLlm,
 }
 
 impl Program {
@@ -56,6 +72,11 @@ impl Program {
             "text-generation-launcher" => Some(Self::TextGenerationLauncher),
             "tritonserver" => Some(Self::TritonServer),
             "llama-server" => Some(Self::LlamaServer),
+            "python" | "python3" => Some(Self::Python),
+            "trtllm-serve" => Some(Self::TrtllmServe),
+            "transformers" => Some(Self::Transformers),
+            "bash" | "sh" => Some(Self::Shell),
+            "openllm" => Some(Self::OpenLlm),
             _ => None,
         }
     }
@@ -90,6 +111,11 @@ pub fn plan(program: Program, arguments: &[String], world: &World<'_>) -> Result
         Program::TextGenerationLauncher => tgi::plan(arguments, world)?,
         Program::TritonServer => triton::plan(arguments, world)?,
         Program::LlamaServer => llama_cpp::plan(arguments, world)?,
+        Program::Python => python::plan(arguments, world)?,
+        Program::TrtllmServe => trtllm::plan(arguments, world)?,
+        Program::Transformers => transformers::plan(arguments)?,
+        Program::Shell => shell::plan(arguments, world)?,
+        Program::OpenLlm => openllm::plan(arguments)?,
     };
     let config = &mut launch.config;
     set(
@@ -106,6 +132,7 @@ pub fn plan(program: Program, arguments: &[String], world: &World<'_>) -> Result
     )?;
     set(world, "BATCH_SLOWDOWN", &mut config.batch_slowdown, number)?;
     set(world, "MAX_BATCH_SIZE", &mut config.max_batch_size, number)?;
+    set(world, "MODEL", &mut config.model, |model| Ok(model.into()))?;
     set(world, "FAULT", &mut config.fault, parse_fault)?;
     set(world, "LOG", &mut config.log, |path| Ok(Some(path.into())))?;
     set(world, "SEED", &mut config.seed, number)?;
@@ -235,5 +262,7 @@ fn number<T: FromStr>(text: &str) -> Result<T, String> {
         .map_err(|_| format!("{text:?} is not a number that fits"))
 }
 
+#[cfg(test)]
+mod known;
 #[cfg(test)]
 mod tests;

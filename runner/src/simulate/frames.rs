@@ -3,10 +3,14 @@
 //! Every shape here is held against a capture or, for TGI and the two Triton backends, against the
 //! source code of the server; see `tests/fixtures/wire`.
 
+mod fastchat;
 mod llama_cpp;
 mod openai;
 mod plain;
+mod sglang;
+mod tensorrt_llm;
 mod tgi;
+mod transformers;
 mod triton;
 
 use std::fmt::Write;
@@ -85,8 +89,6 @@ impl Answer {
     /// The frames that come with a token, the closing ones with the last; `index` counts from 0.
     pub fn frames(&self, index: u32, last: bool) -> Vec<Frame> {
         match (self.engine, self.interface) {
-            (Engine::Vllm, Interface::Chat) => openai::vllm_chat(self, index, last),
-            (Engine::Vllm, _) => openai::vllm_completions(self, index, last),
             (Engine::Tgi, Interface::Chat) => tgi::chat(self, index, last),
             (Engine::Tgi, Interface::Completions) => tgi::completions(self, index, last),
             (Engine::Tgi, Interface::Native) => tgi::generate_stream(self, index, last),
@@ -95,6 +97,18 @@ impl Answer {
             (Engine::LlamaCpp, Interface::Chat) => llama_cpp::chat(self, index, last),
             (Engine::LlamaCpp, Interface::Completions) => llama_cpp::completions(self, index, last),
             (Engine::LlamaCpp, Interface::Native) => llama_cpp::completion(self, index, last),
+            (Engine::SgLang, Interface::Chat) => sglang::chat(self, index, last),
+            (Engine::SgLang, _) => sglang::completions(self, index, last),
+            (Engine::TensorRtLlm, Interface::Chat) => tensorrt_llm::chat(self, index, last),
+            (Engine::TensorRtLlm, _) => tensorrt_llm::completions(self, index, last),
+            (Engine::Transformers, Interface::Chat) => transformers::chat(self, index, last),
+            (Engine::Transformers, _) => transformers::completions(self, index, last),
+            (Engine::FastChat, Interface::Chat) => fastchat::chat(self, index, last),
+            (Engine::FastChat, _) => fastchat::completions(self, index, last),
+            (engine, Interface::Chat) if engine.passes_on_vllm() => {
+                openai::vllm_chat(self, index, last)
+            }
+            (engine, _) if engine.passes_on_vllm() => openai::vllm_completions(self, index, last),
             _ => plain::frames(self, index, last),
         }
     }
@@ -113,8 +127,6 @@ impl Answer {
     /// The body of an answer that does not stream.
     pub fn whole(&self) -> String {
         match (self.engine, self.interface) {
-            (Engine::Vllm, Interface::Chat) => openai::vllm_chat_whole(self),
-            (Engine::Vllm, _) => openai::vllm_completions_whole(self),
             (Engine::Tgi, Interface::Chat) => tgi::chat_whole(self),
             (Engine::Tgi, Interface::Completions) => tgi::completions_whole(self),
             (Engine::Tgi, Interface::Native) => tgi::generate(self),
@@ -123,6 +135,16 @@ impl Answer {
             (Engine::LlamaCpp, Interface::Chat) => llama_cpp::chat_whole(self),
             (Engine::LlamaCpp, Interface::Completions) => llama_cpp::completions_whole(self),
             (Engine::LlamaCpp, Interface::Native) => llama_cpp::completion_whole(self),
+            (Engine::SgLang, Interface::Chat) => sglang::chat_whole(self),
+            (Engine::SgLang, _) => sglang::completions_whole(self),
+            (Engine::TensorRtLlm, Interface::Chat) => tensorrt_llm::chat_whole(self),
+            (Engine::TensorRtLlm, _) => tensorrt_llm::completions_whole(self),
+            (Engine::Transformers, Interface::Chat) => transformers::chat_whole(self),
+            (Engine::Transformers, _) => transformers::completions_whole(self),
+            (Engine::FastChat, Interface::Chat) => fastchat::chat_whole(self),
+            (Engine::FastChat, _) => fastchat::completions_whole(self),
+            (engine, Interface::Chat) if engine.passes_on_vllm() => openai::vllm_chat_whole(self),
+            (engine, _) if engine.passes_on_vllm() => openai::vllm_completions_whole(self),
             _ => plain::whole(self),
         }
     }
@@ -131,7 +153,13 @@ impl Answer {
     /// stream breaks.
     pub fn error_frames(&self) -> Vec<Frame> {
         match self.engine {
-            Engine::Vllm => openai::vllm_error(),
+            Engine::SgLang => sglang::error(),
+            Engine::TensorRtLlm => tensorrt_llm::error(),
+            Engine::Transformers => transformers::error(),
+            Engine::FastChat => fastchat::error(),
+            Engine::Vllm | Engine::TorchServeVllm | Engine::RayServe | Engine::OpenLlm => {
+                openai::vllm_error()
+            }
             Engine::Tgi => tgi::error(),
             Engine::TritonVllm | Engine::TritonTensorRtLlm => triton::error(),
             Engine::LlamaCpp => llama_cpp::error(),

@@ -2,7 +2,10 @@
 
 mod exposition;
 mod llama_cpp;
+mod sglang;
+mod tensorrt_llm;
 mod tgi;
+mod torchserve;
 mod triton;
 mod vllm;
 
@@ -172,7 +175,7 @@ impl Metrics {
         let state = self.lock();
         let mut page = Exposition::default();
         match config.engine {
-            Engine::Vllm => {
+            Engine::Vllm | Engine::OpenLlm => {
                 let labels = [("engine", "0"), ("model_name", config.shown_model())];
                 vllm::render(&state, &labels, &mut page);
             }
@@ -188,6 +191,27 @@ impl Metrics {
                 triton::render_tensorrt_llm(&state, &labels, &mut page);
             }
             Engine::LlamaCpp => llama_cpp::render(&state, &mut page),
+            Engine::SgLang => {
+                let labels = [
+                    ("engine_type", "unified"),
+                    ("model_name", config.shown_model()),
+                ];
+                sglang::render(&state, &labels, &mut page);
+            }
+            Engine::TensorRtLlm => {
+                let labels = [
+                    ("engine_type", "trtllm"),
+                    ("model_name", config.shown_model()),
+                ];
+                tensorrt_llm::render(&state, &labels, &mut page);
+            }
+            Engine::TorchServeVllm => torchserve::render(&state, &mut page),
+            Engine::RayServe => {
+                let labels = [("ReplicaId", "0"), ("model_name", config.shown_model())];
+                vllm::render(&state, &labels, &mut page);
+                // Ray takes no colon, and puts its own name before each.
+                return page.into_text().replace("vllm:", "ray_vllm_");
+            }
             // None, or none that Bakeoff reads yet.
             _ => {}
         }

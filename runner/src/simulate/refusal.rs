@@ -18,12 +18,13 @@ impl Refusal {
     /// A request that the engine finds invalid.
     pub fn invalid(engine: Engine, message: &str) -> Self {
         let status = match engine {
-            Engine::Tgi => StatusCode::UNPROCESSABLE_ENTITY,
+            Engine::Tgi | Engine::Transformers => StatusCode::UNPROCESSABLE_ENTITY,
             _ => StatusCode::BAD_REQUEST,
         };
         let kind = match engine {
-            Engine::Vllm => "BadRequestError",
+            engine if engine.passes_on_vllm() => "BadRequestError",
             Engine::Tgi => "validation",
+            Engine::SgLang | Engine::TensorRtLlm => "BadRequestError",
             _ => "invalid_request_error",
         };
         Self::new(engine, status, message, kind)
@@ -38,7 +39,13 @@ impl Refusal {
             _ => format!("The model `{model}` does not exist."),
         };
         match engine {
-            Engine::Vllm => Self {
+            Engine::Transformers => Self::new(
+                engine,
+                StatusCode::BAD_REQUEST,
+                &format!("Server is pinned to another model; requested '{model}'."),
+                "invalid_request_error",
+            ),
+            engine if engine.passes_on_vllm() => Self {
                 status: StatusCode::NOT_FOUND,
                 body: json!({"error": {
                     "message": message, "type": "NotFoundError", "param": "model", "code": 404,
@@ -63,7 +70,7 @@ impl Refusal {
     /// The fault of that name.
     pub fn server_error(engine: Engine) -> Self {
         let kind = match engine {
-            Engine::Vllm => "InternalServerError",
+            engine if engine.passes_on_vllm() => "InternalServerError",
             Engine::Tgi => "generation",
             _ => "server_error",
         };
@@ -80,7 +87,6 @@ impl Refusal {
     /// A path that the engine does not serve.
     pub fn not_found(engine: Engine) -> Self {
         let body = match engine {
-            Engine::Vllm => json!({"detail": "Not Found"}).to_string(),
             Engine::LlamaCpp => json!({"error": {
                 "code": 404, "message": "File Not Found", "type": "not_found_error",
             }})
@@ -94,6 +100,8 @@ impl Refusal {
             Engine::Tgi | Engine::TritonVllm | Engine::TritonTensorRtLlm | Engine::KserveV2 => {
                 String::new()
             }
+            // The answer of FastAPI, on which the others stand.
+            _ => json!({"detail": "Not Found"}).to_string(),
         };
         Self {
             status: StatusCode::NOT_FOUND,
@@ -104,9 +112,11 @@ impl Refusal {
     fn new(engine: Engine, status: StatusCode, message: &str, kind: &str) -> Self {
         let code = status.as_u16();
         let body = match engine {
-            Engine::Vllm => json!({"error": {
-                "message": message, "type": kind, "param": null, "code": code,
-            }}),
+            Engine::SgLang | Engine::TensorRtLlm => json!({
+                "object": "error", "message": message, "type": kind, "param": null, "code": code,
+            }),
+            Engine::FastChat => json!({"object": "error", "message": message, "code": 50001}),
+            Engine::Transformers => json!({"detail": message}),
             Engine::Tgi => json!({"error": message, "error_type": kind}),
             Engine::TorchServe | Engine::TransformersInstances => {
                 return Self {
@@ -119,6 +129,11 @@ impl Refusal {
             }
             Engine::Wrapper | Engine::Sax | Engine::JetStream => json!({"detail": message}),
             Engine::LlamaCpp => json!({"error": {"code": code, "message": message, "type": kind}}),
+            Engine::Vllm | Engine::TorchServeVllm | Engine::RayServe | Engine::OpenLlm => {
+                json!({"error": {
+                    "message": message, "type": kind, "param": null, "code": code,
+                }})
+            }
         };
         Self {
             status,

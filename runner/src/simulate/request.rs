@@ -110,11 +110,18 @@ impl Generation {
             |error: serde_json::Error| Refusal::invalid(engine, &format!("invalid body: {error}"));
         let mut generation = match (engine, interface) {
             (_, Interface::Completions | Interface::Chat) => {
+                if engine == Engine::Transformers {
+                    transformers_fields(body)?;
+                }
                 let request = serde_json::from_slice(body).map_err(invalid)?;
                 openai(engine, interface, request)?
             }
             (Engine::Tgi, Interface::Native) => {
                 tgi(serde_json::from_slice(body).map_err(invalid)?)?
+            }
+            (Engine::TritonVllm | Engine::TritonTensorRtLlm, Interface::Native) => {
+                let request = serde_json::from_slice(body).map_err(invalid)?;
+                triton(engine, &request)?
             }
             (Engine::LlamaCpp | Engine::Vllm, Interface::Native) => {
                 let request: LlamaCpp = serde_json::from_slice(body).map_err(invalid)?;
@@ -129,10 +136,6 @@ impl Generation {
                     ..Self::default()
                 }
             }
-            (Engine::TritonVllm | Engine::TritonTensorRtLlm, Interface::Native) => {
-                let request = serde_json::from_slice(body).map_err(invalid)?;
-                triton(engine, &request)?
-            }
             (_, Interface::Native) => {
                 plain::read(engine, &serde_json::from_slice(body).map_err(invalid)?)?
             }
@@ -141,7 +144,7 @@ impl Generation {
             generation.stream = stream;
         }
         if let Some(asked) = &generation.model
-            && engine == Engine::Vllm
+            && engine.knows_its_model()
             && asked != config.shown_model()
             && !config.adapters.contains(asked)
         {
@@ -199,9 +202,23 @@ fn openai(engine: Engine, interface: Interface, request: OpenAi) -> Result<Gener
     })
 }
 
+/// `transformers serve` takes the fields of OpenAI's own schema, `seed` and `generation_config`, and
+/// refuses any other by name (`BaseHandler._validate_request`).
+fn transformers_fields(body: &[u8]) -> Result<(), Refusal> {
+    const REFUSED: [&str; 4] = ["ignore_eos", "min_tokens", "top_k", "min_p"];
+    let fields: serde_json::Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
+    match REFUSED.iter().find(|name| fields.contains_key(**name)) {
+        Some(name) => Err(Refusal::invalid(
+            Engine::Transformers,
+            &format!("Unexpected fields in the request: {{'{name}'}}"),
+        )),
+        None => Ok(()),
+    }
+}
+
 /// The prompts of a list of texts, which vLLM answers one by one.
 fn several(engine: Engine, prompt: &Value) -> Vec<String> {
-    let texts = prompt.as_array().filter(|_| engine == Engine::Vllm);
+    let texts = prompt.as_array().filter(|_| engine.passes_on_vllm());
     let texts = texts.and_then(|items| items.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
     texts
         .unwrap_or_default()

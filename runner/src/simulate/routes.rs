@@ -1,5 +1,6 @@
 //! Which path means what, engine by engine.
 
+mod openai_servers;
 mod plain;
 
 use serde_json::{Value, json};
@@ -47,6 +48,13 @@ pub fn route(config: &SimulatorConfig, post: bool, path: &str) -> Route {
         Engine::Tgi => tgi(config, post, path),
         Engine::TritonVllm | Engine::TritonTensorRtLlm => triton(config, post, path),
         Engine::LlamaCpp => llama_cpp(config, post, path),
+        Engine::SgLang
+        | Engine::TensorRtLlm
+        | Engine::Transformers
+        | Engine::FastChat
+        | Engine::TorchServeVllm
+        | Engine::RayServe
+        | Engine::OpenLlm => openai_servers::route(config.engine, config, post, path),
         _ => plain::route(config, post, path),
     }
 }
@@ -71,7 +79,7 @@ fn models(config: &SimulatorConfig, owner: &str) -> Route {
         "id": id, "object": "model", "created": 0, "owned_by": owner, "root": id,
         "parent": null, "max_model_len": config.max_model_len,
     })];
-    if config.engine == Engine::Vllm {
+    if config.engine.serves_adapters() {
         data.extend(config.adapters.iter().map(|adapter| {
             json!({
                 "id": adapter, "object": "model", "created": 0, "owned_by": owner, "root": adapter,

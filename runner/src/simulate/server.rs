@@ -370,7 +370,7 @@ impl Simulator {
         let adapter = generation
             .model
             .as_ref()
-            .filter(|asked| engine == Engine::Vllm && self.config.adapters.contains(asked));
+            .filter(|asked| engine.serves_adapters() && self.config.adapters.contains(asked));
         let model = engine
             .triton_model()
             .or(adapter.map(String::as_str))

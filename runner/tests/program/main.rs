@@ -11,6 +11,7 @@
 mod common;
 mod formats;
 mod memory;
+mod profile;
 mod quota;
 mod shards;
 mod signals;

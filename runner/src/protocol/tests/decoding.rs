@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 
 /// The captures, and the protocol that reads each.
-const CAPTURES: [(&str, Protocol); 32] = [
+const CAPTURES: [(&str, Protocol); 36] = [
     ("vllm-completions", Protocol::OpenAiCompletions),
     ("vllm-chat", Protocol::OpenAiChat),
     ("vllm-chat-two-tokens-in-a-frame", Protocol::OpenAiChat),
@@ -22,6 +22,10 @@ const CAPTURES: [(&str, Protocol); 32] = [
     ("fastchat-completions", Protocol::OpenAiCompletions),
     ("fastchat-chat", Protocol::OpenAiChat),
     ("torchserve-chat", Protocol::OpenAiChat),
+    ("sglang-completions", Protocol::OpenAiCompletions),
+    ("sglang-chat", Protocol::OpenAiChat),
+    ("tensorrt-llm-completions", Protocol::OpenAiCompletions),
+    ("tensorrt-llm-chat", Protocol::OpenAiChat),
     ("tgi-completions", Protocol::OpenAiCompletions),
     ("tgi-chat", Protocol::OpenAiChat),
     ("tgi-generate-stream", Protocol::Tgi),

@@ -38,6 +38,14 @@ fn deployment(profile: &str) -> Deployment {
 }
 
 fn deployment_with(profile: &str, adapters: serde_json::Value) -> Deployment {
+    let tuning = serde_json::json!({
+        "maxBatchSize": 7, "gpuMemoryUtilization": 0.8, "tensorParallelSize": 1,
+        "prefixCaching": false, "maxAdapterRank": 64,
+    });
+    deployed(profile, adapters, tuning)
+}
+
+fn deployed(profile: &str, adapters: serde_json::Value, tuning: serde_json::Value) -> Deployment {
     let run: BenchmarkRun = serde_json::from_value(serde_json::json!({
         "apiVersion": "bakeoff.dev/v1alpha1",
         "kind": "BenchmarkRun",
@@ -46,11 +54,8 @@ fn deployment_with(profile: &str, adapters: serde_json::Value) -> Deployment {
             "model": {
                 "id": "org/model", "revision": "abc", "maxModelLen": 4096, "adapters": adapters,
             },
-            "tuning": {
-                "maxBatchSize": 7, "gpuMemoryUtilization": 0.8, "tensorParallelSize": 1,
-                "prefixCaching": false, "maxAdapterRank": 64,
-            },
-            "engines": [{"name": "engine", "profile": profile}],
+            "tuning": tuning,
+            "engines": [{"name": "engine", "profile": profile, "image": "own:1"}],
             "workload": {"prompts": {"inline": ["Why?"]}},
             "output": {"uri": "gs://bucket/results"},
         },
@@ -67,45 +72,203 @@ fn deployment_with(profile: &str, adapters: serde_json::Value) -> Deployment {
     }
 }
 
+/// The first and further words of a deployment's containers: what an image's entrypoint adds to its
+/// arguments stands here.
+fn command_lines(profile: &str, deployment: &Deployment) -> Vec<Vec<String>> {
+    let entrypoint = match profile {
+        "vllm" => "vllm serve",
+        "tgi" => "text-generation-launcher",
+        "llama-cpp" => "llama-server",
+        _ => "",
+    };
+    let command = match deployment.command.is_empty() {
+        true => words(entrypoint),
+        false => deployment.command.clone(),
+    };
+    let containers = deployment.containers.iter();
+    std::iter::once([&command[..], &deployment.args].concat())
+        .chain(containers.map(|it| [&it.command[..], &it.args].concat()))
+        .collect()
+}
+
+/// What each container's program makes of its command line.
+fn launches(profile: &str, deployment: &Deployment) -> Vec<Launch> {
+    command_lines(profile, deployment)
+        .iter()
+        .map(|line| {
+            let (name, arguments) = line.split_first().unwrap();
+            let world = World {
+                variable: &|name| match name {
+                    "BAKEOFF_SIM_MODEL" if profile == "fastchat" => Some("org/model".to_owned()),
+                    _ => deployment.env.get(name).cloned(),
+                },
+                file: &|path| {
+                    let text = deployment.files.get(path.to_str().unwrap_or_default());
+                    text.cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+                },
+            };
+            plan(Program::by_name(name).unwrap(), arguments, &world)
+                .unwrap_or_else(|misuse| panic!("{profile}: {arguments:?}: {misuse}"))
+        })
+        .collect()
+}
+
 #[test]
 fn the_programs_take_what_the_built_in_profiles_give_them() {
-    for (profile, entrypoint, engine, port) in [
-        ("vllm", "vllm serve", Engine::Vllm, 8000),
-        ("tgi", "text-generation-launcher", Engine::Tgi, 8080),
-        ("triton-vllm", "", Engine::TritonVllm, 8000),
-        ("triton-tensorrt-llm", "", Engine::TritonTensorRtLlm, 8000),
-        ("llama-cpp", "llama-server", Engine::LlamaCpp, 8080),
+    let any = |port: u16| SocketAddr::from(([0, 0, 0, 0], port));
+    // Model, batch and length as the program shows them; an engine that is told none has its own.
+    for (profile, engine, port, metrics, model, batch, length) in [
+        ("vllm", Engine::Vllm, 8000, None, "org/model", 7, 4096),
+        ("tgi", Engine::Tgi, 8080, None, "org/model", 7, 4096),
+        (
+            "triton-vllm",
+            Engine::TritonVllm,
+            8000,
+            Some(8002),
+            "org/model",
+            7,
+            4096,
+        ),
+        (
+            "triton-tensorrt-llm",
+            Engine::TritonTensorRtLlm,
+            8000,
+            Some(8002),
+            "org/model",
+            7,
+            4096,
+        ),
+        (
+            "llama-cpp",
+            Engine::LlamaCpp,
+            8080,
+            None,
+            "org/model",
+            7,
+            4096,
+        ),
+        ("sglang", Engine::SgLang, 30000, None, "org/model", 7, 4096),
+        (
+            "tensorrt-llm",
+            Engine::TensorRtLlm,
+            8000,
+            None,
+            "org/model",
+            7,
+            4096,
+        ),
+        (
+            "torchserve",
+            Engine::TorchServeVllm,
+            8080,
+            Some(8082),
+            "org/model",
+            7,
+            4096,
+        ),
+        (
+            "ray-serve",
+            Engine::RayServe,
+            8000,
+            Some(8080),
+            "org/model",
+            7,
+            4096,
+        ),
+        (
+            "transformers",
+            Engine::Transformers,
+            8000,
+            None,
+            "org/model@abc",
+            256,
+            131_072,
+        ),
+        (
+            "openllm",
+            Engine::OpenLlm,
+            3000,
+            None,
+            "org/model",
+            256,
+            131_072,
+        ),
+        (
+            "fastchat",
+            Engine::FastChat,
+            8000,
+            None,
+            "org/model",
+            5,
+            131_072,
+        ),
     ] {
-        let deployment = deployment(profile);
-        let command: Vec<String> = if deployment.command.is_empty() {
-            words(entrypoint)
-        } else {
-            deployment.command.clone()
-        };
-        let (name, rest) = command.split_first().unwrap();
-        let arguments: Vec<String> = rest.iter().chain(&deployment.args).cloned().collect();
-        let world = World {
-            variable: &|name| deployment.env.get(name).cloned(),
-            file: &|path| {
-                let text = deployment.files.get(path.to_str().unwrap_or_default());
-                text.cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
-            },
-        };
-        let program = Program::by_name(name).unwrap();
-        let launch = plan(program, &arguments, &world).unwrap_or_else(|misuse| {
-            panic!("{profile}: {arguments:?}: {misuse}");
-        });
+        let launches = launches(profile, &deployment(profile));
+        let launch = &launches[0];
         let config = &launch.config;
         assert_eq!(config.engine, engine, "{profile}");
-        assert_eq!(config.model, "org/model", "{profile}");
-        assert_eq!(config.max_batch_size, 7, "{profile}");
-        assert_eq!(config.max_model_len, 4096, "{profile}");
-        assert_eq!(
-            launch.listen,
-            SocketAddr::from(([0, 0, 0, 0], port)),
-            "{profile}"
-        );
+        assert_eq!(config.model, model, "{profile}");
+        assert_eq!(config.max_batch_size, batch, "{profile}");
+        assert_eq!(config.max_model_len, length, "{profile}");
+        assert_eq!(launch.listen, any(port), "{profile}");
+        assert_eq!(launch.metrics, metrics.map(any), "{profile}");
+        let profiles = ProfileSet::builtin();
+        let metrics = profiles.get(profile).unwrap().metrics.as_ref();
+        let path = metrics.map(|metrics| metrics.path.as_str());
+        let on_its_port = config.metrics && path == Some("/metrics");
+        let elsewhere = launch.metrics.is_some() || path == Some("/prometheus/metrics");
+        assert_eq!(on_its_port || elsewhere, path.is_some(), "{profile}");
     }
+}
+
+#[test]
+fn the_programs_take_every_tuning_field() {
+    for name in ProfileSet::builtin().names() {
+        let methods = ProfileSet::builtin()
+            .get(name)
+            .unwrap()
+            .capabilities
+            .speculative_methods
+            .clone();
+        let drafts = methods.iter().map(|method| match method.name() {
+            "NGram" => serde_json::json!({"method": "NGram", "numTokens": 5}),
+            other => {
+                serde_json::json!({"method": other, "draftModel": "org/draft", "numTokens": 5})
+            }
+        });
+        for (on, draft) in drafts
+            .chain([serde_json::Value::Null])
+            .flat_map(|draft| [(true, draft.clone()), (false, draft)])
+        {
+            let tuning = serde_json::json!({
+                "maxBatchSize": 7, "gpuMemoryUtilization": 0.8, "tensorParallelSize": 1,
+                "prefixCaching": on, "maxBatchedTokens": 4096, "chunkedPrefill": on,
+                "inFlightBatching": on, "kvCacheDtype": "Fp8", "speculativeDecoding": draft,
+            });
+            launches(name, &deployed(name, serde_json::json!([]), tuning));
+        }
+    }
+}
+
+#[test]
+fn fastchats_three_programs_listen_where_they_look_for_each_other() {
+    let launches = launches("fastchat", &deployment("fastchat"));
+    let ports: Vec<_> = launches.iter().map(|launch| launch.listen.port()).collect();
+    assert_eq!(ports, [8000, 21001, 21002]);
+    assert_eq!(launches[2].config.model, "org/model");
+    assert_eq!(launches[2].config.max_batch_size, 7);
+    let alone = plan_with(
+        Program::Python,
+        "-m fastchat.serve.openai_api_server",
+        &[],
+        &[],
+    );
+    assert!(
+        alone
+            .unwrap_err()
+            .0
+            .contains("BAKEOFF_SIM_MODEL is not set")
+    );
 }
 
 #[test]
@@ -169,6 +332,45 @@ fn flags_that_the_real_program_does_not_know_are_refused_in_its_words() {
             "invalid argument: --max-num-seqs",
         ),
         (Program::LlamaServer, "--metrics", "no model"),
+        (
+            Program::Python,
+            "-m sglang.launch_server --model-path m --max-num-seqs 4",
+            "unrecognized arguments: --max-num-seqs",
+        ),
+        (
+            Program::Python,
+            "-m sglang.launch_server",
+            "required: --model-path",
+        ),
+        (
+            Program::Python,
+            "-m fastchat.serve.model_worker --temperature 1",
+            "unrecognized arguments: --temperature",
+        ),
+        (
+            Program::Python,
+            "-m ts.llm_launcher --model_id m",
+            "give --disable_token_auth",
+        ),
+        (Program::Python, "-m http.server", "No module named"),
+        (Program::Python, "app.py --port 1", "can't open file"),
+        (
+            Program::TrtllmServe,
+            "m --max-batch-size 4",
+            "No such option: --max-batch-size",
+        ),
+        (Program::TrtllmServe, "serve --port 1", "Missing argument"),
+        (
+            Program::Transformers,
+            "serve m --max-num-seqs 4",
+            "No such option: --max-num-seqs",
+        ),
+        (
+            Program::Transformers,
+            "serve m --quantization awq",
+            "Must be 'bnb-4bit' or 'bnb-8bit'",
+        ),
+        (Program::OpenLlm, "serve m --dtype auto", "No such option"),
     ] {
         let misuse = plan_with(program, line, &[], &repository).unwrap_err();
         assert!(misuse.0.contains(message), "{line}: {misuse}");
@@ -198,6 +400,30 @@ fn settings_that_the_engine_does_not_know_are_refused() {
         let misuse = plan_with(Program::TritonServer, line, &[], &[(path, text)]).unwrap_err();
         assert!(misuse.0.contains(message), "{text}: {misuse}");
     }
+    let line = "m --extra_llm_api_options /f.yaml";
+    let misuse = plan_with(
+        Program::TrtllmServe,
+        line,
+        &[],
+        &[("/f.yaml", "max_num_seqs: 4")],
+    );
+    assert!(misuse.unwrap_err().0.contains("max_num_seqs: Extra inputs"));
+    let serve = r#"{"applications": [{"import_path": "ray.serve.llm:build_openai_app", "args": {"llm_configs": [
+        {"model_loading_config": {"model_id": "m"}, "engine_kwargs": {"max_batch_size": 4}}]}}]}"#;
+    let script = ["-c", "ray start --head && exec serve run /f.yaml"].map(str::to_owned);
+    let world = World {
+        variable: &|_| None,
+        file: &|_| Ok(serve.to_owned()),
+    };
+    let misuse = plan(Program::Shell, &script, &world).unwrap_err();
+    assert!(
+        misuse
+            .0
+            .contains("unexpected keyword argument 'max_batch_size'"),
+        "{misuse}"
+    );
+    let script = ["-c", "ray start --fast && exec serve run /f.yaml"].map(str::to_owned);
+    assert!(plan(Program::Shell, &script, &world).is_err());
 }
 
 #[test]
@@ -298,6 +524,11 @@ fn adapters_reach_the_engines_that_serve_them() {
         {"name": "support", "id": "org/support-lora", "revision": "v2"},
     ]);
     for (profile, entrypoint, served) in [
+        (
+            "sglang",
+            "python3 -m sglang.launch_server",
+            ["sql", "support"],
+        ),
         ("vllm", "vllm serve", ["sql", "support"]),
         (
             "tgi",
@@ -321,6 +552,9 @@ fn adapters_reach_the_engines_that_serve_them() {
                 has("--max-loras=2") && has("--max-lora-rank=64"),
                 "{arguments:?}"
             );
+        } else if profile == "sglang" {
+            // The model itself counts as one.
+            assert!(has("--max-loras-per-batch=3"), "{arguments:?}");
         } else {
             assert!(
                 has("--lora-adapters=org/sql-lora,org/support-lora@v2"),

@@ -48,7 +48,7 @@ const FLAGS: &[Flag] = &[
 ];
 
 /// Engine arguments that `model.json` may hold; vLLM refuses others.
-const VLLM_KEYS: &[&str] = &[
+pub const VLLM_KEYS: &[&str] = &[
     "model",
     "served_model_name",
     "tokenizer",
@@ -87,7 +87,7 @@ const VLLM_KEYS: &[&str] = &[
 ];
 
 /// Arguments of the LLM API that `model.yaml` may hold; it refuses others.
-const TENSORRT_LLM_KEYS: &[&str] = &[
+pub const TENSORRT_LLM_KEYS: &[&str] = &[
     "model",
     "tokenizer",
     "tokenizer_mode",
@@ -114,6 +114,8 @@ const TENSORRT_LLM_KEYS: &[&str] = &[
     "cuda_graph_config",
     "speculative_config",
     "model_kwargs",
+    // Of the TensorRT backend alone.
+    "batching_type",
     "max_batch_size",
     "max_input_len",
     "max_seq_len",

@@ -5,7 +5,7 @@ use super::{
     flags::{Arguments, Fault, Flag, Style, optional, several, switch, value},
 };
 
-const FLAGS: &[Flag] = &[
+pub(super) const FLAGS: &[Flag] = &[
     value(&["--model"]),
     value(&["--served-model-name"]),
     value(&["--host"]),
@@ -25,7 +25,6 @@ const FLAGS: &[Flag] = &[
     value(&["--max-num-seqs"]),
     value(&["--max-num-batched-tokens"]),
     value(&["--gpu-memory-utilization"]),
-    value(&["--swap-space"]),
     value(&["--block-size"]),
     value(&["--tensor-parallel-size", "-tp"]),
     value(&["--pipeline-parallel-size", "-pp"]),
@@ -37,7 +36,7 @@ const FLAGS: &[Flag] = &[
     value(&["--chat-template"]),
     value(&["--chat-template-content-format"]),
     value(&["--speculative-config"]),
-    value(&["--compilation-config", "-O"]),
+    value(&["--compilation-config"]),
     value(&["--scheduling-policy"]),
     value(&["--api-key"]),
     several(&["--lora-modules"]),
@@ -57,7 +56,6 @@ const FLAGS: &[Flag] = &[
     switch(&["--enable-log-requests"]),
     switch(&["--no-enable-log-requests"]),
     switch(&["--disable-uvicorn-access-log"]),
-    switch(&["--disable-frontend-multiprocessing"]),
 ];
 
 /// Reads what follows `vllm`.

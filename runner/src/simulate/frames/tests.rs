@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::*;
 
 /// Captures that the simulator plays, and what it plays them as.
-const PLAYED: [(&str, Engine, Interface); 14] = [
+const PLAYED: [(&str, Engine, Interface); 18] = [
     ("vllm-chat", Engine::Vllm, Interface::Chat),
     ("vllm-chat-continuous-usage", Engine::Vllm, Interface::Chat),
     ("vllm-completions", Engine::Vllm, Interface::Completions),
@@ -43,12 +43,32 @@ const PLAYED: [(&str, Engine, Interface); 14] = [
         Engine::TritonTensorRtLlm,
         Interface::Native,
     ),
+    ("transformers-chat", Engine::Transformers, Interface::Chat),
+    (
+        "transformers-completions",
+        Engine::Transformers,
+        Interface::Completions,
+    ),
+    ("fastchat-chat", Engine::FastChat, Interface::Chat),
+    (
+        "fastchat-completions",
+        Engine::FastChat,
+        Interface::Completions,
+    ),
 ];
 
 /// Written by the source code of the server, as the simulator is.
-const WRITTEN: [(&str, Engine, Interface); 2] = [
+const WRITTEN: [(&str, Engine, Interface); 6] = [
     ("tgi-chat", Engine::Tgi, Interface::Chat),
     ("tgi-completions", Engine::Tgi, Interface::Completions),
+    ("sglang-chat", Engine::SgLang, Interface::Chat),
+    ("sglang-completions", Engine::SgLang, Interface::Completions),
+    ("tensorrt-llm-chat", Engine::TensorRtLlm, Interface::Chat),
+    (
+        "tensorrt-llm-completions",
+        Engine::TensorRtLlm,
+        Interface::Completions,
+    ),
 ];
 
 fn answer(name: &str, engine: Engine, interface: Interface) -> Answer {

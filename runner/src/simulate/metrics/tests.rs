@@ -52,18 +52,44 @@ fn each_engine_shows_its_own_names() {
     }
 }
 
+const ENGINES: [(Engine, &str); 9] = [
+    (Engine::Vllm, "vllm"),
+    (Engine::Tgi, "tgi"),
+    (Engine::TritonVllm, "triton-vllm"),
+    (Engine::TritonTensorRtLlm, "triton-tensorrt-llm"),
+    (Engine::LlamaCpp, "llama-cpp"),
+    (Engine::SgLang, "sglang"),
+    (Engine::TensorRtLlm, "tensorrt-llm"),
+    (Engine::TorchServeVllm, "torchserve"),
+    (Engine::RayServe, "ray-serve"),
+];
+
+fn played(engine: Engine) -> SimulatorConfig {
+    SimulatorConfig {
+        engine,
+        ..config(Protocol::OpenAiCompletions)
+    }
+}
+
+#[test]
+fn engines_without_a_protocol_of_their_own_show_their_own_names() {
+    for (engine, profile) in &ENGINES[5..] {
+        let config = played(*engine);
+        let page = after_two_requests(&config).render(&config);
+        let but_buckets: Vec<&str> = page
+            .lines()
+            .filter(|line| !line.contains("_bucket{"))
+            .collect();
+        insta::assert_snapshot!(*profile, but_buckets.join("\n"));
+    }
+}
+
 /// Every series that a built-in profile reads is there.
 #[test]
 fn profiles_find_their_series() {
     let profiles = bakeoff_crds::profile::ProfileSet::builtin();
-    for (protocol, profile) in [
-        (Protocol::OpenAiCompletions, "vllm"),
-        (Protocol::Tgi, "tgi"),
-        (Protocol::TritonVllm, "triton-vllm"),
-        (Protocol::TritonTensorRtLlm, "triton-tensorrt-llm"),
-        (Protocol::LlamaCpp, "llama-cpp"),
-    ] {
-        let config = config(protocol);
+    for (engine, profile) in ENGINES.into_iter().chain([(Engine::OpenLlm, "openllm")]) {
+        let config = played(engine);
         let page = after_two_requests(&config).render(&config);
         let metrics = profiles.get(profile).unwrap().metrics.as_ref().unwrap();
         for series in metrics.series.values() {
@@ -75,6 +101,9 @@ fn profiles_find_their_series() {
             });
             assert!(found, "{profile}: none of {:?} in\n{page}", series.names);
         }
+    }
+    for name in ["transformers", "fastchat"] {
+        assert_eq!(profiles.get(name).unwrap().metrics, None, "{name}");
     }
 }
 
