@@ -44,7 +44,12 @@ pub(super) async fn look(namespace: &Namespace, account: Account) -> Result<End>
     objects.extend(names::<Service>(namespace, &uid).await?);
     objects.extend(names::<Job>(namespace, &uid).await?);
     objects.extend(names::<Pod>(namespace, &uid).await?);
-    let mut status = serde_json::to_value(run.status)?;
+    let mut status = run.status.context("a run has a status")?;
+    // Set as they come, which a failure at the start turns round.
+    status
+        .conditions
+        .sort_by(|one, other| one.type_.cmp(&other.type_));
+    let mut status = serde_json::to_value(status)?;
     simplify(&mut status, &plain);
     let mut outcome = account.outcomes.last().cloned().unwrap_or_default();
     simplify(&mut outcome, &plain);

@@ -57,25 +57,32 @@ async fn all(ledger: &Ledger) -> Result<()> {
         let (expected, counts) = undisturbed(ledger, story).await?;
         println!("{story:?} undisturbed: {counts:?}");
         let cases = sample.of(&counts);
-        let ended = stream::iter(cases.iter().copied())
+        let mut failed = 0;
+        let mut hit = 0;
+        let mut ended = stream::iter(cases.iter().copied())
             .map(|disturbance| disturbed(ledger, story, disturbance, &expected))
             .buffer_unordered(AT_ONCE)
-            .collect::<Vec<Result<bool>>>()
-            .await;
-        let hit = ended.iter().filter(|end| matches!(end, Ok(true))).count();
-        let failed: Vec<_> = ended.into_iter().filter_map(Result::err).collect();
-        println!(
-            "{story:?}: {} cases, {hit} of them struck, {} ended otherwise",
-            cases.len(),
-            failed.len()
-        );
-        for error in &failed {
-            println!("{error:#}");
+            .enumerate();
+        // Told as it goes: all cases take long.
+        while let Some((number, end)) = ended.next().await {
+            match end {
+                Ok(struck) => hit += usize::from(struck),
+                Err(error) => {
+                    failed += 1;
+                    println!("{error:#}");
+                }
+            }
+            let number = number + 1;
+            if number.is_multiple_of(50) || number == cases.len() {
+                println!(
+                    "{story:?}: {number} of {} cases, {hit} of them struck, {failed} ended otherwise",
+                    cases.len()
+                );
+            }
         }
         ensure!(
-            failed.is_empty(),
-            "{} cases ended otherwise; to see them again: BAKEOFF_E2E_FAULTS={sample}",
-            failed.len()
+            failed == 0,
+            "{failed} cases ended otherwise; to see them again: BAKEOFF_E2E_FAULTS={sample}"
         );
         // Progress is told when it is seen, so one run makes a few writes more than another.
         ensure!(
