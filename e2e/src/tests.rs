@@ -8,6 +8,7 @@ use bakeoff_e2e::command::{outside_cargo, run_in_view};
 use bakeoff_e2e::harness::SWITCH;
 use bakeoff_e2e::packages::CHROMEDRIVER;
 use bakeoff_e2e::settings::Layout;
+use bakeoff_e2e::tools;
 use clap::Args;
 
 #[derive(Args)]
@@ -45,7 +46,8 @@ fn tests(options: &Options, layout: &Layout) -> Result<()> {
         run_in_view(
             cargo(layout)
                 .args(["test", "--workspace"])
-                .env("BAKEOFF_CHROMEDRIVER", CHROMEDRIVER),
+                .env("BAKEOFF_CHROMEDRIVER", CHROMEDRIVER)
+                .env("BAKEOFF_PROMETHEUS", tools::PROMETHEUS.build(layout)?),
         )?;
     }
     end_to_end(options, layout, &["--test-threads=4"])?;

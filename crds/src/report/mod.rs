@@ -8,6 +8,7 @@ mod client;
 mod comparison;
 mod cost;
 mod distribution;
+mod energy;
 mod engine;
 mod fairness;
 mod goodput;
@@ -35,6 +36,7 @@ pub use self::{
     comparison::{Basis, Best, Comparison, Difference},
     cost::{Cost, CostBasis},
     distribution::{Distribution, TokenDistribution},
+    energy::{Energy, EnergySource},
     engine::{ColdStart, EngineFailure, EngineReport, NodeNeighbours, Provenance},
     fairness::{Fairness, FairnessCheck, FairnessCheckKind, FairnessFinding, FairnessStatus},
     goodput::{Goodput, ObjectiveResult},

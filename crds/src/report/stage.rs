@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CacheReport, ClientReport, Cost, Distribution, EngineMetric, Goodput, Interval, NoSteadyState,
+    CacheReport, ClientReport, Cost, Distribution, Energy, EngineMetric, Goodput, Interval, NoSteadyState,
     OutputSanity, Quality, ReconciliationCheck, RequestGroup, RetryAfter, ShardReport, SteadyState,
     TokenDistribution, Verdict,
 };
@@ -113,6 +113,14 @@ pub struct StageReport {
     /// The engine's own metrics over the window, by common name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub engine_metrics: BTreeMap<String, EngineMetric>,
+    /// What Prometheus knows of the engine's hardware over the window: its GPUs by NVIDIA's DCGM exporter
+    /// (`gpuUtilization` and the others), its container by cAdvisor (`containerCpus`,
+    /// `containerMemoryBytes`).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub resources: BTreeMap<String, EngineMetric>,
+    /// Energy that the engine's GPUs took; absent where nobody told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub energy: Option<Energy>,
     /// Whether the client's figures and the engine's own are those of the same requests; empty where
     /// the engine has none to hold them against.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

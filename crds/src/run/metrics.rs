@@ -1,5 +1,7 @@
 //! Where figures of the engines and their hardware come from.
 
+use std::collections::BTreeMap;
+
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,13 +13,20 @@ use crate::common::Duration;
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.backend != 'Prometheus' || has(self.url)")
     .message("backend Prometheus needs url, such as http://prometheus.monitoring:9090"))]
-#[x_kube(validation = Rule::new("!has(self.extraQueries) || self.backend == 'Prometheus' || has(self.url)")
+#[x_kube(validation = Rule::new(
+    "!has(self.extraQueries) || self.backend in ['Prometheus', 'GoogleManagedPrometheus'] || has(self.url)")
     .message("extraQueries need a Prometheus; set url"))]
+#[x_kube(validation = Rule::new(
+    "self.backend != 'GoogleManagedPrometheus' || !has(self.url) || \
+     self.url.startsWith('https://') || self.url.startsWith('http://127.0.0.1:')")
+    .message("backend GoogleManagedPrometheus sends a token; use https, or backend Prometheus for a server that asks for none"))]
 pub struct Metrics {
     /// Where series are read from.
     #[serde(default)]
     pub backend: MetricsBackend,
-    /// Root of the Prometheus HTTP API.
+    /// Root of the Prometheus HTTP API. With GoogleManagedPrometheus it may be left out: that of the
+    /// project that the runner runs in. Another's is
+    /// `https://monitoring.googleapis.com/v1/projects/PROJECT/location/global/prometheus`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 8, max = 1024), regex(pattern = r"^https?://[^\s]+$"))]
     pub url: Option<String>,
@@ -28,6 +37,9 @@ pub struct Metrics {
     /// page.
     #[serde(default = "default_direct_interval")]
     pub direct_interval: Duration,
+    /// What Prometheus is asked of the engines' GPUs.
+    #[serde(default)]
+    pub gpu: GpuMetrics,
     /// Further PromQL queries, evaluated over each stage's window; `$window` stands for its length.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
@@ -40,6 +52,7 @@ impl Default for Metrics {
         Self {
             backend: MetricsBackend::default(),
             url: None,
+            gpu: GpuMetrics::default(),
             interval: default_interval(),
             direct_interval: default_direct_interval(),
             extra_queries: Vec::new(),
@@ -55,9 +68,37 @@ pub enum MetricsBackend {
     Auto,
     /// The Prometheus at `url`.
     Prometheus,
+    /// Google Cloud's Managed Service for Prometheus, with the token of the runner's service account,
+    /// which needs `roles/monitoring.viewer`.
+    GoogleManagedPrometheus,
     /// The direct scrape alone.
     Direct,
     /// No engine metrics.
+    None,
+}
+
+/// What Prometheus is asked of the engines' GPUs.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct GpuMetrics {
+    /// Who tells of them.
+    #[serde(default)]
+    pub exporter: GpuExporter,
+    /// Labels by which an engine's GPUs are found among the exporter's series, in place of those of
+    /// its pod: `Hostname`, where the exporter knows no pods. `$pod` and `$namespace` are filled in.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 8))]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Exporters of GPUs' metrics.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+pub enum GpuExporter {
+    /// NVIDIA's dcgm-exporter, by its own names of series. Asked where engines have `nvidia.com`
+    /// accelerators.
+    #[default]
+    Dcgm,
+    /// None: GPUs are not asked for.
     None,
 }
 

@@ -21,7 +21,7 @@ pub use engine::{
 };
 pub use hardware::{Accelerator, Hardware, SameNode};
 pub use http::{HttpAnswer, HttpFormat, HttpFraming, HttpText};
-pub use metrics::{ExtraQuery, Metrics, MetricsBackend};
+pub use metrics::{ExtraQuery, GpuExporter, GpuMetrics, Metrics, MetricsBackend};
 pub use model::{Adapter, Dtype, ModelClaim, ModelSpec, Tuning};
 pub use price::Price;
 pub use settings::{

@@ -23,4 +23,21 @@ pub(super) fn rules(spec: &BenchmarkRunSpec, problems: &mut Vec<Problem>) {
             "0s is no interval; set that at which Prometheus scrapes, such as 1s",
         ));
     }
+    for label in metrics.gpu.labels.keys() {
+        if !is_label(label) {
+            problems.push(Problem::new(
+                "spec.metrics.gpu.labels",
+                format!("{label:?} is no label of Prometheus; use letters, digits and _, such as Hostname"),
+            ));
+        }
+    }
+}
+
+fn is_label(name: &str) -> bool {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    name.bytes().all(is_word)
+        && name
+            .bytes()
+            .next()
+            .is_some_and(|first| !first.is_ascii_digit())
 }

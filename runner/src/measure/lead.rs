@@ -11,7 +11,7 @@ use bakeoff_crds::{
 use super::{
     EngineRound, MeasureError,
     load::{Load, run},
-    scraping::{Scraping, engine_metrics},
+    scraping::{Scraping, figures},
     stage::{Place, input, read_answers},
     stopped,
 };
@@ -38,8 +38,9 @@ pub(super) async fn measure(
     driven = read_answers(driven, client.tokenizer.clone(), Arc::clone(&load.expected)).await?;
     let mut result = ShardResult::of(&driven, place.stage, place.attempt(), share(leader));
     result.calibration = load.calibration;
-    result.engine_metrics = engine_metrics(round, scraping, direct, &driven).await;
     result.cache = cache;
+    let figures = figures(round, scraping, direct, &driven).await;
+    (result.engine_metrics, result.resources) = (figures.engine, figures.resources);
     let (start, records) = (driven.start, &driven.records);
     files::write(round.store, folder, &result, start, records).await?;
     let all = leader.wait_stored().await;

@@ -34,7 +34,7 @@ pub use paths::{BEGUN, REQUESTS, STAGE, attempt_folder, round_folder};
 pub use probe::PROBE;
 pub use progress::{Progress, Snapshot};
 pub use round::{RoundResult, measure_engine};
-pub(crate) use scraping::attach;
+pub(crate) use scraping::{Figures, attach};
 pub use stage::measure_stage;
 pub use summary::{fit, summarize};
 

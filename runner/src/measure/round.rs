@@ -76,7 +76,7 @@ async fn measure(round: &EngineRound<'_>, result: &mut RoundResult) -> Result<()
     probe::probe(round, &load, &first).await?;
     load.calibrate(client).await;
     load.warm_up(client).await?;
-    let scraping = Scraping::start(client);
+    let scraping = Scraping::start(client).await;
     let mut requests_before = 0;
     for repetition in repetitions {
         while let Some(next) = next_stage(plan, &result.stages, repetition) {

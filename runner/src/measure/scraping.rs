@@ -1,24 +1,30 @@
-//! The engine's own metrics over a stage.
+//! The engine's own metrics, and its hardware's, over a stage.
 
 use std::collections::BTreeMap;
 
 use bakeoff_crds::{
-    plan::Plan,
-    report::{EngineMetric, StageReport},
+    plan::{EngineSource, Plan},
+    report::{EngineMetric, StageReport, Verdict},
+    run::{GpuExporter, Metrics, MetricsBackend},
 };
 
 use super::{Client, EngineRound};
 use crate::{
     clock,
     drive::Driven,
-    scrape::{self, Prometheus, Scraper, TimeWindow, metrics_url},
-    stats::reconcile::{Circumstances, reconcile},
+    scrape::{self, Metadata, Prometheus, Scraper, TimeWindow, Wanted, metrics_url, resources},
+    stats::{
+        energy,
+        reconcile::{Circumstances, reconcile},
+    },
+    store::Environment,
 };
 
 /// The engine's own metrics, as far as the spec wants them.
 pub(super) struct Scraping {
     pub(super) direct: Option<Scraper>,
     pub(super) prometheus: Option<Prometheus>,
+    pub(super) wanted: Wanted,
 }
 
 impl Scraping {
@@ -40,18 +46,17 @@ impl Scraping {
         Self {
             direct: None,
             prometheus: None,
+            wanted: Wanted::default(),
         }
     }
 
-    pub(super) fn start(client: &Client<'_>) -> Self {
-        use bakeoff_crds::run::MetricsBackend::{Auto, Direct, None as Off, Prometheus as Server};
+    pub(super) async fn start(client: &Client<'_>) -> Self {
         let settings = &client.plan.spec.metrics;
-        let interval = settings.interval.get();
         let direct = client
             .engine
             .metrics
             .as_ref()
-            .filter(|_| settings.backend != Off)
+            .filter(|_| settings.backend != MetricsBackend::None)
             .and_then(|metrics| {
                 let url = metrics_url(client.url, client.engine.endpoint.port, metrics);
                 Scraper::start(metrics, &url)
@@ -60,42 +65,54 @@ impl Scraping {
                     )
                     .ok()
             });
-        let asks = match settings.backend {
-            Auto | Server => settings.url.as_deref(),
-            Direct | Off => None,
-        };
-        let prometheus = asks.and_then(|url| {
-            Prometheus::new(url, interval, &settings.extra_queries)
-                .inspect_err(|error| tracing::warn!(%error, "Prometheus is not asked"))
-                .ok()
-        });
-        Self { direct, prometheus }
+        let prometheus = prometheus(settings)
+            .await
+            .inspect_err(|error| tracing::warn!(%error, "Prometheus is not asked"))
+            .ok()
+            .flatten();
+        Self {
+            direct,
+            prometheus,
+            wanted: wanted(client),
+        }
     }
 }
 
-/// Puts the engine's own metrics into a stage's report, and holds the client's figures against them.
-pub(crate) fn attach(
-    plan: &Plan,
-    stage: &mut StageReport,
-    metrics: BTreeMap<String, EngineMetric>,
-) {
-    stage.engine_metrics = metrics;
+/// What was read of an engine over a stage, beside its answers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Figures {
+    /// Its own metrics, by common name.
+    pub(crate) engine: BTreeMap<String, EngineMetric>,
+    /// Its hardware.
+    pub(crate) resources: BTreeMap<String, EngineMetric>,
+}
+
+/// Puts what was read of the engine into a stage's report, and judges the stage by it.
+pub(crate) fn attach(plan: &Plan, stage: &mut StageReport, figures: Figures) {
+    stage.engine_metrics = figures.engine;
+    stage.resources = figures.resources;
+    stage.energy = energy::energy(stage);
     let circumstances = Circumstances {
         prompts_per_request: plan.spec.workload.prompts_per_request,
         prometheus_interval: plan.spec.metrics.interval.as_secs_f64(),
     };
     reconcile(stage, circumstances);
+    let reasons = std::mem::take(&mut stage.verdict.reasons).into_iter();
+    stage.verdict = Verdict::of(reasons.chain(energy::slowed(stage)).collect());
 }
 
 /// Those of a stage: read directly, and from Prometheus.
-pub(super) async fn engine_metrics(
+pub(super) async fn figures(
     round: &EngineRound<'_>,
     scraping: &Scraping,
     direct: BTreeMap<String, EngineMetric>,
     driven: &Driven,
-) -> BTreeMap<String, EngineMetric> {
+) -> Figures {
     let Some(prometheus) = &scraping.prometheus else {
-        return direct;
+        return Figures {
+            engine: direct,
+            ..Figures::default()
+        };
     };
     let end = driven
         .records
@@ -108,6 +125,40 @@ pub(super) async fn engine_metrics(
         seconds: clock::seconds(end.saturating_sub(driven.start.at)),
     };
     let metrics = round.client.engine.metrics.as_ref();
+    if !prometheus.is_too_short(window) {
+        prometheus.wait().await;
+    }
     let found = prometheus.window(metrics, &round.pod, window).await;
-    scrape::merge(direct, found)
+    Figures {
+        engine: scrape::merge(direct, found),
+        resources: resources(prometheus, &scraping.wanted, &round.pod, window).await,
+    }
+}
+
+/// What a Prometheus is asked of the engine's hardware.
+fn wanted(client: &Client<'_>) -> Wanted {
+    let spec = &client.plan.spec;
+    let accelerator = &spec.hardware.accelerator;
+    let deployed = matches!(client.engine.source, EngineSource::Deployed(_));
+    let nvidia = accelerator.count > 0 && accelerator.resource.starts_with("nvidia.com/");
+    Wanted {
+        gpu: deployed && nvidia && spec.metrics.gpu.exporter == GpuExporter::Dcgm,
+        gpu_labels: spec.metrics.gpu.labels.clone(),
+    }
+}
+
+/// The Prometheus that the spec names.
+async fn prometheus(settings: &Metrics) -> Result<Option<Prometheus>, String> {
+    let (interval, extra) = (settings.interval.get(), &settings.extra_queries);
+    match (settings.backend, settings.url.as_deref()) {
+        (MetricsBackend::GoogleManagedPrometheus, url) => {
+            let metadata = Metadata::new(&Environment::of_process())?;
+            let google = Prometheus::google(url, metadata, interval, extra).await;
+            google.map(Some)
+        }
+        (MetricsBackend::Auto | MetricsBackend::Prometheus, Some(url)) => {
+            Prometheus::new(url, interval, extra).map(Some)
+        }
+        _ => Ok(None),
+    }
 }

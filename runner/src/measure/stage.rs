@@ -13,7 +13,7 @@ use super::{
     BEGUN, Client, Crew, EngineRound, MeasureError, REQUESTS, STAGE, attempt_folder, cache, lead,
     load::{Load, run},
     resume::Begun,
-    scraping::{Scraping, attach, engine_metrics},
+    scraping::{Scraping, attach, figures},
     stage_context,
 };
 use crate::{
@@ -136,8 +136,8 @@ async fn alone(
     let driven = drive_stage(client, load, place).await?;
     let direct = scraping.end_window().await;
     let (mut stage, driven) = counted(client, load, place, driven).await?;
-    let metrics = engine_metrics(round, scraping, direct, &driven).await;
-    attach(client.plan, &mut stage, metrics);
+    let figures = figures(round, scraping, direct, &driven).await;
+    attach(client.plan, &mut stage, figures);
     Ok((stage, driven))
 }
 

@@ -1,6 +1,6 @@
 //! `summary.csv`: one line per stage, for spreadsheets and data frames.
 
-use bakeoff_crds::report::{EngineReport, Report, StageReport};
+use bakeoff_crds::report::{EngineReport, MetricValue, Report, StageReport};
 
 use super::measure::LatencyOf;
 
@@ -84,6 +84,17 @@ const COST_COLUMNS: [&str; 3] = [
     "cost_per_million_tokens",
 ];
 
+/// Columns of the engine's hardware; empty where no Prometheus told.
+const HARDWARE_COLUMNS: [&str; 7] = [
+    "gpu_utilization_mean",
+    "gpu_memory_used_bytes_max",
+    "gpu_power_watts_mean",
+    "energy_joules",
+    "energy_joules_per_output_token",
+    "container_cpus_mean",
+    "container_memory_bytes_max",
+];
+
 /// The lines of a report, with a heading.
 ///
 /// # Errors
@@ -95,7 +106,7 @@ pub fn summary(report: &Report) -> Result<Vec<u8>, csv::Error> {
         .flat_map(|(name, _)| FIGURES.map(|figure| format!("{name}_{figure}_seconds")));
     let first = FIRST_COLUMNS.map(String::from).into_iter();
     let last = STEADY_COLUMNS.iter().chain(&ANSWER_COLUMNS);
-    let last = last.chain(&COST_COLUMNS);
+    let last = last.chain(&COST_COLUMNS).chain(&HARDWARE_COLUMNS);
     writer.write_record(first.chain(latencies).chain(last.map(ToString::to_string)))?;
     for engine in &report.engines {
         for stage in &engine.stages {
@@ -164,6 +175,7 @@ fn record(report: &Report, engine: &EngineReport, stage: &StageReport) -> Vec<St
         .chain(steady(stage))
         .chain(answers(stage))
         .chain(cost(stage))
+        .chain(hardware(stage))
         .collect()
 }
 
@@ -210,6 +222,26 @@ fn cost(stage: &StageReport) -> [String; COST_COLUMNS.len()] {
         optional(stage.cost.map(|cost| cost.total)),
         optional(stage.cost.and_then(|cost| cost.per_million_output_tokens)),
         optional(stage.cost.and_then(|cost| cost.per_million_tokens)),
+    ]
+}
+
+fn hardware(stage: &StageReport) -> [String; HARDWARE_COLUMNS.len()] {
+    let figure = |name: &str, of: fn(&MetricValue) -> Option<f64>| {
+        let metric = stage.resources.get(name);
+        optional(metric.and_then(|metric| of(metric.prometheus.as_ref()?)))
+    };
+    [
+        figure("gpuUtilization", |value| value.mean),
+        figure("gpuMemoryUsedBytes", |value| value.max),
+        figure("gpuPowerWatts", |value| value.mean),
+        optional(stage.energy.map(|energy| energy.joules)),
+        optional(
+            stage
+                .energy
+                .and_then(|energy| energy.joules_per_output_token),
+        ),
+        figure("containerCpus", |value| value.mean),
+        figure("containerMemoryBytes", |value| value.max),
     ]
 }
 

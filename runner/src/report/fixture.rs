@@ -7,7 +7,8 @@ use bakeoff_crds::{
     plan::{Load, LoadMode, Place, Plan, PlanSettings, resolve},
     profile::ProfileSet,
     report::{
-        ClientReport, Distribution, EngineMetric, EngineReport, Interval, IntervalMethod,
+        ClientReport, Distribution, Energy, EnergySource, EngineMetric, EngineReport, Interval,
+        IntervalMethod,
         MetricSource, MetricValue, NoSteadyReason, NoSteadyState, OutputSanity, Probe, ProbeAnswer,
         ProbeQuestion, Quality, ReconciledMeasure, ReconciliationCheck, Report, Requests,
         StageReport, SteadyRule, SteadyState, Throughput, TokenCountSource, TokenDistribution,
@@ -124,6 +125,22 @@ pub fn stage(concurrency: u32, tokens_per_second: f64, first_token: f64) -> Stag
                 },
             ),
         ]),
+        resources: BTreeMap::from([(
+            "gpuUtilization".to_owned(),
+            EngineMetric {
+                prometheus: Some(MetricValue {
+                    mean: Some(0.87),
+                    max: Some(1.0),
+                    increase: None,
+                }),
+                ..EngineMetric::default()
+            },
+        )]),
+        energy: Some(Energy {
+            source: EnergySource::Counter,
+            joules: count as f64 * 40.0,
+            joules_per_output_token: Some(40.0 / 128.0),
+        }),
         reconciliation: vec![ReconciliationCheck {
             measure: ReconciledMeasure::CompletedRequests,
             source: MetricSource::Direct,

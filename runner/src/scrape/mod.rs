@@ -2,12 +2,15 @@
 //!
 //! [`text`] reads the exposition format, [`select`] finds an engine's series in it, [`aggregate`]
 //! keeps what a window needs of them, [`sampler`] reads the engine's page at an interval beside the
-//! load, and [`promql`] asks a Prometheus for the same window.
+//! load, and [`promql`] asks a Prometheus for the same window, and [`resources`] for the hardware;
+//! [`google`] has the token that Google's asks for.
 
 pub mod aggregate;
 #[cfg(test)]
 mod fuzz;
+pub mod google;
 pub mod promql;
+pub mod resources;
 pub mod sampler;
 pub mod select;
 pub mod text;
@@ -16,7 +19,9 @@ use std::collections::BTreeMap;
 
 use bakeoff_crds::{plan::CommonMetric, report::EngineMetric};
 
+pub use google::Metadata;
 pub use promql::{Prometheus, Target, TimeWindow};
+pub use resources::{Wanted, resources};
 pub use sampler::{Scraper, metrics_url};
 
 /// Name of a common metric in the report: `kvCacheUsage`.

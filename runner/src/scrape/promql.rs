@@ -1,6 +1,6 @@
 //! Asks a Prometheus for the engines' metrics over exactly a stage's window.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bakeoff_crds::{
     common::shortened,
@@ -12,9 +12,15 @@ use prometheus_http_query::{
     Client,
     response::{Data, PromqlResult},
 };
+use reqwest::{StatusCode, header::AUTHORIZATION};
 use serde::Deserialize;
 
-use super::{aggregate::selectors, is_share, metric_name, select::Selector};
+use super::{
+    aggregate::selectors,
+    google::{self, Metadata},
+    is_share, metric_name,
+    select::Selector,
+};
 use crate::store::{
     backend::install_crypto_provider,
     fetch::{body_of, causes},
@@ -27,7 +33,7 @@ const LONGEST_ANSWER: u64 = 4 << 20;
 /// Most characters of an answer that a reason shows.
 const MOST_SHOWN: usize = 300;
 /// Scrapes that a window must hold for Prometheus to say something of it.
-const LEAST_SCRAPES: u32 = 4;
+pub(super) const LEAST_SCRAPES: u32 = 4;
 /// Reason of an absent value: the window holds too few scrapes.
 pub const WINDOW_TOO_SHORT: &str = "WindowTooShort";
 
@@ -49,11 +55,18 @@ pub struct TimeWindow {
     pub seconds: f64,
 }
 
+/// Google's samples can be asked for some seconds after they were taken.
+const GOOGLE_DELAY: Duration = Duration::from_secs(10);
+
 /// A Prometheus, and what is asked of it.
 #[derive(Clone)]
 pub struct Prometheus {
     client: Client,
+    /// Where a token comes from, for one that asks for it.
+    google: Option<Arc<Metadata>>,
     interval: Duration,
+    /// From the end of a window until its last sample can be asked for.
+    delay: Duration,
     extra: Vec<ExtraQuery>,
 }
 
@@ -75,19 +88,60 @@ impl Prometheus {
         install_crypto_provider();
         let client = reqwest::Client::builder()
             .timeout(QUERY_TIMEOUT)
+            // A token is for the server that it was meant for.
+            .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| causes(&error))?;
         let client = Client::from(client, url)
             .map_err(|error| format!("spec.metrics.url {url:?} cannot be used: {error}"))?;
         Ok(Self {
             client,
+            google: None,
             interval,
+            delay: interval,
             extra: extra.to_vec(),
         })
     }
 
-    /// Asks for every series of the plan and every extra query over a window that has just ended.
-    /// Waits one scrape interval first, so that the last scrape within the window is in.
+    /// Google Managed Prometheus: at `url`, or where the project of this machine has it.
+    ///
+    /// # Errors
+    /// Where there is no address, in words.
+    pub async fn google(
+        url: Option<&str>,
+        metadata: Metadata,
+        interval: Duration,
+        extra: &[ExtraQuery],
+    ) -> Result<Self, String> {
+        let url = match url {
+            Some(url) => url.to_owned(),
+            None => google::api(&metadata.project().await?),
+        };
+        Ok(Self {
+            google: Some(Arc::new(metadata)),
+            delay: interval + GOOGLE_DELAY,
+            ..Self::new(&url, interval, extra)?
+        })
+    }
+
+    /// Asks so long after a window's end, in place of what fits the server.
+    #[must_use]
+    pub fn asked_after(self, delay: Duration) -> Self {
+        Self { delay, ..self }
+    }
+
+    /// Whether a window holds too few scrapes of the engine to say something of it.
+    pub fn is_too_short(&self, window: TimeWindow) -> bool {
+        window.seconds < self.interval.as_secs_f64() * f64::from(LEAST_SCRAPES)
+    }
+
+    /// Waits until a window's last sample can be asked for.
+    pub async fn wait(&self) {
+        tokio::time::sleep(self.delay).await;
+    }
+
+    /// Asks for every series of the plan and every extra query over a window; [`wait`](Self::wait)
+    /// first.
     ///
     /// Never fails: a value that is not to be had is absent, with the reason.
     pub async fn window(
@@ -97,14 +151,12 @@ impl Prometheus {
         window: TimeWindow,
     ) -> BTreeMap<String, EngineMetric> {
         let series = metrics.iter().flat_map(|metrics| &metrics.series);
-        let too_short = window.seconds < self.interval.as_secs_f64() * f64::from(LEAST_SCRAPES);
-        if too_short {
+        if self.is_too_short(window) {
             let names = series.map(|(metric, _)| metric_name(*metric).to_owned());
             let extra = self.extra.iter().map(|query| query.name.clone());
             let absent = || metric_of(Err(WINDOW_TOO_SHORT.into()));
             return names.chain(extra).map(|name| (name, absent())).collect();
         }
-        tokio::time::sleep(self.interval).await;
         let mut values = BTreeMap::new();
         for (metric, series) in series {
             let selectors = selectors(&series.names, series.kind);
@@ -168,22 +220,41 @@ impl Prometheus {
     }
 
     /// One query, evaluated at the window's end: its one value, or nothing.
-    async fn ask(&self, promql: &str, window: TimeWindow) -> Result<Option<f64>, String> {
-        // Not `at`, which takes whole seconds: windows end at any time.
+    pub(super) async fn ask(
+        &self,
+        promql: &str,
+        window: TimeWindow,
+    ) -> Result<Option<f64>, String> {
         let unreachable = |cause: String| format!("PrometheusUnreachable: {cause}");
-        let answer = self
-            .client
-            .query(promql)
-            .query("time", format!("{:.3}", window.end))
-            .get_raw()
-            .await
-            .map_err(|error| unreachable(causes(&error)))?;
+        let mut answer = self.send(promql, window).await.map_err(unreachable)?;
+        if let (StatusCode::UNAUTHORIZED, Some(google)) = (answer.status(), &self.google) {
+            google.forget().await;
+            answer = self.send(promql, window).await.map_err(unreachable)?;
+        }
         let status = answer.status();
+        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            return Err(format!(
+                "QueryForbidden: HTTP {status}; give the runner's service account the right to read, \
+                 on Google Cloud roles/monitoring.viewer"
+            ));
+        }
         let body = body_of(answer, LONGEST_ANSWER).await.map_err(unreachable)?;
         value_of(&body).map_err(|reason| match status.is_success() {
             true => reason,
             false => format!("{reason} (HTTP {status})"),
         })
+    }
+}
+
+impl Prometheus {
+    async fn send(&self, promql: &str, window: TimeWindow) -> Result<reqwest::Response, String> {
+        // Not `at`, which takes whole seconds: windows end at any time.
+        let time = format!("{:.3}", window.end);
+        let mut query = self.client.query(promql).query("time", time);
+        if let Some(google) = &self.google {
+            query = query.header(AUTHORIZATION, google.bearer().await?);
+        }
+        query.get_raw().await.map_err(|error| causes(&error))
     }
 }
 
@@ -231,7 +302,7 @@ pub(super) fn value_of(body: &[u8]) -> Result<Option<f64>, String> {
     Ok(value.filter(|value| value.is_finite()))
 }
 
-fn metric_of(value: Result<MetricValue, String>) -> EngineMetric {
+pub(super) fn metric_of(value: Result<MetricValue, String>) -> EngineMetric {
     match value {
         Ok(value) => EngineMetric {
             prometheus: Some(value),
@@ -289,7 +360,7 @@ fn vector(selector: &Selector, suffix: &str, target: &Target) -> String {
     format!("{{{}}}", labels.collect::<Vec<_>>().join(","))
 }
 
-fn escape(value: &str) -> String {
+pub(super) fn escape(value: &str) -> String {
     value
         .replace('\\', "\\\\")
         .replace('"', "\\\"")
@@ -297,11 +368,11 @@ fn escape(value: &str) -> String {
 }
 
 /// The window's length as PromQL writes it, in milliseconds.
-fn range(window: TimeWindow) -> String {
+pub(super) fn range(window: TimeWindow) -> String {
     format!("{:.0}ms", (window.seconds * 1000.0).max(1.0))
 }
 
-fn fill_in(query: &str, target: &Target, window: TimeWindow) -> String {
+pub(super) fn fill_in(query: &str, target: &Target, window: TimeWindow) -> String {
     // An empty `$pod` would match series without the label; `.*` is what `=~` takes for any.
     let or_any = |value: &Option<String>| value.clone().unwrap_or_else(|| ".*".into());
     query
@@ -311,155 +382,4 @@ fn fill_in(query: &str, target: &Target, window: TimeWindow) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use axum::{Json, Router, extract::Query, routing::get};
-    use bakeoff_crds::plan::Series;
-    use serde_json::json;
-
-    use super::*;
-
-    const WINDOW: TimeWindow = TimeWindow {
-        end: 1_700_000_000.25,
-        seconds: 20.5,
-    };
-
-    fn target() -> Target {
-        Target {
-            namespace: Some("ns".into()),
-            pod: Some("run-vllm-1".into()),
-        }
-    }
-
-    #[test]
-    fn queries_cover_the_window_and_the_pod() {
-        let selector = Selector::parse("vllm:x{engine=\"a\\\"b\"}").unwrap();
-        let labels = |suffix: &str| {
-            format!(
-                r#"{{__name__="vllm:x{suffix}",engine="a\"b",namespace="ns",pod="run-vllm-1"}}[20500ms]"#
-            )
-        };
-        let plain = labels("");
-        for (metric, kind, first, second) in [
-            (
-                CommonMetric::Running,
-                SeriesKind::Gauge,
-                format!("sum(avg_over_time({plain}))"),
-                Some(format!("sum(max_over_time({plain}))")),
-            ),
-            (
-                CommonMetric::KvCacheUsage,
-                SeriesKind::Gauge,
-                format!("avg(avg_over_time({plain}))"),
-                Some(format!("avg(max_over_time({plain}))")),
-            ),
-            (
-                CommonMetric::PromptTokens,
-                SeriesKind::Counter,
-                format!("sum(increase({plain}))"),
-                None,
-            ),
-            (
-                CommonMetric::TimeToFirstToken,
-                SeriesKind::Histogram,
-                format!("sum(increase({}))", labels("_sum")),
-                Some(format!("sum(increase({}))", labels("_count"))),
-            ),
-        ] {
-            let queries = queries(metric, kind, &selector, &target(), WINDOW);
-            assert_eq!(queries, (first, second), "{metric:?}");
-        }
-    }
-
-    #[test]
-    fn extra_queries_are_filled_in() {
-        let query = r#"avg_over_time(x{namespace="$namespace",pod=~"$pod"}[$window])"#;
-        assert_eq!(
-            fill_in(query, &target(), WINDOW),
-            r#"avg_over_time(x{namespace="ns",pod=~"run-vllm-1"}[20500ms])"#
-        );
-    }
-
-    /// A stand-in for Prometheus: knows `old` series only, and one query with two results.
-    async fn stand_in() -> std::net::SocketAddr {
-        let answer = |Query(query): Query<BTreeMap<String, String>>| async move {
-            assert_eq!(query["time"], "1700000000.250");
-            let promql = &query["query"];
-            let value = |value: &str| json!({"metric": {}, "value": [1_700_000_000.25, value]});
-            let result = if promql.contains("\"old") && promql.contains("_count") {
-                vec![value("4")]
-            } else if promql.contains("\"old") {
-                vec![value("10")]
-            } else if promql.starts_with("two") {
-                vec![value("1"), value("2")]
-            } else {
-                vec![]
-            };
-            Json(json!({"status": "success", "data": {"resultType": "vector", "result": result}}))
-        };
-        let app = Router::new().route("/api/v1/query", get(answer));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move { axum::serve(listener, app).await });
-        address
-    }
-
-    fn metrics() -> PlannedMetrics {
-        let series = |names: &[&str], kind| Series {
-            names: names.iter().map(|&name| name.to_owned()).collect(),
-            kind,
-        };
-        PlannedMetrics {
-            series: BTreeMap::from([
-                (
-                    CommonMetric::Running,
-                    series(&["new", "old"], SeriesKind::Gauge),
-                ),
-                (
-                    CommonMetric::TimeToFirstToken,
-                    series(&["old"], SeriesKind::Histogram),
-                ),
-                (CommonMetric::Waiting, series(&["none"], SeriesKind::Gauge)),
-            ]),
-            ..PlannedMetrics::default()
-        }
-    }
-
-    #[tokio::test]
-    async fn takes_the_first_series_that_is_there() {
-        let address = stand_in().await;
-        let extra = [ExtraQuery {
-            name: "gpu".into(),
-            query: "two".into(),
-        }];
-        let prometheus = Prometheus::new(
-            &format!("http://{address}"),
-            Duration::from_millis(5),
-            &extra,
-        )
-        .unwrap();
-        let values = prometheus.window(Some(&metrics()), &target(), WINDOW).await;
-        let running = values["running"].prometheus.clone().unwrap();
-        assert_eq!((running.mean, running.max), (Some(10.0), Some(10.0)));
-        let first_token = values["timeToFirstToken"].prometheus.clone().unwrap();
-        assert_eq!(
-            (first_token.mean, first_token.increase),
-            (Some(2.5), Some(4.0))
-        );
-        let absent = |name: &str| values[name].absent.clone().unwrap();
-        assert!(absent("waiting").starts_with("NotInPrometheus"));
-        assert!(absent("gpu").starts_with("ManySeries: the query gives 2"));
-    }
-
-    #[tokio::test]
-    async fn a_short_window_or_no_prometheus_is_a_reason() {
-        let prometheus = |interval| Prometheus::new("http://127.0.0.1:9", interval, &[]).unwrap();
-        let short = prometheus(Duration::from_secs(6));
-        let values = short.window(Some(&metrics()), &target(), WINDOW).await;
-        assert_eq!(values["running"].absent.as_deref(), Some(WINDOW_TOO_SHORT));
-        assert_eq!(values.len(), 3);
-        let away = prometheus(Duration::from_millis(1));
-        let values = away.window(Some(&metrics()), &target(), WINDOW).await;
-        let reason = values["running"].absent.clone().unwrap();
-        assert!(reason.starts_with("PrometheusUnreachable"), "{reason}");
-    }
-}
+mod tests;

@@ -3,16 +3,18 @@
 //! Requests and histograms are laid together without loss, so the report is the one that a single
 //! process with the same requests would have given; beside it stands what each shard saw of itself.
 
+use std::collections::BTreeMap;
+
 use bakeoff_crds::{
     plan::{Plan, PlannedEngine},
-    report::{ClientReport, ShardReport, StageReport, Verdict, VerdictReason},
+    report::{ClientReport, EngineMetric, ShardReport, StageReport, Verdict, VerdictReason},
     run::status::VerdictStatus,
 };
 
 use super::result::{Part, join};
 use crate::{
     drive::Driven,
-    measure::{attach, cache, lengths, stage_context},
+    measure::{Figures, attach, cache, lengths, stage_context},
     prompt::Prompt,
     stats::{
         stage::{StageContext, report},
@@ -48,8 +50,7 @@ pub fn merge_parts(
     let lengths = lengths(plan, prompts);
     let context = stage_context(plan, engine, (&first.stage, first.place), &lengths, None);
     let mut merged = merge(&context, parts, first.of)?;
-    let metrics = std::mem::take(&mut merged.report.engine_metrics);
-    attach(plan, &mut merged.report, metrics);
+    attach(plan, &mut merged.report, figures(parts));
     if let Some(cache) = parts.iter().find_map(|part| part.result.cache.clone()) {
         cache::judge(&mut merged.report, cache, prompts);
     }
@@ -76,12 +77,6 @@ pub fn merge(context: &StageContext<'_>, parts: &[Part], of: u32) -> Option<Merg
         })
         .collect();
     whole.client = client(&own);
-    whole.engine_metrics = parts
-        .iter()
-        .map(|part| &part.result.engine_metrics)
-        .find(|metrics| !metrics.is_empty())
-        .cloned()
-        .unwrap_or_default();
     whole.shards = shards(parts, &own, of);
     let reasons = reasons(std::mem::take(&mut whole.verdict), &whole.shards, &own);
     whole.verdict = Verdict::of(reasons);
@@ -89,6 +84,18 @@ pub fn merge(context: &StageContext<'_>, parts: &[Part], of: u32) -> Option<Merg
         report: whole,
         driven,
     })
+}
+
+/// What shard 0 read of the engine, or whoever took its place.
+fn figures(parts: &[Part]) -> Figures {
+    let first = |of: fn(&Part) -> &BTreeMap<String, EngineMetric>| {
+        let mut found = parts.iter().map(of).filter(|metrics| !metrics.is_empty());
+        found.next().cloned().unwrap_or_default()
+    };
+    Figures {
+        engine: first(|part| &part.result.engine_metrics),
+        resources: first(|part| &part.result.resources),
+    }
 }
 
 /// All clients as one: what each saw of itself added up, or the worst of it.

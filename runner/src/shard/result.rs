@@ -84,6 +84,9 @@ pub struct ShardResult {
     /// What was done to the engine's prefix cache before; shard 0 alone does it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheReport>,
+    /// What Prometheus knows of the engine's hardware; shard 0 alone asks.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub resources: BTreeMap<String, EngineMetric>,
 }
 
 impl ShardResult {
@@ -108,6 +111,7 @@ impl ShardResult {
             cut: driven.cut,
             engine_metrics: BTreeMap::new(),
             cache: None,
+            resources: BTreeMap::new(),
         }
     }
 }

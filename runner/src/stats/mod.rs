@@ -5,6 +5,7 @@
 
 mod client;
 mod distribution;
+pub mod energy;
 mod gaps;
 pub mod goodput;
 mod groups;

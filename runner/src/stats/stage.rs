@@ -181,6 +181,8 @@ pub fn report(context: &StageContext<'_>, driven: &Driven) -> StageReport {
         client,
         shards: Vec::new(),
         engine_metrics: BTreeMap::new(),
+        resources: BTreeMap::new(),
+        energy: None,
         reconciliation: Vec::new(),
         cost: None,
         cache: None,

@@ -106,6 +106,7 @@ fn told(report: &Report) -> String {
                 "tokenCountMismatches": stage["tokenCountMismatches"],
                 "goodput": goodput(&stage["goodput"]),
                 "calibrated": !stage["client"]["overheadMicros"].is_null(),
+                "resources": from_prometheus(&stage["resources"]),
                 "costs": stage["cost"]["basis"],
                 "fromPrometheus": from_prometheus(&stage["engineMetrics"]),
                 "tooManyErrors": stage["verdict"]["reasons"].as_array().unwrap().iter()

@@ -7,7 +7,7 @@ use super::{
     answers, cache,
     conditions::Row,
     groups::{self, GroupRow},
-    metrics::{MetricRow, absent, metrics},
+    metrics::{HARDWARE, MetricRow, OWN, absent, energy, metrics},
     reconciliation::{self, ReconciliationRow},
     shards::{self, ShardRow},
     steady::{self, SteadyRow},
@@ -34,6 +34,8 @@ pub struct EngineView {
     cold_start: Vec<[String; 4]>,
     reconciliation: Vec<ReconciliationRow>,
     metrics: Vec<MetricRow>,
+    resources: Vec<MetricRow>,
+    absent_resources: Vec<(String, String)>,
     metric_stages: Vec<String>,
     absent: Vec<(String, String)>,
     provenance: Vec<Row>,
@@ -129,9 +131,14 @@ impl EngineView {
             shards: shards::rows(&measured),
             cold_start: cold_start(engine),
             reconciliation: reconciliation::rows(engine),
-            metrics: metrics(engine),
+            metrics: metrics(engine, OWN),
+            resources: metrics(engine, HARDWARE)
+                .into_iter()
+                .chain(energy(engine))
+                .collect(),
+            absent_resources: absent(engine, HARDWARE),
             metric_stages: measured.iter().map(|(label, _)| label.clone()).collect(),
-            absent: absent(engine),
+            absent: absent(engine, OWN),
             provenance: provenance(engine),
             command_line: engine.provenance.command_line.clone(),
         }
