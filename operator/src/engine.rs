@@ -7,7 +7,7 @@ use bakeoff_crds::{
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
 use crate::{
-    claims,
+    autoscaler, claims,
     classify::{self, PodFailure, Role},
     pod, volumes,
 };
@@ -27,12 +27,12 @@ pub enum EngineState {
     Failed(PodFailure),
 }
 
-/// Where the pod of this turn is. Pure: the record says what was seen of it before. `volumes` is what
-/// was said against the pod's volumes.
+/// Where the pod of this turn is. Pure: the record says what was seen of it before. `events` is what
+/// they say of its volumes, or, before it has a node, what the autoscaler says.
 pub fn state(
     turn: &TurnStatus,
     found: Option<&Pod>,
-    volumes: Option<&str>,
+    events: Option<&str>,
     timeouts: &Timeouts,
     now: Timestamp,
 ) -> EngineState {
@@ -48,7 +48,7 @@ pub fn state(
     let patience = classify::patience(timeouts.ready.get());
     if let Some(failure) = replaced(turn, found)
         .or_else(|| classify::pod_failure(found, Role::Engine, patience, now))
-        .or_else(|| volumes::unmounted(found, volumes, patience, now))
+        .or_else(|| volumes::unmounted(found, events, patience, now))
     {
         return EngineState::Failed(failure);
     }
@@ -66,7 +66,7 @@ pub fn state(
         return EngineState::Ready;
     }
     match pod::scheduled_at(found) {
-        None => scheduling(found, timeouts, now),
+        None => scheduling(found, events, timeouts, now),
         Some(scheduled) => starting(found, scheduled, timeouts, now),
     }
 }
@@ -105,18 +105,27 @@ fn replaced(turn: &TurnStatus, found: &Pod) -> Option<PodFailure> {
     })
 }
 
-fn scheduling(found: &Pod, timeouts: &Timeouts, now: Timestamp) -> EngineState {
+fn scheduling(
+    found: &Pod,
+    scaling: Option<&str>,
+    timeouts: &Timeouts,
+    now: Timestamp,
+) -> EngineState {
     if let Some(failure) = claims::missing(found, now) {
         return EngineState::Failed(failure);
     }
     let says = pod::unscheduled_message(found).unwrap_or("the scheduler has not looked at it yet");
+    let says = match scaling {
+        Some(scaling) => format!("{says} The autoscaler says {scaling}"),
+        None => says.to_owned(),
+    };
     if pod::created_at(found)
         .is_some_and(|created| is_over(created, timeouts.scheduling.get(), now))
     {
-        let (reason, remedy) = claims::unplaced(
-            says,
-            "Check hardware.nodeSelector, hardware.accelerator and the pool's size",
-        );
+        let otherwise = scaling
+            .and_then(autoscaler::remedy)
+            .unwrap_or("Check hardware.nodeSelector, hardware.accelerator and the pool's size");
+        let (reason, remedy) = claims::unplaced(&says, otherwise);
         return EngineState::Failed(PodFailure::new(
             reason,
             format!(
@@ -126,7 +135,7 @@ fn scheduling(found: &Pod, timeouts: &Timeouts, now: Timestamp) -> EngineState {
             ),
         ));
     }
-    EngineState::Scheduling(says.to_owned())
+    EngineState::Scheduling(says)
 }
 
 fn starting(found: &Pod, scheduled: Timestamp, timeouts: &Timeouts, now: Timestamp) -> EngineState {

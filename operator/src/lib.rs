@@ -14,6 +14,7 @@
 pub mod admin;
 pub mod apply;
 pub mod args;
+pub mod autoscaler;
 pub mod backoff;
 pub mod child;
 pub mod claims;

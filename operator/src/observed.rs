@@ -33,7 +33,8 @@ pub struct Observed {
     pub progress: Option<Progress>,
     /// The nodes of the run's pods, by name; those that could not be read are left out.
     pub nodes: BTreeMap<String, NodeState>,
-    /// What is said against the volumes of pods that do not start, by the pods' UIDs.
+    /// What is said against the volumes of pods that do not start, and what the autoscaler says of
+    /// those that wait for a node, by the pods' UIDs.
     pub volumes: BTreeMap<String, String>,
     /// Pods of others on the node of the engine that is under load; `None` where they were not, or
     /// could not be, listed.
@@ -107,7 +108,7 @@ impl Observed {
             .filter(move |found| pod::label(found, "batch.kubernetes.io/job-name") == Some(job))
     }
 
-    /// What is said against the volumes of this pod.
+    /// What is said against the volumes of this pod, or of the node that it waits for.
     pub fn volume_trouble(&self, found: &Pod) -> Option<&str> {
         self.volumes.get(pod::uid(found)).map(String::as_str)
     }

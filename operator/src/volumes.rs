@@ -41,7 +41,8 @@ pub fn trouble(events: &[Event]) -> Option<String> {
         .and_then(|event| event.message.clone())
 }
 
-fn last_seen(event: &Event) -> Option<Timestamp> {
+/// When an event happened last.
+pub(crate) fn last_seen(event: &Event) -> Option<Timestamp> {
     let series = event.series.as_ref();
     let in_series = series.and_then(|series| series.last_observed_time.as_ref());
     in_series

@@ -56,6 +56,9 @@ pub(super) fn decide(draft: &mut Draft<'_>, plan: &Plan, place: Place) {
     }
 }
 
+/// How often the autoscaler's events are looked for while a pod waits for a node: nothing tells of them.
+const LOOK_AT_EVENTS: std::time::Duration = std::time::Duration::from_secs(30);
+
 /// Opens the turn's record once nothing of an earlier turn is left. Objects follow in the next
 /// step, so that no object is ever without a record.
 fn begin(draft: &mut Draft<'_>, plan: &Plan, turn: Turn, is_deployed: bool) {
@@ -122,8 +125,8 @@ fn advance(
     }
     record_runner_node(draft, &names::runner(plan, place.turn), &mut record);
     let engine = if is_deployed {
-        let volumes = found.and_then(|found| draft.observed.volume_trouble(found));
-        engine::state(&record, found, volumes, timeouts, draft.now)
+        let events = found.and_then(|found| draft.observed.volume_trouble(found));
+        engine::state(&record, found, events, timeouts, draft.now)
     } else {
         EngineState::Ready
     };
@@ -174,6 +177,7 @@ fn advance(
             if let Some(created) = found.and_then(pod::created_at) {
                 draft.wake_in(engine::left(created, timeouts.scheduling.get(), draft.now));
             }
+            draft.wake_in(LOOK_AT_EVENTS);
             let message = format!("The pod of {name} waits for a node: {says}");
             draft.progressing(RunPhase::Running, "Scheduling", &message);
             record.phase = EnginePhase::Scheduling;

@@ -1,5 +1,5 @@
-//! Reads what is said against the volumes of pods that do not start. An extra: without the right, or
-//! where a read fails, such a pod shows only by its deadline.
+//! Reads what events say of pods that do not start: of their volumes, and of the node that they wait
+//! for. An extra: without the right, or where a read fails, such a pod shows only by its deadline.
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +16,7 @@ use k8s_openapi::{
 use kube::{Api, Client, api::ListParams};
 
 use super::nodes::give_up;
-use crate::{pod, volumes};
+use crate::{autoscaler, pod, volumes};
 
 /// Reads the events of pods.
 #[derive(Clone)]
@@ -34,7 +34,8 @@ impl VolumeReader {
         }
     }
 
-    /// What is said against the volumes of those pods that are slow to start, by the pods' UIDs.
+    /// What is said against the volumes of those pods that are slow to start, and what the autoscaler
+    /// says of those that wait for a node, by the pods' UIDs.
     pub async fn troubles(
         &self,
         namespace: &str,
@@ -43,7 +44,8 @@ impl VolumeReader {
     ) -> BTreeMap<String, String> {
         let events = Api::<Event>::namespaced(self.client.clone(), namespace);
         let mut troubles = BTreeMap::new();
-        for found in pods.iter().filter(|found| volumes::is_due(found, now)) {
+        let is_due = |found: &&Pod| volumes::is_due(found, now) || autoscaler::is_due(found, now);
+        for found in pods.iter().filter(is_due) {
             if !self.may_read.load(Ordering::Relaxed) {
                 break;
             }
@@ -51,13 +53,16 @@ impl VolumeReader {
             let of_pod = ListParams::default().fields(&format!("involvedObject.uid={uid}"));
             match events.list(&of_pod).await {
                 Ok(list) => {
-                    let says = volumes::trouble(&list.items);
+                    let says = match autoscaler::is_due(found, now) {
+                        true => autoscaler::says(&list.items),
+                        false => volumes::trouble(&list.items),
+                    };
                     troubles.extend(says.map(|says| (uid.to_owned(), says)));
                 }
                 Err(error) => give_up(
                     &self.may_read,
                     &error,
-                    "events cannot be read; a volume that cannot be mounted shows only by its deadline",
+                    "events cannot be read; a volume that cannot be mounted, and a pool that cannot grow, show only by the pod's deadline",
                 ),
             }
         }

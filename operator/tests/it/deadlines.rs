@@ -9,7 +9,7 @@ use bakeoff_operator::{
     status::conditions,
 };
 
-use crate::world::World;
+use crate::world::{World, unschedulable};
 
 #[test]
 fn the_whole_run_ends_in_time_with_a_report_of_what_is_there() {
@@ -91,6 +91,57 @@ fn the_operator_wakes_for_the_next_deadline() {
         world.status().turns[0].reason.as_deref(),
         Some("Unschedulable")
     );
+}
+
+#[test]
+fn a_pool_that_does_not_grow_is_told_and_fails_at_the_deadline_alone() {
+    for (says, remedy) in [
+        (
+            "FailedScaleUp: Node scale up in zones us-central1-a associated with this pod failed: \
+             GCE quota exceeded. Pod is at risk of not being scheduled.",
+            "Ask for more quota of this accelerator",
+        ),
+        (
+            "FailedScaleUp: Node scale up in zones us-central1-a associated with this pod failed: \
+             GCE out of resources. Pod is at risk of not being scheduled.",
+            "The zone has none left",
+        ),
+        (
+            "NotTriggerScaleUp: pod didn't trigger scale-up: 1 max node group size reached",
+            "Raise the most nodes that the pool may have",
+        ),
+    ] {
+        let mut world = World::two_by_two();
+        world.play_until(|world| !world.engines().is_empty());
+        let name = pod::name(world.engine()).to_owned();
+        let uid = pod::uid(world.engine()).to_owned();
+        let waits = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.";
+        unschedulable(world.pod_mut(&name), waits);
+        world.observed.volumes.insert(uid, says.to_owned());
+        world.pass(1200);
+        let decision = world.step();
+        // Nobody tells of further events, so they are looked for.
+        assert!(decision.requeue.unwrap() <= Duration::from_secs(30));
+        assert_eq!(world.status().turns[0].phase, EnginePhase::Scheduling);
+        let conditions = &world.status().conditions;
+        let waiting = conditions
+            .iter()
+            .find(|found| found.type_ == condition::PROGRESSING);
+        let message = &waiting.unwrap().message;
+        assert!(
+            message.contains(waits) && message.contains(says),
+            "{message}"
+        );
+        world.pass(601);
+        world.settle();
+        let turn = &world.status().turns[0];
+        assert_eq!(turn.reason.as_deref(), Some("Unschedulable"));
+        let message = turn.message.as_deref().unwrap();
+        assert!(
+            message.contains(says) && message.contains(remedy),
+            "{message}"
+        );
+    }
 }
 
 #[test]
