@@ -3,6 +3,7 @@
 //! Every shape here is held against a capture or, for TGI and the two Triton backends, against the
 //! source code of the server; see `tests/fixtures/wire`.
 
+mod grpc;
 mod llama_cpp;
 mod openai;
 mod plain;
@@ -24,6 +25,8 @@ pub enum Interface {
     Chat,
     /// TGI's `generate` and `generate_stream`, Triton's, llama.cpp's `completion`.
     Native,
+    /// Triton's and JetStream's calls by gRPC.
+    Grpc,
 }
 
 /// All that the frames of an answer hold.
@@ -85,6 +88,7 @@ impl Answer {
     /// The frames that come with a token, the closing ones with the last; `index` counts from 0.
     pub fn frames(&self, index: u32, last: bool) -> Vec<Frame> {
         match (self.engine, self.interface) {
+            (_, Interface::Grpc) => grpc::frames(self, index, last),
             (Engine::Vllm, Interface::Chat) => openai::vllm_chat(self, index, last),
             (Engine::Vllm, _) => openai::vllm_completions(self, index, last),
             (Engine::Tgi, Interface::Chat) => tgi::chat(self, index, last),
@@ -127,10 +131,16 @@ impl Answer {
         }
     }
 
+    /// The messages of an answer by gRPC that does not stream.
+    pub fn whole_call(&self) -> Vec<Frame> {
+        grpc::whole(self)
+    }
+
     /// The frames of an error amid the stream; none where the server has no words for one and the
     /// stream breaks.
     pub fn error_frames(&self) -> Vec<Frame> {
         match self.engine {
+            _ if self.interface == Interface::Grpc => grpc::error(self.engine),
             Engine::Vllm => openai::vllm_error(),
             Engine::Tgi => tgi::error(),
             Engine::TritonVllm | Engine::TritonTensorRtLlm => triton::error(),
