@@ -111,7 +111,7 @@ pub fn engine_objects(
     })
 }
 
-/// Ports by name: `http`, and `metrics` where that is another one.
+/// Ports by name: `http`, and `metrics` and `requests` where those are others.
 fn ports(engine: &PlannedEngine) -> Vec<(&'static str, i32)> {
     let http = i32::from(engine.endpoint.port);
     let mut ports = vec![("http", http)];
@@ -120,6 +120,11 @@ fn ports(engine: &PlannedEngine) -> Vec<(&'static str, i32)> {
             ports.push(("metrics", i32::from(metrics.port)));
         }
         _ => {}
+    }
+    if let Some(port) = engine.endpoint.request_port.map(i32::from)
+        && ports.iter().all(|(_, other)| *other != port)
+    {
+        ports.push(("requests", port));
     }
     ports
 }

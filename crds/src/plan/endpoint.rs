@@ -33,6 +33,10 @@ pub fn default_path(protocol: Protocol, model: &str, streaming: bool) -> String 
             format!("/v2/models/{model}/generate")
         }
         Protocol::LlamaCpp => "/completion".into(),
+        Protocol::TritonVllmGrpc | Protocol::TritonTensorRtLlmGrpc => {
+            "/inference.GRPCInferenceService/ModelStreamInfer".into()
+        }
+        Protocol::JetStreamGrpc => "/jetstream_proto.Orchestrator/Decode".into(),
         Protocol::Http
         | Protocol::TorchServe
         | Protocol::TransformersInstances
@@ -69,6 +73,9 @@ pub fn native_profile(protocol: Protocol) -> Option<&'static str> {
         | Protocol::TransformersInstances
         | Protocol::Sax
         | Protocol::JetStream
-        | Protocol::KserveV2 => None,
+        | Protocol::KserveV2
+        | Protocol::TritonVllmGrpc
+        | Protocol::TritonTensorRtLlmGrpc
+        | Protocol::JetStreamGrpc => None,
     }
 }

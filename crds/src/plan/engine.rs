@@ -149,6 +149,7 @@ fn deployed_engine(
             path: chosen.path.clone().unwrap_or(path),
             model,
             http: chosen.http.clone(),
+            request_port: chosen.port.filter(|&port| port != profile.port),
         },
         models,
         model_check,
@@ -184,7 +185,8 @@ fn external_engine(
         seed: true,
         usage_in_stream: true,
         prompt_lists: protocol == Protocol::OpenAiCompletions,
-        adapters: protocol != Protocol::LlamaCpp && !is_triton(protocol),
+        adapters: !matches!(protocol, Protocol::LlamaCpp | Protocol::JetStreamGrpc)
+            && !is_triton(protocol),
         ..Capabilities::default()
     };
     let mut warnings = Vec::new();
@@ -229,6 +231,7 @@ fn external_engine(
             path,
             model,
             http: external.http.clone(),
+            request_port: None,
         },
         models: by_name(spec),
         model_check: None,
@@ -261,8 +264,8 @@ fn simulated_engine(
 ) -> PlannedEngine {
     let protocol = simulated.protocol;
     let model = match protocol {
-        Protocol::TritonVllm => "vllm_model".to_owned(),
-        Protocol::TritonTensorRtLlm => "tensorrt_llm".to_owned(),
+        Protocol::TritonVllm | Protocol::TritonVllmGrpc => "vllm_model".to_owned(),
+        Protocol::TritonTensorRtLlm | Protocol::TritonTensorRtLlmGrpc => "tensorrt_llm".to_owned(),
         _ => spec.model.id.clone(),
     };
     // The simulator speaks like the engine that the protocol is native to; so its checks, metrics
@@ -284,6 +287,7 @@ fn simulated_engine(
             path: default_path(protocol, &model, spec.workload.streaming),
             model: model.clone(),
             http: None,
+            request_port: None,
         },
         models: by_name(spec),
         model_check: check.map(|check| PlannedModelCheck {
@@ -312,7 +316,7 @@ fn simulated_engine(
         capabilities: match profile {
             Some(profile) => profile.capabilities,
             None => Capabilities {
-                streaming: http::builtin(protocol).is_some_and(|it| it.answer.streams),
+                streaming: http::builtin(protocol).is_none_or(|it| it.answer.streams),
                 continuous_batching: true,
                 ..Capabilities::default()
             },
@@ -336,7 +340,13 @@ fn by_name(spec: &BenchmarkRunSpec) -> Vec<RequestedModel> {
 }
 
 fn is_triton(protocol: Protocol) -> bool {
-    matches!(protocol, Protocol::TritonVllm | Protocol::TritonTensorRtLlm)
+    matches!(
+        protocol,
+        Protocol::TritonVllm
+            | Protocol::TritonTensorRtLlm
+            | Protocol::TritonVllmGrpc
+            | Protocol::TritonTensorRtLlmGrpc
+    )
 }
 
 fn merged(all: &Tuning, own: Option<&Tuning>) -> Tuning {

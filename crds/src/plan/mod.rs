@@ -217,6 +217,10 @@ pub struct Endpoint {
     /// Requests and answers of protocol `Http`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpFormat>,
+    /// Port of the requests of a deployed engine, where it is not `port`, on which everything else is
+    /// asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_port: Option<u16>,
 }
 
 impl Endpoint {

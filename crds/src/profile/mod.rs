@@ -214,6 +214,8 @@ pub enum HttpMethod {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("(self.protocol == 'Http') == has(self.http)")
     .message("http says how protocol Http asks; give it with that protocol, and leave it out with others"))]
+#[x_kube(validation = Rule::new("!has(self.path) || !self.protocol.endsWith('Grpc')")
+    .message("a call by gRPC has the path of its method; remove path"))]
 #[x_kube(validation = Rule::new("!has(self.http) || !has(self.path)")
     .message("the path of protocol Http stands in http.path; remove path"))]
 pub struct ProfileProtocol {
@@ -222,6 +224,10 @@ pub struct ProfileProtocol {
     /// Requests and answers, where the protocol is `Http`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpFormat>,
+    /// Port of the requests, where it is not the server's, as with gRPC beside HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65_535))]
+    pub port: Option<u16>,
     /// Path of the request, where it differs from the protocol's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256), regex(pattern = r"^/.*$"))]

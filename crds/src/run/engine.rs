@@ -180,11 +180,17 @@ pub enum Protocol {
     /// The KServe v2 protocol's `/v2/models/MODEL/infer` for a model with texts for tensors; does not
     /// stream.
     KserveV2,
+    /// Triton's `ModelStreamInfer` by gRPC with the vLLM backend's tensors.
+    TritonVllmGrpc,
+    /// Triton's `ModelStreamInfer` by gRPC with the tensors of the TensorRT-LLM (LLM API) backend.
+    TritonTensorRtLlmGrpc,
+    /// JetStream's `Decode` by gRPC.
+    JetStreamGrpc,
 }
 
 impl Protocol {
     /// Every protocol that there is.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::OpenAiCompletions,
         Self::OpenAiChat,
         Self::Tgi,
@@ -197,7 +203,18 @@ impl Protocol {
         Self::Sax,
         Self::JetStream,
         Self::KserveV2,
+        Self::TritonVllmGrpc,
+        Self::TritonTensorRtLlmGrpc,
+        Self::JetStreamGrpc,
     ];
+
+    /// Whether requests are calls by gRPC.
+    pub fn is_grpc(self) -> bool {
+        matches!(
+            self,
+            Self::TritonVllmGrpc | Self::TritonTensorRtLlmGrpc | Self::JetStreamGrpc
+        )
+    }
 }
 
 /// What goes wrong in a simulated engine.

@@ -140,10 +140,12 @@ pub fn calibrate(
     })
 }
 
-/// The protocol in whose frames a client is measured: OpenAI's for one that does not stream.
+/// The protocol in whose frames a client is measured: OpenAI's for one that does not stream, and in
+/// place of gRPC's, whose server the peer is not.
 fn streaming(protocol: Protocol) -> Protocol {
     match builtin(protocol) {
         Some(format) if !format.answer.streams => Protocol::OpenAiCompletions,
+        None if protocol.is_grpc() => Protocol::OpenAiCompletions,
         _ => protocol,
     }
 }
@@ -202,6 +204,7 @@ impl Part {
             path: "/".into(),
             model: "calibration".into(),
             http: None,
+            request_port: None,
         };
         let options = RequestOptions {
             streaming: true,
@@ -226,6 +229,7 @@ impl Part {
                 let head = RequestHead {
                     path: endpoint.path.clone(),
                     accept: codec.accept().into(),
+                    grpc: false,
                     content_type: None,
                     bearer: None,
                     headers: vec![peer::number_field(number)],

@@ -90,6 +90,9 @@ impl clap::ValueEnum for ProtocolName {
             Self(Protocol::Sax),
             Self(Protocol::JetStream),
             Self(Protocol::KserveV2),
+            Self(Protocol::TritonVllmGrpc),
+            Self(Protocol::TritonTensorRtLlmGrpc),
+            Self(Protocol::JetStreamGrpc),
         ]
     }
 
@@ -112,6 +115,15 @@ impl clap::ValueEnum for ProtocolName {
             Protocol::Sax => ("sax", "SAX's HTTP server"),
             Protocol::JetStream => ("jetstream", "JetStream's HTTP server"),
             Protocol::KserveV2 => ("kserve-v2", "Triton with a model of texts for tensors"),
+            Protocol::TritonVllmGrpc => (
+                "triton-vllm-grpc",
+                "As triton-vllm: both speak HTTP and gRPC",
+            ),
+            Protocol::TritonTensorRtLlmGrpc => (
+                "triton-tensorrt-llm-grpc",
+                "As triton-tensorrt-llm: both speak HTTP and gRPC",
+            ),
+            Protocol::JetStreamGrpc => ("jetstream-grpc", "As jetstream: both speak HTTP and gRPC"),
         };
         Some(PossibleValue::new(name).help(help))
     }

@@ -10,6 +10,7 @@ use crate::{
     stats::Gaps,
     wire::response::ResponseReader,
 };
+use call::Call;
 
 /// Most bytes kept of the body of an error answer.
 const MAX_ERROR_BODY: usize = 512;
@@ -33,6 +34,8 @@ pub(super) struct Exchange {
     /// When the last content of each answer was read, where there are several.
     latest: Box<[Option<Nanos>]>,
     error_body: Vec<u8>,
+    /// Of a call by gRPC.
+    call: Call,
     /// What was said before, where later turns are made from the engine's answers.
     pub(super) history: Vec<Message>,
 }
@@ -68,6 +71,7 @@ impl Exchange {
             texts: keep_text.then(|| vec![String::new(); answers]),
             latest: vec![None; several].into(),
             error_body: Vec::new(),
+            call: Call::default(),
             history: Vec::new(),
         }
     }
@@ -126,13 +130,7 @@ impl Exchange {
     /// The failure that the answer's status says, if it does.
     fn refused(&self) -> Option<Outcome> {
         let status = self.response.head()?.status;
-        let kind = match status {
-            200..=299 => return None,
-            429 => FailureKind::RateLimited,
-            400..=499 => FailureKind::Http4xx,
-            500..=599 => FailureKind::Http5xx,
-            _ => FailureKind::Protocol,
-        };
+        let kind = kind_of(status)?;
         let body = String::from_utf8_lossy(&self.error_body);
         Some(failure(kind, &format!("HTTP {status}: {}", body.trim())))
     }
@@ -147,7 +145,7 @@ impl Exchange {
 
     /// Whether nothing of an answer has come.
     pub(super) fn is_unanswered(&self) -> bool {
-        !self.response.has_begun()
+        !self.response.has_begun() && !self.call.has_begun()
     }
 
     /// The whole request is to be written again, on another connection. When it was first sent
@@ -155,6 +153,7 @@ impl Exchange {
     pub(super) fn begin_again(&mut self) {
         self.written = 0;
         self.response = ResponseReader::new();
+        self.call = Call::default();
     }
 
     /// The connection has ended.
@@ -170,7 +169,7 @@ impl Exchange {
         if let Some(refused) = self.refused() {
             return ended(refused, false);
         }
-        let (kind, what) = if self.response.has_begun() {
+        let (kind, what) = if !self.is_unanswered() {
             (
                 FailureKind::Truncated,
                 "the connection ended within the answer",
@@ -190,19 +189,27 @@ impl Exchange {
 
     fn complete(&mut self, stamp: Nanos, gaps: &mut Gaps) -> Step {
         let head = self.response.head().unwrap_or_default();
-        let outcome = self.refused().unwrap_or_else(|| {
-            let (record, texts) = (&mut self.record, &mut self.texts);
-            let latest = &mut self.latest;
-            let mut on_event = |event: Event<'_>| note(record, texts, latest, gaps, stamp, event);
-            match self.decoder.finish(&mut on_event) {
-                Err(cause) => decode_failure(&cause),
-                Ok(()) if self.record.chunks == 0 => {
-                    failure(FailureKind::Empty, "the answer held no content")
-                }
-                Ok(()) => Outcome::Succeeded,
-            }
-        });
+        let outcome = match self.refused() {
+            Some(refused) => refused,
+            None => self.finish_answer(stamp, gaps),
+        };
         ended(outcome, head.keep_alive && !self.response.has_surplus())
+    }
+}
+
+impl Exchange {
+    /// What became of an answer that was accepted and is over.
+    fn finish_answer(&mut self, stamp: Nanos, gaps: &mut Gaps) -> Outcome {
+        let (record, texts) = (&mut self.record, &mut self.texts);
+        let latest = &mut self.latest;
+        let mut on_event = |event: Event<'_>| note(record, texts, latest, gaps, stamp, event);
+        match self.decoder.finish(&mut on_event) {
+            Err(cause) => decode_failure(&cause),
+            Ok(()) if self.record.chunks == 0 => {
+                failure(FailureKind::Empty, "the answer held no content")
+            }
+            Ok(()) => Outcome::Succeeded,
+        }
     }
 }
 
@@ -258,6 +265,17 @@ fn note(
     }
 }
 
+/// The kind of failure that a status says, if it says one.
+fn kind_of(status: u16) -> Option<FailureKind> {
+    match status {
+        200..=299 => None,
+        429 => Some(FailureKind::RateLimited),
+        400..=499 => Some(FailureKind::Http4xx),
+        500..=599 => Some(FailureKind::Http5xx),
+        _ => Some(FailureKind::Protocol),
+    }
+}
+
 fn ended(outcome: Outcome, reusable: bool) -> Step {
     Step::Ended { outcome, reusable }
 }
@@ -281,6 +299,7 @@ fn decode_failure(error: &DecodeError) -> Outcome {
     failure(kind, &error.to_string())
 }
 
+mod call;
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]

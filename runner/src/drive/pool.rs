@@ -3,7 +3,7 @@
 use super::exchange::Exchange;
 use crate::{
     clock::{Nanos, SECOND},
-    wire::stream::Stream,
+    wire::{http2::client::Client as Http2, stream::Stream},
 };
 
 /// Longest time that a connection lies idle before it is given up. Servers close idle connections
@@ -16,8 +16,45 @@ pub(super) struct Connection {
     /// Tells this connection from an earlier one in the same slot.
     pub(super) generation: u64,
     pub(super) exchange: Option<Box<Exchange>>,
+    /// Where calls go by HTTP/2.
+    pub(super) http2: Option<Box<Http2>>,
     /// Whether an answer came over it before: then its server may have closed it meanwhile.
     pub(super) is_used: bool,
+}
+
+impl Connection {
+    /// What is still to be written.
+    pub(super) fn unwritten(&self) -> &[u8] {
+        match (&self.http2, &self.exchange) {
+            (Some(http2), _) => http2.unwritten(),
+            (None, Some(exchange)) => exchange.unwritten(),
+            (None, None) => &[],
+        }
+    }
+
+    /// Writes as much of it as the kernel takes.
+    pub(super) fn write(&mut self) -> std::io::Result<()> {
+        loop {
+            let unwritten = match (&self.http2, &self.exchange) {
+                (Some(http2), _) => http2.unwritten(),
+                (None, Some(exchange)) => exchange.unwritten(),
+                (None, None) => &[],
+            };
+            if unwritten.is_empty() {
+                break;
+            }
+            let bytes = self.stream.write(unwritten)?;
+            if bytes == 0 {
+                break;
+            }
+            match (&mut self.http2, &mut self.exchange) {
+                (Some(http2), _) => http2.wrote(bytes),
+                (None, Some(exchange)) => exchange.wrote(bytes),
+                (None, None) => {}
+            }
+        }
+        self.stream.flush().map(|_| ())
+    }
 }
 
 /// The connections of one event loop.
@@ -34,12 +71,13 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub(super) fn insert(&mut self, stream: Stream) -> usize {
+    pub(super) fn insert(&mut self, stream: Stream, http2: bool) -> usize {
         self.generations += 1;
         let connection = Connection {
             stream,
             generation: self.generations,
             exchange: None,
+            http2: http2.then(Box::default),
             is_used: false,
         };
         if let Some(slot) = self.free.pop()
@@ -129,7 +167,7 @@ mod tests {
         let mut pool = Pool::default();
         let slots: Vec<usize> = (0..6)
             .map(|since| {
-                let slot = pool.insert(Stream::connect(address, None).unwrap());
+                let slot = pool.insert(Stream::connect(address, None).unwrap(), false);
                 pool.set_idle(slot, since);
                 slot
             })

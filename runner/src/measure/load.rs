@@ -14,7 +14,7 @@ use crate::{
     clock::{self, Nanos},
     drive::{self, DriveError, Script, Share, StageInput, vitals},
     protocol::{Codec, RequestOptions},
-    wire::{request::RequestHead, target::Target},
+    wire::{request::RequestHead, target::Target, tls},
     workload::names,
 };
 
@@ -37,7 +37,7 @@ impl Load {
     pub(super) fn prepare(client: &Client<'_>) -> Result<Self, MeasureError> {
         vitals::raise_open_files_limit();
         let unreachable = |error: String| MeasureError::new(reason::ENGINE_UNREACHABLE, error);
-        let target = Target::resolve(client.url)
+        let target = Target::resolve(&request_url(client))
             .map_err(|error| unreachable(error.to_string()).that_may_pass())?;
         let workload = &client.plan.spec.workload;
         let codec = Codec::new(
@@ -55,6 +55,7 @@ impl Load {
             },
         );
         let head = RequestHead {
+            grpc: codec.is_grpc(),
             path: client.engine.endpoint.path.clone(),
             accept: codec.accept().into(),
             content_type: Some(codec.content_type().into()),
@@ -105,12 +106,13 @@ impl Load {
         let spec = &client.plan.spec;
         StageInput {
             target: self.writer.target.clone(),
-            tls: self
-                .writer
-                .target
-                .tls_name
-                .is_some()
-                .then(|| Arc::clone(&client.tls)),
+            tls: self.writer.target.tls_name.is_some().then(|| {
+                if self.writer.codec.is_grpc() {
+                    tls::for_http2(&client.tls)
+                } else {
+                    Arc::clone(&client.tls)
+                }
+            }),
             codec: Arc::clone(&self.writer.codec),
             script: Arc::clone(&self.script),
             first_request: 0,
@@ -126,6 +128,20 @@ impl Load {
             keep_text: false,
         }
     }
+}
+
+/// Root of the server that takes the requests: on another port than everything else where the engine
+/// has one for them. An address of the user's own choice is left as it is.
+fn request_url(client: &Client<'_>) -> String {
+    let endpoint = &client.engine.endpoint;
+    let url = reqwest::Url::parse(client.url).ok();
+    let own = url.filter(|url| url.port_or_known_default() == Some(endpoint.port));
+    let Some((port, mut url)) = endpoint.request_port.zip(own) else {
+        return client.url.to_owned();
+    };
+    // Fails only for addresses without a host, which is told when it is looked up.
+    let _ = url.set_port(Some(port));
+    url.into()
 }
 
 /// Drives a stage on threads of its own.

@@ -6,6 +6,7 @@ use bakeoff_crds::run::Protocol;
 
 use super::{
     Event,
+    grpc::{self, MessageError, Messages},
     http::{JsonValues, Reader, TextReader, ValuesError},
     llama_cpp, openai, tgi, triton_tensorrt_llm, triton_vllm,
 };
@@ -74,6 +75,19 @@ impl From<ValuesError> for DecodeError {
     }
 }
 
+impl From<MessageError> for DecodeError {
+    fn from(error: MessageError) -> Self {
+        match error {
+            MessageError::Compressed => {
+                Self::Protocol("a message is compressed, which was not asked for".to_owned())
+            }
+            MessageError::TooLarge => Self::FrameTooLarge {
+                limit: MAX_EVENT_BYTES,
+            },
+        }
+    }
+}
+
 /// Reads one answer.
 ///
 /// Whether it is a stream or one JSON object shows at its first byte, because some servers answer a
@@ -92,6 +106,7 @@ enum Framing {
     Whole(Vec<u8>),
     Values(JsonValues),
     Text(TextReader),
+    Messages(Messages),
 }
 
 /// The protocol's reading of frames, and how far the answer has come.
@@ -114,6 +129,8 @@ enum State {
     TritonTensorRtLlm(triton_tensorrt_llm::State),
     LlamaCpp(llama_cpp::State),
     Http(Reader),
+    TritonGrpc(grpc::triton::State),
+    JetStreamGrpc(grpc::jetstream::State),
 }
 
 impl Decoder {
@@ -128,6 +145,9 @@ impl Decoder {
                 State::TritonTensorRtLlm(triton_tensorrt_llm::State::default())
             }
             Protocol::LlamaCpp => State::LlamaCpp(llama_cpp::State::default()),
+            Protocol::TritonVllmGrpc => State::TritonGrpc(grpc::triton::State::default()),
+            Protocol::TritonTensorRtLlmGrpc => State::TritonGrpc(grpc::triton::State::growing()),
+            Protocol::JetStreamGrpc => State::JetStreamGrpc(grpc::jetstream::State::default()),
             // Their codecs make readers: see `http`.
             Protocol::Http
             | Protocol::TorchServe
@@ -136,7 +156,11 @@ impl Decoder {
             | Protocol::JetStream
             | Protocol::KserveV2 => State::Http(Reader::new(Arc::default(), false, None)),
         };
-        Self::of(state, answers)
+        let mut decoder = Self::of(state, answers);
+        if protocol.is_grpc() {
+            decoder.framing = Framing::Messages(Messages::default());
+        }
+        decoder
     }
 
     /// The decoder of a protocol that is data.
@@ -215,6 +239,16 @@ impl Decoder {
                 let fed = text.feed(bytes, &mut |text| frames.read_text(text, on_event));
                 fed.map_err(|_| DecodeError::Protocol("the text is not UTF-8".to_owned()))
             }
+            Framing::Messages(messages) => {
+                let mut outcome = Ok(());
+                let fed = messages.feed(bytes, &mut |message| {
+                    if outcome.is_ok() {
+                        outcome = self.frames.read(message, on_event, false);
+                    }
+                });
+                outcome?;
+                Ok(fed?)
+            }
             Framing::Whole(body) => {
                 if body.len() + bytes.len() > MAX_EVENT_BYTES {
                     return Err(DecodeError::FrameTooLarge {
@@ -251,7 +285,10 @@ impl Decoder {
             }
             Framing::Values(values) if values.is_within() => return Err(DecodeError::Truncated),
             Framing::Text(text) if text.is_within() => return Err(DecodeError::Truncated),
-            Framing::Values(_) | Framing::Text(_) => {}
+            Framing::Messages(messages) if messages.is_within() => {
+                return Err(DecodeError::Truncated);
+            }
+            Framing::Values(_) | Framing::Text(_) | Framing::Messages(_) => {}
             Framing::Whole(body) => match self.frames.take_whole(&body, on_event) {
                 Err(DecodeError::Protocol(_)) if is_cut(&body) => {
                     return Err(DecodeError::Truncated);
@@ -328,6 +365,8 @@ impl Frames {
             State::TritonTensorRtLlm(state) => state.read(data, &mut watch),
             State::LlamaCpp(state) => state.read(data, &mut watch),
             State::Http(reader) => reader.read(data, &mut watch),
+            State::TritonGrpc(state) => state.read(data, &mut watch),
+            State::JetStreamGrpc(state) => state.read(data, &mut watch),
         }
     }
 
@@ -366,6 +405,9 @@ impl Frames {
             State::TritonVllm(state) => !state.tells_finish,
             State::TritonTensorRtLlm(state) => !state.tells_finish,
             State::Http(reader) => reader.ends_with_its_body(),
+            // The call's own status tells.
+            State::TritonGrpc(state) => !state.tells_finish,
+            State::JetStreamGrpc(_) => true,
         }
     }
 }

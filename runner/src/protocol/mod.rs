@@ -8,6 +8,7 @@
 //! granted (vLLM samples at temperature 1.0, llama.cpp at 0.8).
 
 mod decode;
+pub(crate) mod grpc;
 mod http;
 mod json;
 mod llama_cpp;
@@ -47,7 +48,7 @@ pub struct RequestOptions {
 }
 
 /// What one request asks for.
-struct Request<'a> {
+pub(crate) struct Request<'a> {
     /// The prompts; never empty, and more than one only for protocols that take several.
     prompts: &'a [&'a Prompt],
     /// Name of the model.
@@ -119,6 +120,9 @@ impl Codec {
             Protocol::TritonVllm => triton_vllm::encode(&request),
             Protocol::TritonTensorRtLlm => triton_tensorrt_llm::encode(&request),
             Protocol::LlamaCpp => llama_cpp::encode(&request),
+            Protocol::TritonVllmGrpc => grpc::triton::encode_vllm(&request),
+            Protocol::TritonTensorRtLlmGrpc => grpc::triton::encode_tensorrt_llm(&request),
+            Protocol::JetStreamGrpc => grpc::jetstream::encode(&request),
             Protocol::Http
             | Protocol::TorchServe
             | Protocol::TransformersInstances
@@ -139,6 +143,11 @@ impl Codec {
         };
         let prompt = prompts.first().filter(|_| http.answer.echoes_prompt)?;
         Some(prompt.text.as_str().into())
+    }
+
+    /// Whether requests are calls by gRPC.
+    pub fn is_grpc(&self) -> bool {
+        self.protocol.is_grpc()
     }
 
     /// Media type of bodies.

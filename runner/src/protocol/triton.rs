@@ -47,9 +47,14 @@ impl<'a> Frame<'a> {
 
     /// Why generation ended, on the last response. Both backends write Python's `None` before.
     pub fn finish(&self) -> Option<FinishReason> {
-        match self.finish_reason.as_ref()?.as_str() {
-            "" | "None" | "null" => None,
-            reason => Some(FinishReason::from_engine(reason)),
-        }
+        finish(self.finish_reason.as_ref()?.as_str())
+    }
+}
+
+/// The reason that an output's word stands for, if it is one.
+pub fn finish(word: &str) -> Option<FinishReason> {
+    match word {
+        "" | "None" | "null" => None,
+        reason => Some(FinishReason::from_engine(reason)),
     }
 }

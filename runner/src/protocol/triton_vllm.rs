@@ -53,18 +53,8 @@ struct SamplingParameters<'a> {
 /// with them, all sampling parameters go as JSON text into the input `sampling_parameters`.
 pub fn encode(request: &Request<'_>) -> Bytes {
     let options = request.options;
-    let sampling = &options.sampling;
-    let parameters = SamplingParameters {
-        max_tokens: request.max_tokens(),
-        temperature: sampling.temperature,
-        top_p: sampling.top_p.unwrap_or(1.0),
-        top_k: sampling.top_k,
-        seed: sampling.seed,
-        stop: &sampling.stop,
-        ignore_eos: sampling.ignore_eos.then_some(true),
-        min_tokens: sampling.ignore_eos.then_some(request.max_tokens()),
-    };
-    let (as_parameters, as_input) = if sampling.stop.is_empty() {
+    let parameters = parameters(request);
+    let (as_parameters, as_input) = if options.sampling.stop.is_empty() {
         (Some(parameters), None)
     } else {
         (None, serde_json::to_string(&parameters).ok())
@@ -81,6 +71,25 @@ pub fn encode(request: &Request<'_>) -> Bytes {
         return_num_input_tokens: true,
         return_num_output_tokens: true,
     })
+}
+
+fn parameters<'a>(request: &Request<'a>) -> SamplingParameters<'a> {
+    let sampling = &request.options.sampling;
+    SamplingParameters {
+        max_tokens: request.max_tokens(),
+        temperature: sampling.temperature,
+        top_p: sampling.top_p.unwrap_or(1.0),
+        top_k: sampling.top_k,
+        seed: sampling.seed,
+        stop: &sampling.stop,
+        ignore_eos: sampling.ignore_eos.then_some(true),
+        min_tokens: sampling.ignore_eos.then_some(request.max_tokens()),
+    }
+}
+
+/// All sampling parameters as JSON text, for the input `sampling_parameters`.
+pub fn sampling(request: &Request<'_>) -> String {
+    serde_json::to_string(&parameters(request)).unwrap_or_default()
 }
 
 /// What must be known of the frames before.

@@ -8,11 +8,15 @@ use std::{
 
 use bakeoff_crds::run::Fault;
 use bytes::Bytes;
-use hyper::body::{Body, Frame};
+use hyper::{
+    HeaderMap,
+    body::{Body, Frame},
+};
 use tokio::sync::{OwnedSemaphorePermit, mpsc::UnboundedReceiver};
 
 use super::{
-    frames::{self, Answer},
+    call,
+    frames::{self, Answer, Interface},
     log::{self, Outcome, Record, TruthLog},
 };
 
@@ -107,6 +111,8 @@ pub struct StreamBody {
     /// The last frame has been handed over and must reach the socket before the next.
     unflushed: bool,
     trace: Trace,
+    /// What a call by gRPC ends with.
+    trailers: Option<HeaderMap>,
     fault: Fault,
     _place: Option<OwnedSemaphorePermit>,
 }
@@ -119,7 +125,9 @@ impl StreamBody {
         fault: Fault,
         place: Option<OwnedSemaphorePermit>,
     ) -> Self {
+        let is_call = |part: &Part| part.answer.interface == Interface::Grpc;
         Self {
+            trailers: parts.iter().any(is_call).then(|| call::trailers(0)),
             unfinished: parts.len(),
             parts,
             ready: VecDeque::new(),
@@ -129,6 +137,15 @@ impl StreamBody {
             fault,
             _place: place,
         }
+    }
+
+    /// The body of a call whose answer is whole: messages, and its status.
+    pub fn whole_call(messages: Vec<frames::Frame>, trace: Trace) -> Self {
+        let mut body = Self::new(Vec::new(), trace, Fault::None, None);
+        body.ready = messages.into();
+        body.ending = Some(Outcome::Completed);
+        body.trailers = Some(call::trailers(0));
+        body
     }
 
     /// Takes the token of an index, or the fault in its place.
@@ -141,11 +158,14 @@ impl StreamBody {
         match self.fault {
             Fault::ErrorEvent if index >= strikes_at(answer) => {
                 let frames = answer.error_frames();
-                self.ending = Some(if frames.is_empty() {
+                self.ending = Some(if frames.is_empty() && self.trailers.is_none() {
                     Outcome::Cut
                 } else {
                     Outcome::ErrorEvent
                 });
+                if frames.is_empty() && self.trailers.is_some() {
+                    self.trailers = Some(call::trailers(13));
+                }
                 self.ready.extend(frames);
             }
             Fault::CutStream if index >= strikes_at(answer) => self.ending = Some(Outcome::Cut),
@@ -179,6 +199,13 @@ impl StreamBody {
         } else {
             Poll::Pending
         }
+    }
+}
+
+impl StreamBody {
+    /// Whether every frame of a stream that is not cut has been handed over.
+    fn is_empty(&self) -> bool {
+        self.ready.is_empty() && matches!(self.ending, Some(ending) if ending != Outcome::Cut)
     }
 }
 
@@ -216,13 +243,18 @@ impl Body for StreamBody {
         let Some(frame) = self.ready.pop_front() else {
             let ending = self.ending.unwrap_or(Outcome::Cancelled);
             self.trace.end(ending);
+            if ending != Outcome::Cut
+                && let Some(trailers) = self.trailers.take()
+            {
+                return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+            }
             return Poll::Ready((ending == Outcome::Cut).then_some(Err(Cut)));
         };
         self.unflushed = true;
         if frame.token {
             self.trace.frame(1);
         }
-        if self.is_end_stream()
+        if self.is_empty()
             && let Some(ending) = self.ending
         {
             self.trace.end(ending);
@@ -231,7 +263,7 @@ impl Body for StreamBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ready.is_empty() && matches!(self.ending, Some(ending) if ending != Outcome::Cut)
+        self.trailers.is_none() && self.is_empty()
     }
 }
 

@@ -68,6 +68,9 @@ impl Engine {
             Protocol::Sax => Self::Sax,
             Protocol::JetStream => Self::JetStream,
             Protocol::KserveV2 => Self::KserveV2,
+            Protocol::TritonVllmGrpc => Self::TritonVllm,
+            Protocol::TritonTensorRtLlmGrpc => Self::TritonTensorRtLlm,
+            Protocol::JetStreamGrpc => Self::JetStream,
         }
     }
 

@@ -4,6 +4,7 @@
 //! source code of the server; see `tests/fixtures/wire`.
 
 mod fastchat;
+mod grpc;
 mod llama_cpp;
 mod openai;
 mod plain;
@@ -28,6 +29,8 @@ pub enum Interface {
     Chat,
     /// TGI's `generate` and `generate_stream`, Triton's, llama.cpp's `completion`.
     Native,
+    /// Triton's and JetStream's calls by gRPC.
+    Grpc,
 }
 
 /// All that the frames of an answer hold.
@@ -89,6 +92,7 @@ impl Answer {
     /// The frames that come with a token, the closing ones with the last; `index` counts from 0.
     pub fn frames(&self, index: u32, last: bool) -> Vec<Frame> {
         match (self.engine, self.interface) {
+            (_, Interface::Grpc) => grpc::frames(self, index, last),
             (Engine::Tgi, Interface::Chat) => tgi::chat(self, index, last),
             (Engine::Tgi, Interface::Completions) => tgi::completions(self, index, last),
             (Engine::Tgi, Interface::Native) => tgi::generate_stream(self, index, last),
@@ -149,10 +153,16 @@ impl Answer {
         }
     }
 
+    /// The messages of an answer by gRPC that does not stream.
+    pub fn whole_call(&self) -> Vec<Frame> {
+        grpc::whole(self)
+    }
+
     /// The frames of an error amid the stream; none where the server has no words for one and the
     /// stream breaks.
     pub fn error_frames(&self) -> Vec<Frame> {
         match self.engine {
+            _ if self.interface == Interface::Grpc => grpc::error(self.engine),
             Engine::SgLang => sglang::error(),
             Engine::TensorRtLlm => tensorrt_llm::error(),
             Engine::Transformers => transformers::error(),

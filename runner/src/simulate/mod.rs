@@ -11,6 +11,7 @@
 
 pub mod batch;
 mod body;
+mod call;
 pub mod config;
 pub mod entrypoint;
 pub mod frames;

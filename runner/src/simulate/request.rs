@@ -1,5 +1,6 @@
 //! Requests for text, as each engine reads and refuses them.
 
+mod grpc;
 mod plain;
 
 use hyper::StatusCode;
@@ -116,6 +117,7 @@ impl Generation {
                 let request = serde_json::from_slice(body).map_err(invalid)?;
                 openai(engine, interface, request)?
             }
+            (_, Interface::Grpc) => grpc::read(config, body)?,
             (Engine::Tgi, Interface::Native) => {
                 tgi(serde_json::from_slice(body).map_err(invalid)?)?
             }

@@ -17,10 +17,10 @@ use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
     header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER},
-    server::conn::http1,
+    server::conn::{http1, http2},
     service::service_fn,
 };
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Notify, Semaphore},
@@ -30,6 +30,7 @@ use tokio::{
 
 use super::{
     body::{Part, StreamBody, Trace},
+    call,
     config::{Engine, SimulatorConfig},
     frames::{Answer, Interface},
     log::{self, Outcome, Record, TruthLog},
@@ -48,7 +49,7 @@ const SLOW_START: Duration = Duration::from_secs(120);
 /// Largest request body.
 const MAX_BODY_BYTES: usize = 64 << 20;
 
-type AnswerBody = Either<Full<Bytes>, StreamBody>;
+pub(super) type AnswerBody = Either<Full<Bytes>, StreamBody>;
 
 /// The connection is dropped without an answer.
 #[derive(Debug, thiserror::Error)]
@@ -172,6 +173,18 @@ impl Simulator {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
+        if begins_with_http2(&stream).await {
+            let service = service_fn(move |request| {
+                let simulator = Arc::clone(&self);
+                async move { simulator.answer(request).await }
+            });
+            let connection = http2::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(stream), service);
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended");
+            }
+            return;
+        }
         let service = service_fn(|request| self.answer(request));
         let connection = http1::Builder::new()
             .half_close(false)
@@ -185,10 +198,17 @@ impl Simulator {
         let received_at = log::now();
         let post = request.method() == Method::POST;
         let engine = self.config.engine;
+        let refused = refusal_of(call::is_call(&request));
         if self.config.fault == Fault::SlowStart && self.started.elapsed() < SLOW_START {
             return Ok(refused(Refusal::loading(engine)));
         }
-        Ok(match route(&self.config, post, request.uri().path()) {
+        let path = request.uri().path();
+        let route = if call::is_call(&request) {
+            call::route(engine, path)
+        } else {
+            route(&self.config, post, path)
+        };
+        Ok(match route {
             Route::Generate { interface, streams } => {
                 if self.config.fault == Fault::Refuse {
                     self.refuse.notify_one();
@@ -220,6 +240,8 @@ impl Simulator {
     ) -> Result<Response<AnswerBody>, Refused> {
         let engine = self.config.engine;
         let mut trace = self.trace(request.uri().path(), received_at);
+        let is_call = interface == Interface::Grpc;
+        let refused = refusal_of(is_call);
         let mut refuse = |refusal| {
             trace.end(Outcome::Rejected);
             self.metrics.failure();
@@ -271,7 +293,11 @@ impl Simulator {
             .collect();
         if generation.stream {
             let body = StreamBody::new(parts, trace, self.config.fault, place);
-            return Ok(streamed(engine, body));
+            return Ok(if is_call {
+                call::accepted(Either::Right(body))
+            } else {
+                streamed(engine, body)
+            });
         }
         match self.config.fault {
             Fault::ErrorEvent => {
@@ -294,6 +320,10 @@ impl Simulator {
         }
         let answers: Vec<Answer> = parts.into_iter().map(|part| part.answer).collect();
         trace.frame(answers.iter().map(|answer| answer.output_tokens).sum());
+        if let Some(answer) = answers.first().filter(|_| is_call) {
+            let body = StreamBody::whole_call(answer.whole_call(), trace);
+            return Ok(call::accepted(Either::Right(body)));
+        }
         trace.end(Outcome::Completed);
         let whole = match answers.as_slice() {
             [answer] => answer.whole(),
@@ -419,6 +449,30 @@ fn json(status: StatusCode, body: String) -> Response<AnswerBody> {
 
 fn refused(refusal: Refusal) -> Response<AnswerBody> {
     json(refusal.status, refusal.body)
+}
+
+/// How a refusal is told.
+fn refusal_of(is_call: bool) -> fn(Refusal) -> Response<AnswerBody> {
+    if is_call {
+        |refusal| call::refused(&refusal)
+    } else {
+        refused
+    }
+}
+
+/// Whether a client begins with HTTP/2's preface. Nothing is taken off the socket.
+async fn begins_with_http2(stream: &TcpStream) -> bool {
+    const PREFACE: &[u8] = b"PRI";
+    let mut first = [0; 3];
+    loop {
+        match stream.peek(&mut first).await {
+            Ok(read @ 1..3) if PREFACE.starts_with(first.get(..read).unwrap_or_default()) => {
+                tokio::task::yield_now().await;
+            }
+            Ok(_) => return first == PREFACE,
+            Err(_) => return false,
+        }
+    }
 }
 
 fn plain(content_type: &'static str, body: String) -> Response<AnswerBody> {

@@ -1,8 +1,9 @@
-//! Connections and framing: non-blocking sockets, TLS and HTTP/1.1, without a schedule of their own.
+//! Connections and framing: non-blocking sockets, TLS, HTTP/1.1 and HTTP/2, without a schedule of their own.
 //!
 //! [`response`] is sans-I/O: bytes in, pieces of a body out. [`stream`] moves bytes. Neither reads
 //! time, retries or follows a redirect: one attempt is one outcome.
 
+pub mod http2;
 pub mod request;
 pub mod response;
 pub mod retry_after;

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use super::target::Target;
+use super::{http2::hpack, target::Target};
 
 /// Header fields and path that are the same for every request to one engine.
 #[derive(Clone, Debug, Default)]
 pub struct RequestHead {
+    /// Whether requests are calls by gRPC, over HTTP/2.
+    pub grpc: bool,
     /// Path of the protocol, below the target's own.
     pub path: String,
     /// Value of `accept`.
@@ -57,8 +59,12 @@ impl RequestHead {
         Ok(())
     }
 
-    /// A whole POST request: head and body in one piece, so that one write sends it.
+    /// A whole POST request: head and body in one piece, so that one write sends it. A call by gRPC as
+    /// [`call`] takes it apart again, since its frames hold the number of the call.
     pub fn post(&self, target: &Target, body: &[u8]) -> Arc<[u8]> {
+        if self.grpc {
+            return self.call(target, body);
+        }
         let mut bytes = format!(
             "POST {}{} HTTP/1.1\r\nhost: {}\r\naccept: {}\r\nuser-agent: bakeoff/{}\r\n\
              content-type: {}\r\ncontent-length: {}\r\n",
@@ -83,6 +89,55 @@ impl RequestHead {
     }
 }
 
+/// Bytes before a header block: its length.
+const LENGTH: usize = 4;
+
+impl RequestHead {
+    fn call(&self, target: &Target, body: &[u8]) -> Arc<[u8]> {
+        let mut block = Vec::new();
+        let scheme = if target.tls_name.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        let path = format!("{}{}", target.base_path, self.path);
+        let agent = concat!("bakeoff/", env!("CARGO_PKG_VERSION"));
+        let bearer = self.bearer.iter().map(|token| format!("Bearer {token}"));
+        let fixed = [
+            (":method", "POST"),
+            (":scheme", scheme),
+            (":path", &path),
+            (":authority", &target.authority),
+            ("te", "trailers"),
+            ("content-type", "application/grpc"),
+            ("user-agent", agent),
+        ];
+        for (name, value) in fixed {
+            hpack::write(&mut block, name, value);
+        }
+        for value in bearer {
+            hpack::write(&mut block, "authorization", &value);
+        }
+        for (name, value) in &self.headers {
+            hpack::write(&mut block, &name.to_ascii_lowercase(), value);
+        }
+        // Header fields are far shorter.
+        let length = u32::try_from(block.len()).unwrap_or(u32::MAX);
+        [&length.to_be_bytes(), block.as_slice(), body]
+            .concat()
+            .into()
+    }
+}
+
+/// Header block and body of a call.
+pub fn call(request: &[u8]) -> (&[u8], &[u8]) {
+    let split = || {
+        let (length, rest) = request.split_first_chunk::<LENGTH>()?;
+        rest.split_at_checked(u32::from_be_bytes(*length) as usize)
+    };
+    split().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +151,7 @@ mod tests {
             base_path: "/root".into(),
         };
         let head = RequestHead {
+            grpc: false,
             path: "/v1/completions".into(),
             accept: "text/event-stream".into(),
             content_type: None,

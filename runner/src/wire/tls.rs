@@ -48,6 +48,13 @@ pub fn client_config(bundle: Option<&Path>) -> Result<Arc<ClientConfig>, TlsErro
     Ok(Arc::new(config))
 }
 
+/// The same settings for a server that is asked by HTTP/2.
+pub fn for_http2(config: &ClientConfig) -> Arc<ClientConfig> {
+    let mut config = config.clone();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Arc::new(config)
+}
+
 fn read_bundle(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let error = |message: String| TlsError::Bundle {
         path: path.display().to_string(),

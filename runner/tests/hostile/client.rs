@@ -31,6 +31,7 @@ fn stage(url: &str, request_timeout: Nanos) -> StageInput {
         path: "/v1/completions".into(),
         model: "m".into(),
         http: None,
+        request_port: None,
     };
     let codec = Codec::new(&endpoint, RequestOptions::default());
     let target = Target::resolve(url).unwrap();

@@ -24,6 +24,9 @@ fn yaml(protocol: Protocol) -> Option<&'static str> {
         | Protocol::Tgi
         | Protocol::TritonVllm
         | Protocol::TritonTensorRtLlm
-        | Protocol::LlamaCpp => None,
+        | Protocol::LlamaCpp
+        | Protocol::TritonVllmGrpc
+        | Protocol::TritonTensorRtLlmGrpc
+        | Protocol::JetStreamGrpc => None,
     }
 }

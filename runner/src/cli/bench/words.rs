@@ -39,6 +39,14 @@ pub(super) enum ProtocolName {
     /// KServe v2's /v2/models/MODEL/infer with texts for tensors
     #[value(name = "kserve-v2")]
     KserveV2,
+    /// Triton's ModelStreamInfer by gRPC with the vLLM backend's tensors
+    TritonVllmGrpc,
+    /// Triton's ModelStreamInfer by gRPC with the TensorRT-LLM (LLM API) backend's tensors
+    #[value(name = "triton-tensorrt-llm-grpc")]
+    TritonTensorRtLlmGrpc,
+    /// JetStream's Decode by gRPC
+    #[value(name = "jetstream-grpc")]
+    JetStreamGrpc,
 }
 
 impl From<ProtocolName> for Protocol {
@@ -56,6 +64,9 @@ impl From<ProtocolName> for Protocol {
             ProtocolName::Sax => Self::Sax,
             ProtocolName::JetStream => Self::JetStream,
             ProtocolName::KserveV2 => Self::KserveV2,
+            ProtocolName::TritonVllmGrpc => Self::TritonVllmGrpc,
+            ProtocolName::TritonTensorRtLlmGrpc => Self::TritonTensorRtLlmGrpc,
+            ProtocolName::JetStreamGrpc => Self::JetStreamGrpc,
         }
     }
 }

@@ -81,6 +81,7 @@ fn told<'a>(protocol: Protocol, pieces: impl IntoIterator<Item = &'a [u8]>) -> T
         path: "/".into(),
         model: "m".into(),
         http: None,
+        request_port: None,
     };
     let decoder = Codec::new(&endpoint, RequestOptions::default()).decoder(None);
     let record = Record::new(0, 0, None, 0);

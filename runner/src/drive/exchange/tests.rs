@@ -10,6 +10,7 @@ fn exchange() -> Exchange {
         path: "/v1/completions".into(),
         model: "m".into(),
         http: None,
+        request_port: None,
     };
     let codec = Codec::new(
         &endpoint,

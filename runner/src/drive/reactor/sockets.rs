@@ -9,7 +9,8 @@ use crate::{
     clock::{self, Nanos},
     drive::exchange::{Exchange, Step, failure},
     record::{FailureKind, Outcome},
-    wire::stream::Stream,
+    stats::Gaps,
+    wire::{http2::client::Client as Http2, stream::Stream},
 };
 
 /// Something that was read, to be looked at later.
@@ -45,7 +46,7 @@ impl Reactor<'_> {
         let stream = Stream::connect(self.stage.target.address, tls).inspect_err(|error| {
             self.part.vitals.not_opened(error);
         })?;
-        let slot = self.pool.insert(stream);
+        let slot = self.pool.insert(stream, self.stage.codec.is_grpc());
         if let Some(connection) = self.pool.get(slot) {
             let interest = Interest::READABLE | Interest::WRITABLE;
             let socket = connection.stream.socket();
@@ -67,18 +68,20 @@ impl Reactor<'_> {
         if exchange.record.sent.is_none() {
             exchange.record.sent = Some(clock::now());
         }
-        let mut result = Ok(());
-        while !exchange.unwritten().is_empty() {
-            match connection.stream.write(exchange.unwritten()) {
-                Ok(0) => break,
-                Ok(bytes) => exchange.wrote(bytes),
-                Err(error) => {
-                    result = Err(error);
-                    break;
-                }
-            }
+        if let Some(http2) = &mut connection.http2
+            && let Some((fields, body)) = exchange.begin_call()
+        {
+            http2.call(fields, body);
         }
-        if let Err(error) = result.and_then(|()| connection.stream.flush().map(|_| ())) {
+        self.write(slot);
+    }
+
+    /// Writes as much as the kernel takes of what is to be written.
+    fn write(&mut self, slot: usize) {
+        let Some(connection) = self.pool.get(slot) else {
+            return;
+        };
+        if let Err(error) = connection.write() {
             self.disconnected(slot, Some(&error), clock::now());
         }
     }
@@ -133,6 +136,8 @@ impl Reactor<'_> {
         } else {
             self.pool.opening = self.pool.opening.saturating_sub(1);
             self.pool.set_idle(slot, clock::now());
+            // HTTP/2's greetings.
+            self.write(slot);
         }
     }
 
@@ -140,14 +145,10 @@ impl Reactor<'_> {
         let Some(connection) = self.pool.get(slot) else {
             return;
         };
-        if connection
-            .exchange
-            .as_ref()
-            .is_some_and(|exchange| !exchange.unwritten().is_empty())
-        {
+        if connection.exchange.is_some() && !connection.unwritten().is_empty() {
             self.send(slot);
-        } else if let Err(error) = connection.stream.flush() {
-            self.disconnected(slot, Some(&error), clock::now());
+        } else {
+            self.write(slot);
         }
     }
 
@@ -259,6 +260,13 @@ impl Reactor<'_> {
         let Some(connection) = self.pool.get(slot) else {
             return Ok(Step::Continue);
         };
+        if let Some(http2) = &mut connection.http2 {
+            let exchange = connection.exchange.as_deref_mut();
+            let step = http2_step(http2, exchange, plain, stamp, &mut self.part.gaps)?;
+            // Acknowledgements, and more of the body where the server made room for it.
+            connection.write()?;
+            return Ok(step);
+        }
         match connection.exchange.as_mut() {
             _ if plain.is_empty() => Ok(Step::Continue),
             Some(exchange) => Ok(exchange.receive(plain, stamp, &mut self.part.gaps)),
@@ -357,12 +365,50 @@ impl Reactor<'_> {
             return;
         };
         // An answer that came before the whole request was written leaves the connection unclear.
-        if reusable && exchange.unwritten().is_empty() {
+        let written = match &connection.http2 {
+            Some(http2) => http2.is_reusable(),
+            None => exchange.unwritten().is_empty(),
+        };
+        if reusable && written {
             connection.is_used = true;
             self.pool.set_idle(slot, stamp);
         } else {
             self.pool.remove(slot);
         }
         self.complete(*exchange, outcome, stamp);
+    }
+}
+
+/// What bytes of an HTTP/2 connection tell of the call on it. Without one they keep the connection
+/// alive, or close it.
+fn http2_step(
+    http2: &mut Http2,
+    mut exchange: Option<&mut Exchange>,
+    bytes: &[u8],
+    stamp: Nanos,
+    gaps: &mut Gaps,
+) -> io::Result<Step> {
+    let mut step = Step::Continue;
+    let fed = http2.feed(bytes, &mut |event| {
+        if let Some(exchange) = exchange.as_deref_mut()
+            && step == Step::Continue
+        {
+            step = exchange.take(event, stamp, gaps);
+        }
+    });
+    if step != Step::Continue {
+        return Ok(step);
+    }
+    match fed {
+        Err(cause) if exchange.is_some() => Ok(Step::Ended {
+            outcome: failure(FailureKind::Protocol, &cause.to_string()),
+            reusable: false,
+        }),
+        Err(cause) => Err(io::Error::new(ErrorKind::InvalidData, cause)),
+        Ok(()) if exchange.is_none() && http2.is_going_away() => Err(io::Error::new(
+            ErrorKind::ConnectionAborted,
+            "the server is closing",
+        )),
+        Ok(()) => Ok(step),
     }
 }

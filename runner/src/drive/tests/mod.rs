@@ -54,6 +54,7 @@ fn endpoint() -> Endpoint {
         path: "/v1/completions".into(),
         model: MODEL.into(),
         http: None,
+        request_port: None,
     }
 }
 

@@ -50,7 +50,7 @@ async fn first_stage(plan: &Plan, url: &str, dataset: Option<&'static str>) -> S
     measure_stage(&client, &plan.stages[0]).await.unwrap().0
 }
 
-const PROTOCOLS: [&str; 12] = [
+const PROTOCOLS: [&str; 15] = [
     "OpenAiCompletions",
     "OpenAiChat",
     "Tgi",
@@ -63,16 +63,21 @@ const PROTOCOLS: [&str; 12] = [
     "Sax",
     "JetStream",
     "KserveV2",
+    "TritonVllmGrpc",
+    "TritonTensorRtLlmGrpc",
+    "JetStreamGrpc",
 ];
 
 /// Those whose whole answers hold the count of their tokens.
-const COUNTED: [&str; 6] = [
+const COUNTED: [&str; 8] = [
     "OpenAiCompletions",
     "OpenAiChat",
     "Tgi",
     "TritonVllm",
     "LlamaCpp",
     "Http",
+    "TritonVllmGrpc",
+    "JetStreamGrpc",
 ];
 
 /// A workload of eight requests with whole answers.
@@ -172,6 +177,68 @@ async fn a_server_that_cannot_stream_has_no_time_to_first_token_in_a_run_that_st
         assert_eq!(stage.time_to_first_token.is_some(), streams, "{protocol}");
         assert_eq!(stage.inter_chunk_latency.is_some(), streams, "{protocol}");
         assert!(stage.request_latency.is_some(), "{protocol}");
+    }
+}
+
+/// Calls against another implementation of HTTP/2: the simulator's server is hyper's.
+#[tokio::test]
+async fn calls_by_grpc_are_measured_as_streams_are() {
+    let workload = WHOLE
+        .replace("streaming: false, ", "")
+        .replace("maxOutputTokens: 6", "maxOutputTokens: 40");
+    for protocol in ["TritonVllmGrpc", "TritonTensorRtLlmGrpc", "JetStreamGrpc"] {
+        let simulated =
+            format!("{{protocol: {protocol}, timeToFirstToken: 5ms, interTokenLatency: 1ms}}");
+        let plan = plan_of(&simulated, "{id: demo/model}", &workload);
+        let server = serve(&plan, &[]);
+        let stage = first_stage(&plan, &server.url, None).await;
+        assert_eq!(stage.requests.succeeded, 8, "{protocol}: {stage:?}");
+        let truth = server.log.records();
+        let sent: u32 = truth.iter().map(|record| record.output_tokens).sum();
+        // A frame is a token, but for what TensorRT-LLM's backend does not tell.
+        assert_eq!(stage.client.chunks, u64::from(sent), "{protocol}");
+        assert_eq!(
+            stage.inter_token_latency.is_some(),
+            protocol != "TritonTensorRtLlmGrpc"
+        );
+        if let Some(output) = stage.output_tokens {
+            assert_eq!(output.sum, u64::from(sent), "{protocol}");
+        }
+        let first = stage.time_to_first_token.unwrap();
+        assert!(
+            first.min >= 0.005 && first.min < 0.5,
+            "{protocol}: {first:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn failures_of_calls_are_of_one_kind_each() {
+    let workload = WHOLE.replace("streaming: false, ", "").replace(
+        "requestsPerStage: 8",
+        "requestsPerStage: 2, requestTimeout: 300ms",
+    );
+    for protocol in ["TritonVllmGrpc", "JetStreamGrpc"] {
+        for (fault, kind, times) in [
+            ("ServerError", "http5xx", 2),
+            ("ErrorEvent", "streamError", 2),
+            ("CutStream", "truncated", 2),
+            ("Stall", "timeout", 2),
+            ("RateLimit", "rateLimited", 1),
+            ("Refuse", "connect", 2),
+        ] {
+            let simulated =
+                format!("{{protocol: {protocol}, timeToFirstToken: 1ms, fault: {fault}}}");
+            let plan = plan_of(&simulated, "{id: demo/model}", &workload);
+            let server = serve(&plan, &[]);
+            let stage = first_stage(&plan, &server.url, None).await;
+            let failures = &stage.requests.failures;
+            assert_eq!(
+                failures.get(kind),
+                Some(&times),
+                "{protocol} {fault}: {failures:?}"
+            );
+        }
     }
 }
 

@@ -2,10 +2,11 @@
 
 use super::*;
 
-/// Bodies of all protocols, one a line, that a sampling gives.
+/// Bodies of all protocols that write text, one a line, that a sampling gives.
 fn bodies(sampling: &Sampling, streaming: bool) -> String {
     Protocol::ALL
         .iter()
+        .filter(|protocol| !protocol.is_grpc())
         .map(|protocol| {
             let body = codec(*protocol, sampling.clone(), streaming)
                 .encode(&[&prompt()], 0)
@@ -41,6 +42,7 @@ fn several_prompts_are_one_list_with_the_greatest_length() {
         path: "/".to_owned(),
         model: "tiny".to_owned(),
         http: None,
+        request_port: None,
     };
     let options = RequestOptions {
         prompts_per_request: 2,

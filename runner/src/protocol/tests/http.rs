@@ -16,6 +16,7 @@ fn own(answer: Value, streaming: bool) -> Codec {
         path: "/p".into(),
         model: "m".into(),
         http: Some(format),
+        request_port: None,
     };
     let options = RequestOptions {
         streaming,
@@ -175,6 +176,7 @@ fn a_template_that_fails_for_one_prompt_says_so() {
         path: "/p".into(),
         model: "m".into(),
         http: Some(format),
+        request_port: None,
     };
     let codec = Codec::new(&endpoint, RequestOptions::default());
     let error = codec.encode(&[&prompt()], 0).unwrap_err().to_string();

@@ -20,6 +20,7 @@ fn codec(protocol: Protocol, sampling: Sampling, streaming: bool) -> Codec {
         path: "/".to_owned(),
         model: "tiny".to_owned(),
         http: None,
+        request_port: None,
     };
     Codec::new(
         &endpoint,

@@ -33,7 +33,7 @@ async fn a_cut_stream_breaks_the_connection() {
 
 #[tokio::test]
 async fn server_errors_come_with_their_status() {
-    for protocol in Protocol::ALL {
+    for protocol in over_http() {
         let engine = start_with(config(protocol, Fault::ServerError)).unwrap();
         let (codec, path) = codec(protocol, true);
         let response = send(
@@ -115,7 +115,7 @@ async fn a_slow_start_is_not_ready() {
 
 #[tokio::test]
 async fn every_second_request_is_one_too_many() {
-    for protocol in Protocol::ALL {
+    for protocol in over_http() {
         let engine = start_with(config(protocol, Fault::RateLimit)).unwrap();
         let (codec, path) = codec(protocol, true);
         let body = codec.encode(&[&prompt()], 0).unwrap();
