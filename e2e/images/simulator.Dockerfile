@@ -15,6 +15,6 @@ ENTRYPOINT ["text-generation-launcher"]
 FROM names AS llama-cpp
 ENTRYPOINT ["/app/llama-server"]
 
-# Triton's profiles name their command.
-FROM names AS triton
+# Of engines whose profiles name their command.
+FROM names AS commands
 ENTRYPOINT []

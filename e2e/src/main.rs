@@ -101,7 +101,7 @@ To install Bakeoff:
     --set image.repository={registry}/bakeoff-operator,image.tag={tag} \\
     --set runnerImage.repository={registry}/bakeoff-runner,runnerImage.tag={tag}
 
-Images      {registry}/{{simulator-vllm,simulator-tgi,simulator-triton,llama-server}}:{tag}
+Images      {registry}/{{simulator-vllm,simulator-tgi,simulator-commands,llama-server}}:{tag}
 S3          {s3}, bucket {s3_bucket}, key {key}, secret {secret}
             trust {ca}
 GCS         {gcs}, bucket {gcs_bucket}, no credentials

@@ -196,7 +196,7 @@ fn simulated_pod(
     let path = engine
         .model_check
         .as_ref()
-        .map_or("/health", |check| check.path.as_str());
+        .map_or("/bakeoff/ready", |check| check.path.as_str());
     let mut args = vec![
         "simulate".into(),
         "--settings".into(),

@@ -16,13 +16,17 @@ pub const REGISTRY: &str = "localhost/bakeoff";
 pub const TAG: &str = "e2e";
 
 /// Stages of the simulators' Dockerfile, one for each kind of engine.
-const SIMULATORS: &[&str] = &["vllm", "tgi", "triton", "llama-cpp"];
+const SIMULATORS: &[&str] = &["vllm", "tgi", "llama-cpp", "commands"];
 /// Names of real entrypoints, by which the binary knows what to be.
 const ENTRYPOINTS: &[&str] = &[
     "usr/local/bin/vllm",
     "usr/local/bin/text-generation-launcher",
     "usr/local/bin/tritonserver",
     "usr/local/bin/python3",
+    "usr/local/bin/bash",
+    "usr/local/bin/trtllm-serve",
+    "usr/local/bin/transformers",
+    "usr/local/bin/openllm",
     "app/llama-server",
 ];
 

@@ -40,6 +40,8 @@ pub enum Route {
 pub fn route(config: &SimulatorConfig, post: bool, path: &str) -> Route {
     match (post, path) {
         (false, "/bakeoff/log") => return Route::Log,
+        // No engine's own: the servers have little in common by which one could tell.
+        (false, "/bakeoff/ready") => return Route::Empty,
         (false, "/metrics") if config.metrics => return Route::Metrics,
         _ => {}
     }

@@ -102,7 +102,7 @@ pub(super) fn fill(template: &str, namespace: &Namespace, bucket: Bucket) -> Res
     Ok(template
         .replace("VLLM_IMAGE", &images::name("simulator-vllm"))
         .replace("TGI_IMAGE", &images::name("simulator-tgi"))
-        .replace("TRITON_IMAGE", &images::name("simulator-triton"))
+        .replace("TRITON_IMAGE", &images::name("simulator-commands"))
         .replace("LLAMA_IMAGE", &images::name("llama-server"))
         .replace("DATASET", &bucket.dataset())
         .replace("PROMETHEUS_URL", &prometheus::endpoint()?)
