@@ -35,7 +35,7 @@ pub use self::{
     comparison::{Basis, Best, Comparison, Difference},
     cost::{Cost, CostBasis},
     distribution::{Distribution, TokenDistribution},
-    engine::{ColdStart, EngineFailure, EngineReport, NodeNeighbours, Provenance},
+    engine::{ColdStart, EngineFailure, EngineReport, NodeNeighbours, Provenance, RevisionSource},
     fairness::{Fairness, FairnessCheck, FairnessCheckKind, FairnessFinding, FairnessStatus},
     goodput::{Goodput, ObjectiveResult},
     group::RequestGroup,
