@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::run::status::{RoundRestart, TurnStatus};
+use crate::run::status::{NodeFacts, RoundRestart, TurnStatus};
 
 /// What only the operator knows: failures, nodes, digests and timelines.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
@@ -16,6 +16,9 @@ pub struct Outcome {
     pub node_name: Option<String>,
     /// Version of the operator.
     pub operator_version: String,
+    /// The nodes that engines ran on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<NodeFacts>,
     /// Every turn, as in the run's status.
     pub turns: Vec<TurnStatus>,
     /// Rounds that began anew on another node.

@@ -100,6 +100,8 @@ pub mod reason {
     pub const CUDA_OUT_OF_MEMORY: &str = "CudaOutOfMemory";
     /// The model's repository refused the token.
     pub const MODEL_ACCESS_DENIED: &str = "ModelAccessDenied";
+    /// The model's repository, or its revision, does not exist.
+    pub const MODEL_NOT_FOUND: &str = "ModelNotFound";
     /// The engine was not ready within `policy.timeouts.ready`.
     pub const READINESS_TIMEOUT: &str = "ReadinessTimeout";
     /// The engine's pod was replaced or its container restarted under load.
@@ -143,6 +145,23 @@ pub struct PreflightSummary {
     /// Prompts left out because of their length.
     #[serde(default)]
     pub left_out: u64,
+    /// What the revisions of the repositories that engines load from stood for; not in the
+    /// termination message, for which they may be too long.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub repositories: Vec<ResolvedRepository>,
+}
+
+/// A repository of the hub, and what its revision stood for.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ResolvedRepository {
+    /// Its id.
+    pub id: String,
+    /// Branch, tag or commit.
+    pub revision: String,
+    /// The commit; absent where the hub could not be asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
 }
 
 /// What a runner measured on one engine in one round. Counts are never dropped for room; figures of

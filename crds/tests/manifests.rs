@@ -356,6 +356,66 @@ fn an_engine_that_cannot_quantize_says_so() {
     }
 }
 
+/// Variables of a pod's containers, init containers among them: name, and the Secret's key or the value.
+fn variables(pod: &Value) -> Vec<(String, String)> {
+    let containers = ["initContainers", "containers"].map(|kind| pod[kind].as_array().cloned());
+    let containers = containers.into_iter().flatten().flatten();
+    let of_container = |container: Value| container["env"].as_array().cloned().unwrap_or_default();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    containers
+        .flat_map(of_container)
+        .map(|variable| {
+            let key = &variable["valueFrom"]["secretKeyRef"]["key"];
+            (
+                text(&variable["name"]),
+                text(&variable["value"]) + &text(key),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn the_token_reaches_what_loads_from_the_hub_under_both_names_and_nothing_else() {
+    let model =
+        "model: {tokenSecretRef: {name: hf, key: hf_api_token}, hub: \"https://hub.example/\", ";
+    let plan = plan("least", &[("model: {", model)]);
+    let expected = [
+        ("HF_TOKEN", "hf_api_token"),
+        ("HUGGING_FACE_HUB_TOKEN", "hf_api_token"),
+        ("HF_ENDPOINT", "https://hub.example"),
+    ];
+    let turns = turns(&plan);
+    let preflight = value(preflight_job(&plan, &owner()));
+    let mut loads = vec![preflight["spec"]["template"]["spec"].clone()];
+    for turn in &turns {
+        let engine = engine_objects(&plan, &owner(), *turn, None).unwrap();
+        loads.push(value(engine.pod)["spec"].clone());
+    }
+    assert_eq!(loads.len(), 3);
+    for pod in loads {
+        let found = variables(&pod);
+        for (name, of) in expected {
+            assert!(
+                found.contains(&(name.into(), of.into())),
+                "{name}: {found:?}"
+            );
+        }
+    }
+    for job in [
+        value(runner_job(
+            &plan,
+            &owner(),
+            turns[0],
+            &PreflightSummary::default(),
+        )),
+        value(reporter_job(&plan, &owner())),
+    ] {
+        let found = variables(&job["spec"]["template"]["spec"]);
+        let token = found.iter().find(|(_, of)| of == "hf_api_token");
+        assert_eq!(token, None, "it loads nothing from the hub");
+    }
+}
+
 #[test]
 fn no_two_names_meet_and_all_fit() {
     let long = "a".repeat(40);

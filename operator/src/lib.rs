@@ -30,6 +30,7 @@ pub mod lease;
 pub mod mask;
 pub mod metrics;
 pub mod neighbours;
+pub mod node_facts;
 pub mod observe;
 pub mod observed;
 pub mod pod;

@@ -3,12 +3,13 @@
 //! Rights that it needs: `benchmarkruns` get, list, watch; `engineprofiles` list; `configmaps` get;
 //! `pods` and `jobs` list, watch. API groups are discovered, which every account may. Where they are
 //! given, also `nodes` get and `pods` list in all namespaces ([`nodes`]), and `events` list
-//! ([`volumes`]).
+//! ([`volumes`], [`pulls`]).
 //!
 //! Everything is read anew and from the API server, not from a cache: a decision made on an old
 //! status beside new pods would see failures that are none.
 
 pub mod nodes;
+pub mod pulls;
 pub mod volumes;
 
 use std::{
@@ -36,7 +37,7 @@ use k8s_openapi::{
 use kube::{Api, Client, ResourceExt, api::ListParams, core::DeserializeGuard};
 use tokio::sync::Mutex;
 
-use self::{nodes::NodeReader, volumes::VolumeReader};
+use self::{nodes::NodeReader, pulls::PullReader, volumes::VolumeReader};
 use crate::{
     error::Error,
     neighbours,
@@ -61,6 +62,7 @@ pub struct Observer {
     progress: ProgressReader,
     nodes: NodeReader,
     volumes: VolumeReader,
+    pulls: PullReader,
     monitoring: Arc<Mutex<Option<Discovered>>>,
 }
 
@@ -69,6 +71,7 @@ impl Observer {
     pub fn new(client: Client, progress: ProgressReader, nodes: NodeReader) -> Self {
         Self {
             volumes: VolumeReader::new(client.clone()),
+            pulls: PullReader::new(client.clone()),
             client,
             progress,
             nodes,
@@ -115,6 +118,9 @@ impl Observer {
         }
         let phase = run.status.as_ref().map(|status| status.phase);
         if phase == Some(RunPhase::Running) {
+            if let Some(status) = &run.status {
+                self.pulls.read(namespace, status, &mut observed).await;
+            }
             self.look_at_nodes(&run, &mut observed).await;
         }
         Ok(Some((run, observed)))
@@ -135,7 +141,11 @@ impl Observer {
         names.sort();
         names.dedup();
         for name in names {
-            if let Some(state) = self.nodes.state(&name).await {
+            let resource = &run.spec.hardware.accelerator.resource;
+            if let Some((state, facts)) = self.nodes.look(&name, resource).await {
+                observed
+                    .node_facts
+                    .extend(facts.map(|facts| (name.clone(), facts)));
                 observed.nodes.insert(name, state);
             }
         }

@@ -7,9 +7,12 @@ use bakeoff_crds::{
     manifests::{MonitoringApi, labels},
     plan::Plan,
     profile::ProfileSet,
-    run::status::Neighbours,
+    run::status::{Neighbours, NodeFacts},
 };
-use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+use k8s_openapi::{
+    api::{batch::v1::Job, core::v1::Pod},
+    jiff::Timestamp,
+};
 use serde::Deserialize;
 
 use crate::pod;
@@ -33,12 +36,25 @@ pub struct Observed {
     pub progress: Option<Progress>,
     /// The nodes of the run's pods, by name; those that could not be read are left out.
     pub nodes: BTreeMap<String, NodeState>,
+    /// What those nodes are.
+    pub node_facts: BTreeMap<String, NodeFacts>,
+    /// When the images of engines' pods were there, by the pods' UIDs.
+    pub pulls: BTreeMap<String, ImagePull>,
     /// What is said against the volumes of pods that do not start, and what the autoscaler says of
     /// those that wait for a node, by the pods' UIDs.
     pub volumes: BTreeMap<String, String>,
     /// Pods of others on the node of the engine that is under load; `None` where they were not, or
     /// could not be, listed.
     pub neighbours: Option<Neighbours>,
+}
+
+/// When a pod's image was there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImagePull {
+    /// By the kubelet's event.
+    pub at: Timestamp,
+    /// Whether it was on the node before.
+    pub was_present: bool,
 }
 
 /// What became of a node.

@@ -12,6 +12,7 @@ use k8s_openapi::{
 use crate::{
     common::{LocalRef, SecretKeyRef},
     profile::PodSecurity,
+    run::ModelSpec,
 };
 
 /// User and group of our own pods.
@@ -106,15 +107,16 @@ pub(super) fn field_env(name: &str, path: &str) -> EnvVar {
     }
 }
 
-/// The Hugging Face token under both names that programs look for.
-pub(super) fn token_env(token: Option<&SecretKeyRef>) -> Vec<EnvVar> {
-    let Some(token) = token else {
-        return Vec::new();
-    };
-    ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"]
-        .into_iter()
-        .map(|name| secret_env(name, token, false))
-        .collect()
+/// What a container needs that loads from the model's repository: the Hugging Face token under both
+/// names that programs look for, and the hub where it is another.
+pub(super) fn hub_env(model: &ModelSpec) -> Vec<EnvVar> {
+    let hub = model.hub.as_deref();
+    let hub = hub.map(|hub| env("HF_ENDPOINT", hub.trim_end_matches('/')));
+    let token = model.token_secret_ref.iter().flat_map(|token| {
+        let names = ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"].into_iter();
+        names.map(|name| secret_env(name, token, false))
+    });
+    token.chain(hub).collect()
 }
 
 /// A ConfigMap as a volume.

@@ -7,7 +7,7 @@ use k8s_openapi::{
     apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
 };
 
-use super::container::{env, secret_env, token_env, unprivileged};
+use super::container::{env, hub_env, secret_env, unprivileged};
 use crate::{
     plan::{Deployment, Plan, PlannedContainer},
     run::Hardware,
@@ -61,7 +61,7 @@ impl Shared<'_> {
             Some(secret) => secret_env(&variable.name, secret, false),
             None => env(&variable.name, variable.value.clone().unwrap_or_default()),
         });
-        let mut all = token_env(self.plan.spec.model.token_secret_ref.as_ref());
+        let mut all = hub_env(&self.plan.spec.model);
         // The API server keeps the last of two variables of one name, and warns; so only one is
         // given.
         for variable in profile.chain(own) {

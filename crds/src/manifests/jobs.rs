@@ -13,7 +13,7 @@ use k8s_openapi::{
 use super::{
     OUTCOME_PATH, Turn,
     agent::Agent,
-    container::{config_map_volume, read_only, secret_env, token_env},
+    container::{config_map_volume, hub_env, read_only, secret_env},
     labels, names, shards,
 };
 use crate::{
@@ -55,9 +55,7 @@ fn file_config_map(
 pub fn preflight_job(plan: &Plan, owner: &OwnerReference) -> Job {
     let spec = &plan.spec;
     let mut agent = Agent::new(plan, &["preflight"]);
-    agent
-        .environment
-        .extend(token_env(spec.model.token_secret_ref.as_ref()));
+    agent.environment.extend(hub_env(&spec.model));
     let data_set = spec.workload.prompts.file().map(|(_, file)| file);
     agent.file("dataset", "BAKEOFF_DATASET_FILE", data_set);
     agent.file(

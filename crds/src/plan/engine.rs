@@ -154,6 +154,7 @@ fn deployed_engine(
         models,
         model_check,
         version: profile.version.clone(),
+        model_revision: profile.model_revision.clone(),
         cache_reset: cache_reset(spec, profile),
         metrics: profile.metrics.as_ref().map(|metrics| PlannedMetrics {
             path: metrics.path.clone(),
@@ -236,6 +237,7 @@ fn external_engine(
         models: by_name(spec),
         model_check: None,
         version: None,
+        model_revision: None,
         cache_reset: None,
         metrics: None,
         capabilities,
@@ -301,6 +303,9 @@ fn simulated_engine(
             expect: model,
         }),
         version: profile.as_ref().and_then(|profile| profile.version.clone()),
+        model_revision: profile
+            .as_ref()
+            .and_then(|profile| profile.model_revision.clone()),
         cache_reset: profile
             .as_ref()
             .and_then(|profile| cache_reset(spec, profile)),

@@ -118,6 +118,9 @@ pub struct PlannedEngine {
     /// How it tells its version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<crate::profile::JsonField>,
+    /// How it tells the commit of the model that it serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_revision: Option<crate::profile::JsonField>,
     /// The call that empties its prefix cache before each stage, where the run asks for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_reset: Option<HttpCall>,

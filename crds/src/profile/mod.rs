@@ -86,6 +86,9 @@ pub struct EngineProfileSpec {
     /// How the engine tells its version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<JsonField>,
+    /// How the engine tells the commit of the model's repository that it serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_revision: Option<JsonField>,
     /// The call that empties the engine's prefix cache; used with `workload.cachePolicy: Cold`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_reset: Option<HttpCall>,

@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 use super::{Probe, SearchReport, StageReport, Verdict};
 use crate::{
     plan::Capabilities,
-    run::{Price, status::Neighbours},
+    run::{
+        Price,
+        status::{Neighbours, NodeFacts},
+    },
 };
 
 /// One engine's part of the report.
@@ -73,6 +76,13 @@ pub struct Provenance {
     /// Model id and revision as the engine was told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// Commit of the model's repository: as the engine tells, else as the hub resolved the revision
+    /// in the preflight.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_revision: Option<String>,
+    /// Who told the commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_revision_from: Option<RevisionSource>,
     /// Wire protocol of the load.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<String>,
@@ -82,10 +92,22 @@ pub struct Provenance {
     /// Nodes that it ran on, one per round.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<String>,
+    /// What those nodes are, as far as the operator may read them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hardware: Vec<NodeFacts>,
     /// Pods of others on those nodes while it was loaded, one entry per round in which they could
     /// be listed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub neighbours: Vec<NodeNeighbours>,
+}
+
+/// Who told the commit of a model.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+pub enum RevisionSource {
+    /// The engine, of what it serves.
+    Engine,
+    /// The hub, of what the revision stood for at the preflight.
+    Hub,
 }
 
 /// Pods of others on an engine's node in one round.
@@ -108,12 +130,24 @@ pub struct ColdStart {
     /// Until it had a node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduled_seconds: Option<f64>,
+    /// Until its image was there: after volumes and network were set up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_pulled_seconds: Option<f64>,
+    /// Whether the image was on the node before, so that nothing was pulled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_was_present: Option<bool>,
     /// Until its container started: image pulled, volumes mounted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container_started_seconds: Option<f64>,
     /// Until it was ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_seconds: Option<f64>,
+    /// Until its first token came, by the runner's clock; the start of the runner's pod is in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_token_seconds: Option<f64>,
+    /// From the sending of the very first request to its first token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_request_seconds: Option<f64>,
 }
 
 /// One failed turn.

@@ -68,6 +68,8 @@ pub enum FairnessCheckKind {
     Image,
     /// The node, in each round.
     Node,
+    /// The weights: one commit of the model's repository.
+    Weights,
     /// The tokens of the same prompt: by the engines and by the model's tokenizer. Chat templates and
     /// tokens of the beginning show here.
     InputTokens,

@@ -37,7 +37,7 @@ pub use self::{
     cost::{Cost, CostBasis},
     distribution::{Distribution, TokenDistribution},
     energy::{Energy, EnergySource},
-    engine::{ColdStart, EngineFailure, EngineReport, NodeNeighbours, Provenance},
+    engine::{ColdStart, EngineFailure, EngineReport, NodeNeighbours, Provenance, RevisionSource},
     fairness::{Fairness, FairnessCheck, FairnessCheckKind, FairnessFinding, FairnessStatus},
     goodput::{Goodput, ObjectiveResult},
     group::RequestGroup,

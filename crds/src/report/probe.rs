@@ -13,6 +13,9 @@ pub struct Probe {
     /// How often the round had begun anew by then.
     #[serde(default)]
     pub restart: u32,
+    /// Commit of the model's repository, by the engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_revision: Option<String>,
     /// When the engine's very first answer of the turn began, RFC 3339, by the runner's clock; absent
     /// where it came whole or not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]

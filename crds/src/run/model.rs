@@ -29,6 +29,11 @@ pub struct ModelSpec {
     /// HUGGING_FACE_HUB_TOKEN, never an argument or a file of ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_secret_ref: Option<SecretKeyRef>,
+    /// Root of another hub that speaks Hugging Face's interface, such as a mirror. Reaches every
+    /// container that loads from it as HF_ENDPOINT. Left out: Hugging Face itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 8, max = 512), regex(pattern = r"^https?://[^\s?#]+$"))]
+    pub hub: Option<String>,
     /// Number format of the weights and activations; `Auto` leaves it to the model's configuration.
     #[serde(default)]
     pub dtype: Dtype,

@@ -68,6 +68,10 @@ pub struct BenchmarkRunStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub engines: Vec<EngineStatus>,
+    /// The nodes that engines ran on, as far as the operator may read them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub nodes: Vec<NodeFacts>,
     /// One entry per engine and round that has begun, in order; one more for each time that the
     /// round began anew on another node.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -77,6 +81,51 @@ pub struct BenchmarkRunStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["round".into(), "restart".into()]))]
     pub restarts: Vec<RoundRestart>,
+}
+
+/// What a node is, by its labels and its kubelet.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, KubeSchema, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeFacts {
+    /// Its name.
+    pub name: String,
+    /// Its accelerators' product, such as `NVIDIA-L4`, by the label of NVIDIA's or AMD's discovery or of
+    /// GKE.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accelerator: Option<String>,
+    /// How many of the run's accelerators it offers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accelerators: Option<String>,
+    /// Memory of one accelerator in MiB, by NVIDIA's discovery.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accelerator_memory_mib: Option<String>,
+    /// Version of the accelerators' driver, by NVIDIA's discovery.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
+    /// Highest version of CUDA that the driver knows, by NVIDIA's discovery.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cuda: Option<String>,
+    /// Machine type of the cloud.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine_type: Option<String>,
+    /// Zone of the cloud.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// Version of the kernel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<String>,
+    /// Operating system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os_image: Option<String>,
+    /// Architecture, such as `amd64`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<String>,
+    /// Container runtime and its version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container_runtime: Option<String>,
+    /// Version of the kubelet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubelet: Option<String>,
 }
 
 /// A round that began anew on another node, because its own was lost.
@@ -222,6 +271,12 @@ pub struct TurnStatus {
     /// When it had a node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduled_time: Option<Time>,
+    /// When its image was there, by the kubelet's event; absent where that cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_pulled_time: Option<Time>,
+    /// Whether the image was on the node before; absent where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_was_present: Option<bool>,
     /// When its container started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container_started_time: Option<Time>,

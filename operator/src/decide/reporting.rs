@@ -54,6 +54,7 @@ fn outcome(draft: &Draft<'_>) -> Outcome {
             .unwrap_or_default(),
         node_name: draft.status.node_name.clone(),
         operator_version: env!("CARGO_PKG_VERSION").into(),
+        nodes: draft.status.nodes.clone(),
         turns: draft.status.turns.clone(),
         restarts: draft.status.restarts.clone(),
     }

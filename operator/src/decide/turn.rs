@@ -109,6 +109,13 @@ fn advance(
             .is_none_or(|seen| seen == pod::uid(found))
     {
         engine::record(&mut record, found);
+        if let Some(pull) = draft.observed.pulls.get(pod::uid(found)) {
+            record.image_pulled_time.get_or_insert(Time(pull.at));
+            record.image_was_present.get_or_insert(pull.was_present);
+        }
+    }
+    if let Some(node) = &record.node_name {
+        note_node(draft, node);
     }
     let more_follow = !place.is_last && !place.is_out_of_time;
     placement::hold_node(draft, plan, more_follow, &record);
@@ -194,6 +201,14 @@ fn advance(
             record
         }
         (job, EngineState::Ready) => measure(draft, plan, place.turn, record, &job),
+    }
+}
+
+/// Writes down what the node of an engine is, once.
+fn note_node(draft: &mut Draft<'_>, name: &str) {
+    let known = draft.status.nodes.iter().any(|node| node.name == name);
+    if let (false, Some(facts)) = (known, draft.observed.node_facts.get(name)) {
+        draft.status.nodes.push(facts.clone());
     }
 }
 

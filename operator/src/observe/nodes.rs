@@ -10,11 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bakeoff_crds::run::status::NodeFacts;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::{Api, Client, api::ListParams};
 use tokio::sync::Mutex;
 
-use crate::observed::NodeState;
+use crate::{node_facts, observed::NodeState};
 
 /// How long a list of a node's pods is good for. Tenants come and go more slowly, and a list of a
 /// whole node is large.
@@ -62,14 +63,15 @@ impl NodeReader {
         }
     }
 
-    /// The state of a node; `None` where it cannot be read.
-    pub async fn state(&self, name: &str) -> Option<NodeState> {
+    /// The state of a node and what it is; `None` where it cannot be read. `resource` is the name of
+    /// the run's accelerators.
+    pub async fn look(&self, name: &str, resource: &str) -> Option<(NodeState, Option<NodeFacts>)> {
         if !self.rights.nodes.load(Ordering::Relaxed) {
             return None;
         }
         match Api::<Node>::all(self.client.clone()).get_opt(name).await {
-            Ok(None) => Some(NodeState::Missing),
-            Ok(Some(node)) => Some(state_of(&node)),
+            Ok(None) => Some((NodeState::Missing, None)),
+            Ok(Some(node)) => Some((state_of(&node), Some(node_facts::of(&node, resource)))),
             Err(error) => {
                 give_up(
                     &self.rights.nodes,

@@ -246,6 +246,10 @@ async fn who_shares_the_node_of_an_engine_under_load_is_recorded() {
         bodies[status]["status"]["turns"][0]["neighbours"],
         json!({ "pods": 1, "cpuMillis": 1500, "accelerators": 0, "names": ["team/batch-0"] })
     );
+    assert_eq!(
+        bodies[status]["status"]["nodes"],
+        json!([{ "name": "gpu-1", "accelerator": "NVIDIA-L4" }])
+    );
 }
 
 #[tokio::test]
@@ -351,7 +355,7 @@ async fn without_the_right_on_events_a_run_goes_on() {
 
 fn ready_node() -> Value {
     json!({
-        "metadata": { "name": "gpu-1" },
+        "metadata": { "name": "gpu-1", "labels": { "nvidia.com/gpu.product": "NVIDIA-L4" } },
         "status": { "conditions": [{ "type": "Ready", "status": "True" }] },
     })
 }

@@ -2,9 +2,9 @@
 
 use bakeoff_crds::{
     manifests::{MonitoringApi, labels},
-    run::status::{EnginePhase, RunPhase, VerdictStatus, condition},
+    run::status::{EnginePhase, NodeFacts, RunPhase, VerdictStatus, condition},
 };
-use bakeoff_operator::pod;
+use bakeoff_operator::{observed::ImagePull, pod};
 
 use crate::world::World;
 
@@ -61,6 +61,42 @@ fn two_engines_in_two_rounds_come_to_a_report() {
     // Nothing holds the node.
     assert_eq!(world.engines().len(), 0);
     assert_eq!(world.observed.pods_of(labels::COMPONENT_HOLDER).count(), 0);
+}
+
+#[test]
+fn what_is_seen_of_images_and_nodes_is_written_down_once() {
+    let mut world = World::two_by_two();
+    let facts = |driver: &str| NodeFacts {
+        name: "gpu-1".into(),
+        driver: Some(driver.into()),
+        ..NodeFacts::default()
+    };
+    let starting = |world: &World| {
+        let turn = world.status().turns.first();
+        turn.is_some_and(|turn| turn.phase == EnginePhase::Starting)
+    };
+    world.play_until(starting);
+    let uid = world.status().turns[0].pod_uid.clone().unwrap();
+    let pull = ImagePull {
+        at: world.now,
+        was_present: true,
+    };
+    world.observed.pulls.insert(uid, pull);
+    let nodes = &mut world.observed.node_facts;
+    nodes.insert("gpu-1".into(), facts("580"));
+    world.play_until(|world| world.status().turns.len() == 2);
+    let nodes = &mut world.observed.node_facts;
+    nodes.insert("gpu-1".into(), facts("581"));
+    world.play();
+    let status = world.status();
+    assert_eq!(status.nodes, [facts("580")]);
+    let first = &status.turns[0];
+    assert_eq!(
+        first.image_pulled_time.as_ref().map(|it| it.0),
+        Some(pull.at)
+    );
+    assert_eq!(first.image_was_present, Some(true));
+    assert_eq!(status.turns[1].image_was_present, None);
 }
 
 #[test]

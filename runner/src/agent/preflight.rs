@@ -15,7 +15,7 @@ use crate::{
     workload::{
         self,
         frozen::{self, FrozenError},
-        sources,
+        hub, sources,
     },
 };
 
@@ -36,7 +36,11 @@ pub struct Arguments {
 /// Where not even the last words can be written.
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let result = preflight(&arguments).await.map(|summary| Termination {
-        preflight: Some(summary),
+        // They are in the bucket; a termination message has no room for many.
+        preflight: Some(PreflightSummary {
+            repositories: Vec::new(),
+            ..summary
+        }),
         ..Termination::default()
     });
     say(result, &arguments.termination_log)
@@ -58,7 +62,16 @@ async fn preflight(arguments: &Arguments) -> Result<PreflightSummary, Failure> {
         output: plan.spec.output.clone(),
         environment,
     };
-    prepare(&plan, &store, &inputs, &attempt).await
+    prepare(&plan, &store, &inputs, &attempt, Repositories::Asked).await
+}
+
+/// Whether the model's repositories are asked for: engines that are up already have their models.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repositories {
+    /// They are.
+    Asked,
+    /// They are left alone.
+    Left,
 }
 
 /// Checks the bucket, fetches data set and tokenizer, and freezes the prompts into the run's folder.
@@ -72,6 +85,7 @@ pub async fn prepare(
     store: &Store,
     inputs: &Inputs,
     attempt: &str,
+    repositories: Repositories,
 ) -> Result<PreflightSummary, Failure> {
     let store = store
         .clone()
@@ -87,6 +101,10 @@ pub async fn prepare(
         uri = store.uri(""),
         "the bucket can be written and read back"
     );
+    let repositories = match repositories {
+        Repositories::Asked => hub::resolve(plan, inputs).await?,
+        Repositories::Left => Vec::new(),
+    };
     let workload_failure = |error: workload::WorkloadError| Failure {
         may_pass: error.may_pass(),
         ..failure(error.reason(), error)
@@ -104,6 +122,7 @@ pub async fn prepare(
         dataset_sha256: frozen.dataset_sha256,
         tokenizer_sha256: frozen.tokenizer_sha256,
         left_out: frozen.left_out,
+        repositories,
     };
     let json = serde_json::to_vec_pretty(&summary)
         .map_err(|error| failure(reason::UPLOAD_FAILED, error))?;
@@ -170,7 +189,9 @@ spec:
         let plan = plan("{jsonl: {configMapRef: {name: data, key: data.jsonl}}}");
         let store = Store::in_memory();
         let inputs = inputs(&plan, folder.path());
-        let summary = prepare(&plan, &store, &inputs, "a").await.unwrap();
+        let summary = prepare(&plan, &store, &inputs, "a", Repositories::Asked)
+            .await
+            .unwrap();
         assert_eq!(summary.prompts, 2);
         assert!(summary.dataset_sha256.is_some());
         assert_eq!(collect::preflight(&store).await.unwrap(), summary);
@@ -179,7 +200,12 @@ spec:
             .unwrap();
         assert_eq!(prompts.len(), 2);
         // A second attempt finds what the first one left, and says the same.
-        assert_eq!(prepare(&plan, &store, &inputs, "b").await.unwrap(), summary);
+        assert_eq!(
+            prepare(&plan, &store, &inputs, "b", Repositories::Asked)
+                .await
+                .unwrap(),
+            summary
+        );
     }
 
     #[tokio::test]
@@ -202,9 +228,15 @@ spec:
         ] {
             let plan = plan(&prompts);
             let inputs = inputs(&plan, folder.path());
-            let failed = prepare(&plan, &Store::in_memory(), &inputs, "a")
-                .await
-                .unwrap_err();
+            let failed = prepare(
+                &plan,
+                &Store::in_memory(),
+                &inputs,
+                "a",
+                Repositories::Asked,
+            )
+            .await
+            .unwrap_err();
             assert_eq!(failed.reason, expected, "{}", failed.message);
         }
     }
@@ -216,7 +248,9 @@ spec:
         let inputs = inputs(&plan, folder.path());
         let store = Store::in_memory();
         store.put_new(frozen::PATH, "other").await.unwrap();
-        let failed = prepare(&plan, &store, &inputs, "a").await.unwrap_err();
+        let failed = prepare(&plan, &store, &inputs, "a", Repositories::Asked)
+            .await
+            .unwrap_err();
         assert_eq!(failed.reason, reason::UPLOAD_FAILED);
         assert!(
             failed.message.contains("nothing is ever overwritten"),
@@ -235,7 +269,9 @@ spec:
             Environment::from([("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")]);
         let store = Store::open(&plan.spec.output, "ns/run", &environment).unwrap();
         let inputs = inputs(&plan, folder.path());
-        let failed = prepare(&plan, &store, &inputs, "a").await.unwrap_err();
+        let failed = prepare(&plan, &store, &inputs, "a", Repositories::Asked)
+            .await
+            .unwrap_err();
         assert_eq!(failed.reason, reason::BUCKET_NOT_WRITABLE);
         assert!(
             failed.message.contains("s3://results/bakeoff/ns/run"),

@@ -90,6 +90,13 @@ impl<'a> Engine<'a> {
         values_at(&answer, &field.pointer).into_iter().next()
     }
 
+    /// The commit of the model that the engine tells of; `None` where it does not.
+    pub(super) async fn model_revision(&self, engine: &PlannedEngine) -> Option<String> {
+        let field = engine.model_revision.as_ref()?;
+        let answer = self.ask(&field.path).await.ok()?;
+        values_at(&answer, &field.pointer).into_iter().next()
+    }
+
     /// Makes a call without a body. The cause, where the answer is no success.
     pub(super) async fn call(&self, call: &HttpCall) -> Result<(), String> {
         let url = format!("{}{}", self.url.trim_end_matches('/'), call.path);

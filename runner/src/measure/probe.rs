@@ -42,12 +42,14 @@ pub(super) async fn probe(
     round: &EngineRound<'_>,
     load: &Load,
     first: &Driven,
+    model_revision: Option<String>,
 ) -> Result<(), MeasureError> {
     let client = &round.client;
     client.progress.stage(0, "probe");
     let mut probe = Probe {
         round: round.round,
         restart: round.restart,
+        model_revision,
         ..Probe::default()
     };
     if let Some((sent, token)) = first.records.first().and_then(first_token) {

@@ -73,7 +73,8 @@ async fn measure(round: &EngineRound<'_>, result: &mut RoundResult) -> Result<()
     engine.check_model(client.engine).await?;
     result.engine_version = engine.version(client.engine).await;
     let first = load.try_once(client).await?;
-    probe::probe(round, &load, &first).await?;
+    let revision = engine.model_revision(client.engine).await;
+    probe::probe(round, &load, &first, revision).await?;
     load.calibrate(client).await;
     load.warm_up(client).await?;
     let scraping = Scraping::start(client).await;

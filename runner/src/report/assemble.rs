@@ -7,11 +7,14 @@ use bakeoff_crds::{
     plan::{self, EngineSource, Plan, PlannedEngine},
     report::{
         ColdStart, EngineFailure, EngineReport, NodeNeighbours, Probe, Provenance, Report,
-        ReportRun, SCHEMA_VERSION, SearchReport, StageReport,
+        ReportRun, RevisionSource, SCHEMA_VERSION, SearchReport, StageReport,
     },
     run::status::{EnginePhase, RoundRestart, TurnStatus},
     summary::PreflightSummary,
 };
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{compare::compare, cost, fairness, table::names_of_stages, verdict};
 
@@ -140,13 +143,17 @@ fn engine_report(
         stage.cost = price.and_then(|price| cost::of_stage(price, stage));
     }
     let searches = searches(plan, &stages);
+    let probes = probes(engine, &facts.probes);
     EngineReport {
         name: engine.name.clone(),
         profile: engine.profile.clone(),
         display_name: engine.display_name.clone(),
-        provenance: provenance(plan, engine, &turns),
-        cold_start: turns.iter().filter_map(|turn| cold_start(turn)).collect(),
-        probes: probes(engine, &facts.probes),
+        cold_start: turns
+            .iter()
+            .filter_map(|turn| cold_start(turn, &probes))
+            .collect(),
+        provenance: provenance(plan, engine, &turns, &probes, facts),
+        probes,
         capabilities: engine.capabilities.clone(),
         deviations: engine.deviations.clone(),
         cautions: engine.cautions.clone(),
@@ -216,7 +223,14 @@ fn sort(stages: &mut [StageReport], plan: &Plan) {
     });
 }
 
-fn provenance(plan: &Plan, engine: &PlannedEngine, turns: &[&TurnStatus]) -> Provenance {
+fn provenance(
+    plan: &Plan,
+    engine: &PlannedEngine,
+    turns: &[&TurnStatus],
+    probes: &[Probe],
+    facts: &Facts,
+) -> Provenance {
+    let revision = revision(plan, engine, probes, &facts.preflight);
     let last = |value: fn(&TurnStatus) -> Option<&String>| {
         turns.iter().rev().find_map(|turn| value(turn)).cloned()
     };
@@ -242,10 +256,19 @@ fn provenance(plan: &Plan, engine: &PlannedEngine, turns: &[&TurnStatus]) -> Pro
         command_line,
         engine_version: last(|turn| turn.summary.as_ref()?.engine_version.as_ref()),
         model: Some(model(plan, engine)),
+        model_revision: revision.as_ref().map(|(commit, _)| commit.clone()),
+        model_revision_from: revision.map(|(_, from)| from),
         protocol: serde_json::to_value(engine.endpoint.protocol)
             .ok()
             .and_then(|name| name.as_str().map(str::to_owned)),
         url,
+        hardware: facts
+            .outcome
+            .nodes
+            .iter()
+            .filter(|node| nodes.contains(&node.name))
+            .cloned()
+            .collect(),
         nodes,
         neighbours: turns
             .iter()
@@ -257,6 +280,34 @@ fn provenance(plan: &Plan, engine: &PlannedEngine, turns: &[&TurnStatus]) -> Pro
             })
             .collect(),
     }
+}
+
+/// The commit of the model: as the engine tells, else as the hub did before.
+fn revision(
+    plan: &Plan,
+    engine: &PlannedEngine,
+    probes: &[Probe],
+    preflight: &PreflightSummary,
+) -> Option<(String, RevisionSource)> {
+    let told = probes
+        .iter()
+        .rev()
+        .find_map(|probe| probe.model_revision.clone());
+    if let Some(told) = told {
+        return Some((told, RevisionSource::Engine));
+    }
+    if !matches!(engine.source, EngineSource::Deployed(_)) {
+        return None;
+    }
+    let spec = plan.spec.engines.iter();
+    let own = spec.filter(|spec| spec.name == engine.name);
+    let own = own
+        .filter_map(|spec| spec.model.as_ref()?.id.as_ref())
+        .next();
+    let id = own.unwrap_or(&plan.spec.model.id);
+    let mut resolved = preflight.repositories.iter();
+    let of_model = resolved.find(|it| it.id == *id && it.revision == plan.spec.model.revision)?;
+    Some((of_model.commit.clone()?, RevisionSource::Hub))
 }
 
 /// The model as the engine was told: its own files where the spec gives it others.
@@ -275,22 +326,22 @@ fn model(plan: &Plan, engine: &PlannedEngine) -> String {
     }
 }
 
-fn cold_start(turn: &TurnStatus) -> Option<ColdStart> {
+fn cold_start(turn: &TurnStatus, probes: &[Probe]) -> Option<ColdStart> {
     let begun = turn.start_time.as_ref()?;
-    let moments = [
-        &turn.scheduled_time,
-        &turn.container_started_time,
-        &turn.ready_time,
-    ];
-    let [scheduled_seconds, container_started_seconds, ready_seconds] = moments.map(|moment| {
-        let moment = moment.as_ref()?;
-        Some(moment.0.duration_since(begun.0).as_secs_f64())
-    });
+    let since = |moment: Timestamp| moment.duration_since(begun.0).as_secs_f64();
+    let until = |moment: &Option<Time>| moment.as_ref().map(|moment| since(moment.0));
+    let of_turn = |probe: &&Probe| (probe.round, probe.restart) == (turn.round, turn.restart);
+    let probe = probes.iter().find(of_turn);
+    let first_token = probe.and_then(|probe| probe.first_token_time.as_ref()?.parse().ok());
     Some(ColdStart {
         round: turn.round,
-        scheduled_seconds,
-        container_started_seconds,
-        ready_seconds,
+        scheduled_seconds: until(&turn.scheduled_time),
+        image_pulled_seconds: until(&turn.image_pulled_time),
+        image_was_present: turn.image_was_present,
+        container_started_seconds: until(&turn.container_started_time),
+        ready_seconds: until(&turn.ready_time),
+        first_token_seconds: first_token.map(since),
+        first_request_seconds: probe.and_then(|probe| probe.first_token_seconds),
     })
 }
 

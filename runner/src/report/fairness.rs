@@ -3,6 +3,7 @@
 mod cache;
 mod conditions;
 mod parity;
+mod weights;
 
 use bakeoff_crds::{
     outcome::Outcome,
@@ -25,6 +26,7 @@ pub fn of_run(plan: &Plan, outcome: &Outcome, engines: &[EngineReport]) -> Fairn
         Some((Kind::Settings, conditions::settings(&measured))),
         conditions::image(outcome, &measured).map(|found| (Kind::Image, found)),
         conditions::node(outcome, &measured).map(|found| (Kind::Node, found)),
+        weights::weights(plan, &measured).map(|found| (Kind::Weights, found)),
         Some((Kind::InputTokens, parity::input_tokens(&measured))),
         forced.then(|| (Kind::ForcedLength, parity::forced_length(&measured))),
         Some((Kind::Greedy, parity::greedy(&measured))),

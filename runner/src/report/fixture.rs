@@ -15,9 +15,9 @@ use bakeoff_crds::{
     },
     run::{
         BenchmarkRun,
-        status::{EnginePhase, TurnStatus, VerdictStatus},
+        status::{EnginePhase, NodeFacts, TurnStatus, VerdictStatus},
     },
-    summary::{PreflightSummary, Summary},
+    summary::{PreflightSummary, ResolvedRepository, Summary},
 };
 
 use super::{Facts, Measured, assemble};
@@ -300,6 +300,8 @@ pub fn turn(engine: &str) -> TurnStatus {
         )),
         start_time: time(0),
         scheduled_time: time(2),
+        image_pulled_time: time(40),
+        image_was_present: Some(false),
         container_started_time: time(41),
         ready_time: time(153),
         summary: Some(Summary {
@@ -319,6 +321,11 @@ pub fn facts() -> Facts {
             dataset_sha256: None,
             tokenizer_sha256: Some("fedcba9876543210".repeat(4)),
             left_out: 0,
+            repositories: vec![ResolvedRepository {
+                id: "mistralai/Mistral-7B-Instruct-v0.2".into(),
+                revision: "main".into(),
+                commit: Some("41b61a33a2483885c981aa79e0df6b32407ed873".into()),
+            }],
         },
         outcome: Outcome {
             start_time: "2026-03-01T11:59:00Z".into(),
@@ -326,6 +333,13 @@ pub fn facts() -> Facts {
             operator_version: "0.1.0".into(),
             turns: ["vllm", "tgi"].map(turn).to_vec(),
             restarts: Vec::new(),
+            nodes: vec![NodeFacts {
+                name: "node-a".into(),
+                accelerator: Some("NVIDIA-L4".into()),
+                driver: Some("580.65.06".into()),
+                kernel: Some("6.12.0".into()),
+                ..NodeFacts::default()
+            }],
         },
         probes: ["vllm", "tgi", "hosted"]
             .map(|engine| (engine.to_owned(), probe()))

@@ -136,6 +136,8 @@ pub struct SimulatorConfig {
     pub engine: Engine,
     /// Id of the model that it serves; requests for another one are refused as the engine does.
     pub model: String,
+    /// Commit of the model that it tells, where the engine tells one.
+    pub revision: Option<String>,
     /// Adapters that it serves beside the model, by their names in requests.
     pub adapters: Vec<String>,
     /// Longest sequence in tokens; requests for more output are refused.
@@ -170,6 +172,7 @@ impl SimulatorConfig {
         Self {
             engine: Engine::native(simulated.protocol),
             model: model.to_owned(),
+            revision: None,
             adapters: Vec::new(),
             max_model_len: 131_072,
             time_to_first_token: simulated.time_to_first_token.get(),

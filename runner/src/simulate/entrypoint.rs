@@ -216,6 +216,7 @@ fn config(engine: Engine, model: &str, max_batch_size: u32) -> SimulatorConfig {
     SimulatorConfig {
         engine,
         model: model.to_owned(),
+        revision: None,
         adapters: Vec::new(),
         max_model_len: 131_072,
         time_to_first_token: Duration::from_millis(50),

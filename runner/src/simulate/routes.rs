@@ -114,7 +114,7 @@ fn tgi(config: &SimulatorConfig, post: bool, path: &str) -> Route {
         (false, "/v1/models") => models(config, config.shown_model()),
         (false, "/info") => Route::Document(json!({
             "model_id": config.shown_model(),
-            "model_sha": null,
+            "model_sha": config.revision,
             "model_pipeline_tag": "text-generation",
             "max_concurrent_requests": config.max_concurrent_requests,
             "max_best_of": 2,

@@ -119,17 +119,25 @@ impl Inputs {
     /// # Errors
     /// What kept it, in words.
     pub async fn download(&self, url: &str, token: Option<&str>) -> Result<Bytes, String> {
-        let client = self.http_client()?;
-        let mut request = client.get(url);
-        if let Some(token) = token {
-            request = request.bearer_auth(token);
-        }
-        let answer = request.send().await.map_err(|error| causes(&error))?;
+        let answer = self.get(url, token).await?;
         let status = answer.status();
         if !status.is_success() {
             return Err(format!("the server answered HTTP {status}"));
         }
         body_of(answer, MOST_BYTES).await.map(Bytes::from)
+    }
+
+    /// The answer to a GET, whatever its status.
+    pub(crate) async fn get(
+        &self,
+        url: &str,
+        token: Option<&str>,
+    ) -> Result<reqwest::Response, String> {
+        let mut request = self.http_client()?.get(url);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        request.send().await.map_err(|error| causes(&error))
     }
 
     async fn read_bucket(&self, uri: &str) -> Result<Bytes, StoreError> {

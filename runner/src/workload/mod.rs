@@ -10,6 +10,7 @@ pub mod freeze;
 pub mod frozen;
 #[cfg(test)]
 mod fuzz;
+pub mod hub;
 pub mod names;
 pub mod sources;
 pub mod synthetic;

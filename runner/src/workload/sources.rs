@@ -13,11 +13,11 @@ use crate::store::{
 };
 
 /// Environment variable with the Hugging Face token.
-const HF_TOKEN: &str = "HF_TOKEN";
+pub(super) const HF_TOKEN: &str = "HF_TOKEN";
 /// Environment variable with the root of another hub.
-const HF_ENDPOINT: &str = "HF_ENDPOINT";
+pub(super) const HF_ENDPOINT: &str = "HF_ENDPOINT";
 /// The hub.
-const HUB: &str = "https://huggingface.co";
+pub(super) const HUB: &str = "https://huggingface.co";
 /// The file beside `tokenizer.json` that holds the chat template.
 const CONFIG: &str = "tokenizer_config.json";
 
@@ -79,6 +79,7 @@ async fn from_hub(plan: &Plan, inputs: &Inputs, file: &str) -> Result<Bytes, Str
     let hub = inputs
         .environment
         .get(HF_ENDPOINT)
+        .or(model.hub.as_deref())
         .unwrap_or(HUB)
         .trim_end_matches('/');
     let url = format!("{hub}/{}/resolve/{}/{file}", model.id, model.revision);

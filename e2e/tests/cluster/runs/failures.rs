@@ -89,10 +89,10 @@ async fn engine_fails(replace: &[(&str, &str)], expected: &str, words: &[&str]) 
 
 #[tokio::test]
 async fn a_secret_that_is_missing() -> Result<()> {
-    let model = "model: {id: tiny, tokenSecretRef: {name: hugging-face, key: token}}";
+    let model = "model: {tokenSecretRef: {name: hugging-face, key: token}, id: tiny";
     let words = ["hugging-face"];
     fails(
-        &[("model: {id: tiny}", model)],
+        &[("model: {id: tiny", model)],
         reason::SECRET_NOT_FOUND,
         &words,
     )

@@ -176,6 +176,7 @@ impl Arguments {
         BenchmarkRunSpec {
             suspend: false,
             model: ModelSpec {
+                hub: None,
                 id: traffic.model,
                 revision: "main".into(),
                 token_secret_ref: None,

@@ -16,7 +16,7 @@ use bakeoff_crds::{
 
 use super::turn::{Place, Turns};
 use crate::{
-    agent::preflight::prepare,
+    agent::preflight::{Repositories, prepare},
     cli::{cancel_on_signal, live::Live},
     clock,
     measure::{Progress, RoundResult},
@@ -46,7 +46,7 @@ pub async fn run(
         output: plan.spec.output.clone(),
         environment: environment.clone(),
     };
-    let preflight = prepare(plan, &store, &inputs, "local")
+    let preflight = prepare(plan, &store, &inputs, "local", Repositories::Left)
         .await
         .map_err(|failure| anyhow::anyhow!("{}: {}", failure.reason, failure.message))?;
     let (prompts, tokenizer) = frozen::load(&store, Some(&preflight.prompts_sha256)).await?;

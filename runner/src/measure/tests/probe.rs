@@ -119,3 +119,27 @@ async fn a_runner_that_comes_back_asks_again_and_the_last_answer_counts() {
         .collect();
     assert_eq!(kept, [1]);
 }
+
+#[tokio::test]
+async fn an_engine_that_tells_its_commit_is_believed() {
+    let plan = plan_with("Tgi", "None");
+    let EngineSource::Simulated(simulated) = &plan.engines[0].source else {
+        panic!("{:?}", plan.engines[0].source);
+    };
+    let mut config = simulate::SimulatorConfig::new(simulated, "demo/model");
+    config.revision = Some("0ddba11".into());
+    let server = simulate::start_with(config).unwrap();
+    let store = Store::in_memory();
+    measure_at(&plan, &server.url, &store, Arc::default()).await;
+    let probes = collect::probes(&store, &plan).await.unwrap();
+    assert_eq!(probes[0].1.model_revision.as_deref(), Some("0ddba11"));
+    let facts = Facts {
+        probes,
+        ..Facts::default()
+    };
+    let report = assemble(&plan, &facts, Vec::new());
+    let provenance = &report.engines[0].provenance;
+    assert_eq!(provenance.model_revision.as_deref(), Some("0ddba11"));
+    let from = bakeoff_crds::report::RevisionSource::Engine;
+    assert_eq!(provenance.model_revision_from, Some(from));
+}

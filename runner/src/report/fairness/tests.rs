@@ -277,3 +277,35 @@ fn prefix_caches_that_helped_are_named() {
         assert_eq!(message.is_empty(), expected.is_empty(), "{message}");
     }
 }
+
+#[test]
+fn weights_of_another_commit_are_named() {
+    let known = |facts: &mut Facts| {
+        let model = fixture::plan().spec.model;
+        let resolved = &mut facts.preflight.repositories[0];
+        (resolved.id, resolved.revision) = (model.id, model.revision);
+    };
+    let fairness = with(known);
+    assert_eq!(
+        found(&fairness, Kind::Weights),
+        (FairnessStatus::Fair, String::new())
+    );
+    let fairness = with(|facts| {
+        known(facts);
+        facts.probes[1].1.model_revision = Some("0ddba11".into());
+    });
+    let (status, message) = found(&fairness, Kind::Weights);
+    assert_eq!(status, FairnessStatus::Deviating);
+    assert!(
+        message
+            .starts_with("tgi: it serves the weights of commit 0ddba11, and others those of 41b6"),
+        "{message}"
+    );
+    let fairness = with(|facts| facts.preflight.repositories.clear());
+    let (status, message) = found(&fairness, Kind::Weights);
+    assert_eq!(status, FairnessStatus::Unproven);
+    assert!(
+        message.contains("vllm: the commit of the weights"),
+        "{message}"
+    );
+}

@@ -1,6 +1,8 @@
 //! One engine as the page shows it.
 
-use bakeoff_crds::report::{EngineReport, StageReport, TokenCountSource};
+use bakeoff_crds::report::{
+    EngineReport, Provenance, RevisionSource, StageReport, TokenCountSource,
+};
 use serde::Serialize;
 
 use super::{
@@ -31,7 +33,7 @@ pub struct EngineView {
     steady: Vec<SteadyRow>,
     groups: Vec<GroupRow>,
     shards: Vec<ShardRow>,
-    cold_start: Vec<[String; 4]>,
+    cold_start: Vec<[String; 7]>,
     reconciliation: Vec<ReconciliationRow>,
     metrics: Vec<MetricRow>,
     resources: Vec<MetricRow>,
@@ -286,7 +288,7 @@ fn client(stage: &StageReport) -> Vec<String> {
         .collect()
 }
 
-fn cold_start(engine: &EngineReport) -> Vec<[String; 4]> {
+fn cold_start(engine: &EngineReport) -> Vec<[String; 7]> {
     let show = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), format::seconds);
     let rounds = engine.cold_start.iter();
     rounds
@@ -294,8 +296,14 @@ fn cold_start(engine: &EngineReport) -> Vec<[String; 4]> {
             [
                 start.round.to_string(),
                 show(start.scheduled_seconds),
+                match start.image_was_present {
+                    Some(true) => "was there".to_owned(),
+                    _ => show(start.image_pulled_seconds),
+                },
                 show(start.container_started_seconds),
                 show(start.ready_seconds),
+                show(start.first_token_seconds),
+                show(start.first_request_seconds),
             ]
         })
         .collect()
@@ -310,11 +318,47 @@ fn provenance(engine: &EngineReport) -> Vec<Row> {
         ("Image", provenance.image.clone()),
         ("Image, resolved", provenance.image_id.clone()),
         ("Model", provenance.model.clone()),
+        ("Commit of the model", revision(provenance)),
         ("Protocol", provenance.protocol.clone()),
         ("Address", provenance.url.clone()),
         ("Nodes", nodes),
+        ("Hardware", hardware(provenance)),
     ];
     rows.into_iter()
         .filter_map(|(label, value)| Some((label.to_owned(), value?)))
         .collect()
+}
+
+/// The commit, and who told it.
+fn revision(provenance: &Provenance) -> Option<String> {
+    let commit = provenance.model_revision.as_deref()?;
+    Some(match provenance.model_revision_from? {
+        RevisionSource::Engine => format!("{commit}, by the engine"),
+        RevisionSource::Hub => format!("{commit}, by the hub before the run"),
+    })
+}
+
+/// What its nodes are.
+fn hardware(provenance: &Provenance) -> Option<String> {
+    let nodes = provenance.hardware.iter().map(|node| {
+        let driver = node
+            .driver
+            .as_ref()
+            .map(|driver| format!("driver {driver}"));
+        let kernel = node
+            .kernel
+            .as_ref()
+            .map(|kernel| format!("kernel {kernel}"));
+        let parts = [
+            node.accelerator.clone(),
+            driver,
+            node.machine_type.clone(),
+            kernel,
+            node.os_image.clone(),
+            node.container_runtime.clone(),
+        ];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    });
+    let nodes: Vec<String> = nodes.collect();
+    (!nodes.is_empty()).then(|| nodes.join("; "))
 }

@@ -76,6 +76,7 @@ fn title(check: Kind) -> &'static str {
         Kind::Settings => "Settings beyond the profile and the run's own",
         Kind::Image => "Image, by digest",
         Kind::Node => "Node",
+        Kind::Weights => "Commit of the weights",
         Kind::InputTokens => "Tokens of the same prompt",
         Kind::ForcedLength => "Answers as long as asked",
         Kind::Greedy => "Same answer twice at temperature 0",

@@ -588,3 +588,17 @@ fn vllm_takes_adapters_in_both_forms_and_refuses_them_without_leave() {
         assert!(found.contains(message), "{line}: {found}");
     }
 }
+
+#[test]
+fn the_prefix_cache_is_kept_and_can_be_emptied_where_vllm_is_told_so() {
+    let launch = |line: &str, environment: &[(&str, &str)]| {
+        let config = plan_with(Program::Vllm, line, environment, &[])
+            .unwrap()
+            .config;
+        (config.prefix_caching, config.dev_mode)
+    };
+    assert_eq!(launch("serve m", &[]), (true, false));
+    let dev_mode = [("VLLM_SERVER_DEV_MODE", "1")];
+    let off = launch("serve m --no-enable-prefix-caching", &dev_mode);
+    assert_eq!(off, (false, true));
+}

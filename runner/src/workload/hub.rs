@@ -1,0 +1,139 @@
+//! The repositories that engines load from: whether they are there, and what their revisions stand
+//! for. Asked before an accelerator is taken.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use bakeoff_crds::{
+    plan::{EngineSource, Plan},
+    summary::{Failure, ResolvedRepository, reason},
+};
+use serde::Deserialize;
+
+use super::sources::{HF_ENDPOINT, HF_TOKEN, HUB};
+use crate::store::{Inputs, fetch::body_of};
+
+/// Longest wait for an answer: a cluster that cannot reach the hub shall not wait for it.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Most bytes of an answer: a repository lists its files, some thousands at the most.
+const LONGEST_ANSWER: u64 = 16 << 20;
+
+/// What is used of the hub's answer.
+#[derive(Deserialize)]
+struct Answer {
+    sha: Option<String>,
+}
+
+/// Asks for each repository that a deployed engine loads. A hub that cannot be reached from here is
+/// no failure: engines may have another way to it.
+///
+/// # Errors
+/// Where the hub says that a repository or its revision is not there, or not for this token.
+pub async fn resolve(plan: &Plan, inputs: &Inputs) -> Result<Vec<ResolvedRepository>, Failure> {
+    let mut resolved = Vec::new();
+    for (id, revision) in repositories(plan) {
+        let commit = ask(plan, inputs, &id, &revision).await?;
+        resolved.push(ResolvedRepository {
+            id,
+            revision,
+            commit,
+        });
+    }
+    Ok(resolved)
+}
+
+/// Ids and revisions, each once.
+fn repositories(plan: &Plan) -> Vec<(String, String)> {
+    let model = &plan.spec.model;
+    let engines = plan.engines.iter().zip(&plan.spec.engines);
+    let deployed =
+        engines.filter(|(planned, _)| matches!(planned.source, EngineSource::Deployed(_)));
+    let mut found = BTreeSet::new();
+    for (_, engine) in deployed {
+        let own = engine.model.clone().unwrap_or_default();
+        let from_volume = own.id.is_none() && model.persistent_volume_claim.is_some();
+        if own.path.is_none() && !from_volume {
+            let id = own.id.unwrap_or_else(|| model.id.clone());
+            found.insert((id, model.revision.clone()));
+        }
+        // Adapters may be paths of the container.
+        let adapters = model.adapters.iter().filter(|it| !it.id.starts_with('/'));
+        found.extend(adapters.map(|adapter| {
+            let revision = adapter.revision.clone();
+            (
+                adapter.id.clone(),
+                revision.unwrap_or_else(|| "main".into()),
+            )
+        }));
+    }
+    found.into_iter().collect()
+}
+
+/// The commit; none where the hub gives no answer that tells.
+async fn ask(
+    plan: &Plan,
+    inputs: &Inputs,
+    id: &str,
+    revision: &str,
+) -> Result<Option<String>, Failure> {
+    let hub = inputs.environment.get(HF_ENDPOINT);
+    let hub = hub.or(plan.spec.model.hub.as_deref()).unwrap_or(HUB);
+    let hub = hub.trim_end_matches('/');
+    // A branch may have slashes in its name.
+    let url = format!(
+        "{hub}/api/models/{id}/revision/{}",
+        revision.replace('/', "%2F")
+    );
+    let token = inputs.environment.get(HF_TOKEN);
+    let unknown = |cause: String| {
+        tracing::warn!(
+            url,
+            cause,
+            "the model's repository cannot be looked at from here; engines may have another way to it"
+        );
+        Ok(None)
+    };
+    let asked = async {
+        let answer = inputs.get(&url, token).await?;
+        let status = answer.status().as_u16();
+        let body = body_of(answer, LONGEST_ANSWER).await?;
+        Ok::<_, String>((status, body))
+    };
+    let (status, body) = match tokio::time::timeout(PATIENCE, asked).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(cause)) => return unknown(cause),
+        Err(_) => return unknown(format!("no answer within {} s", PATIENCE.as_secs())),
+    };
+    match status {
+        200..=299 => match serde_json::from_slice::<Answer>(&body) {
+            Ok(answer) => Ok(answer.sha),
+            Err(error) => unknown(format!("the answer is no description of a model: {error}")),
+        },
+        401 | 403 => Err(denied(id, revision, status, token.is_some())),
+        404 => Err(Failure {
+            reason: reason::MODEL_NOT_FOUND.into(),
+            message: format!(
+                "{hub} has no repository {id} with a revision {revision} (HTTP 404); correct model.id, \
+                 model.revision or the adapter"
+            ),
+            may_pass: false,
+        }),
+        status => unknown(format!("HTTP {status}")),
+    }
+}
+
+fn denied(id: &str, revision: &str, status: u16, has_token: bool) -> Failure {
+    let remedy = if has_token {
+        "accept the model's licence with the account of model.tokenSecretRef, or take a token that may \
+         read it"
+    } else {
+        "it is gated, private or does not exist: set model.tokenSecretRef, or correct model.id"
+    };
+    Failure {
+        reason: reason::MODEL_ACCESS_DENIED.into(),
+        message: format!("the hub refuses {id} at {revision} (HTTP {status}); {remedy}"),
+        may_pass: false,
+    }
+}
+
+#[cfg(test)]
+mod tests;
