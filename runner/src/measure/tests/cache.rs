@@ -1,9 +1,12 @@
 //! The prefix cache between stages, against simulated engines that count theirs.
 
-use bakeoff_crds::report::{CacheReport, CacheReset};
+use bakeoff_crds::{
+    profile::ProfileSet,
+    report::{CacheReport, CacheReset},
+};
 
 use super::*;
-use crate::simulate::SimulatorConfig;
+use crate::simulate::{Engine, SimulatorConfig};
 
 const PLAN: &str = "
   model: {id: demo/model}
@@ -36,11 +39,18 @@ fn plan_with(protocol: &str, policy: &str) -> Plan {
 
 /// What was found in the cache, stage by stage, and what the verdict says of it.
 async fn caches(plan: &Plan, dev_mode: bool) -> Vec<(CacheReport, Vec<String>)> {
+    caches_of(plan, |config| config.dev_mode = dev_mode).await
+}
+
+async fn caches_of(
+    plan: &Plan,
+    set: impl FnOnce(&mut SimulatorConfig),
+) -> Vec<(CacheReport, Vec<String>)> {
     let EngineSource::Simulated(simulated) = &plan.engines[0].source else {
         panic!("{:?}", plan.engines[0].source);
     };
     let mut config = SimulatorConfig::new(simulated, &plan.engines[0].endpoint.model);
-    config.dev_mode = dev_mode;
+    set(&mut config);
     let server = simulate::start_with(config).unwrap();
     let result = measure_at(plan, &server.url, &Store::in_memory(), Arc::default()).await;
     assert!(result.error.is_none(), "{:?}", result.error);
@@ -94,6 +104,33 @@ async fn a_cache_that_is_left_alone_is_told_of_and_not_judged() {
         last.contaminated && reasons.is_empty(),
         "{last:?} {reasons:?}"
     );
+}
+
+/// By the call and the metric names of its built-in profile, and without leave in its environment.
+#[tokio::test]
+async fn sglangs_cache_is_emptied_by_its_own_call() {
+    for (policy, reset, last_rate) in [
+        ("Cold", Some(CacheReset::Emptied), 0.0),
+        ("AsIs", None, 0.8),
+    ] {
+        let mut plan = plan_with("OpenAiCompletions", policy);
+        let profile = ProfileSet::builtin().get("sglang").unwrap().clone();
+        let engine = &mut plan.engines[0];
+        engine.cache_reset = profile.cache_reset.filter(|_| policy == "Cold");
+        engine.version = profile.version;
+        engine.metrics.as_mut().unwrap().series = profile.metrics.unwrap().series;
+        let found = caches_of(&plan, |config| {
+            config.engine = Engine::SgLang;
+            config.dev_mode = false;
+        });
+        let found = found.await;
+        let last = &found.last().unwrap().0;
+        assert_eq!(last.reset, reset, "{last:?}");
+        assert!(
+            (last.hit_rate.unwrap() - last_rate).abs() < 1e-9,
+            "{last:?}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -166,6 +166,7 @@ fn sglang(arguments: &Arguments) -> Result<Launch, Misuse> {
     let batch = arguments.number("--max-running-requests")?.unwrap_or(256);
     let mut config = config(Engine::SgLang, served, batch);
     config.metrics = arguments.get("--enable-metrics").is_some();
+    config.prefix_caching = arguments.get("--disable-radix-cache").is_none();
     if let Some(length) = arguments.number("--context-length")? {
         config.max_model_len = length;
     }

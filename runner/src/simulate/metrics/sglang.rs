@@ -18,7 +18,7 @@ pub fn render(state: &State, labels: &Labels<'_>, page: &mut Exposition) {
         "counter",
         labels,
         "cache_source",
-        &[("device", 0.0)],
+        &[("device", state.prefix_hits as f64)],
     );
     page.counter("sglang:num_retracted_requests_total", labels, 0.0);
     page.by_label(

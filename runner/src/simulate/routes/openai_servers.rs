@@ -30,6 +30,7 @@ pub fn route(engine: Engine, config: &SimulatorConfig, post: bool, path: &str) -
             "version": engine.version(),
             "served_model_name": config.shown_model(),
         })),
+        (Engine::SgLang, _, "/flush_cache") => Route::ResetPrefixCache,
         (Engine::TensorRtLlm, false, "/version") => {
             Route::Document(json!({"version": engine.version()}))
         }
