@@ -18,8 +18,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// Programs of which no wheel carries the parser.
-const WITHOUT_WHEEL: [&str; 4] = [
+const WITHOUT_WHEEL: [&str; 6] = [
+    "jetstream-http",
     "llama-server",
+    "maxengine-server",
     "text-generation-launcher",
     "tritonserver",
     "trtllm-serve",
@@ -130,13 +132,19 @@ fn lines() -> Vec<Vec<String>> {
                 "vllm" => &["vllm", "serve"],
                 "tgi" => &["text-generation-launcher"],
                 "llama-cpp" => &["llama-server"],
+                "jetstream" => &["jetstream-http"],
                 _ => &[],
             };
             let entrypoint = entrypoint.iter().map(|word| (*word).to_owned());
             let own = entrypoint.chain(deployment.command).chain(deployment.args);
             lines.insert(own.collect::<Vec<_>>());
             for further in deployment.containers {
-                lines.insert([further.command, further.args].concat());
+                // Without a command it is its image's program, which it is named after.
+                let command = match further.command.is_empty() {
+                    true => vec![further.name],
+                    false => further.command,
+                };
+                lines.insert([command, further.args].concat());
             }
         }
     }

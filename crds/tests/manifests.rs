@@ -128,6 +128,7 @@ fn several_runner_pods_act_as_one() {
 fn every_built_in_profile() {
     for profile in [
         "fastchat",
+        "jetstream",
         "llama-cpp",
         "openllm",
         "ray-serve",

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::EngineProfileSpec;
 
-const BUILT_IN: [(&str, &str); 12] = [
+const BUILT_IN: [(&str, &str); 13] = [
     ("fastchat", include_str!("../../profiles/fastchat.yaml")),
+    ("jetstream", include_str!("../../profiles/jetstream.yaml")),
     ("llama-cpp", include_str!("../../profiles/llama-cpp.yaml")),
     ("openllm", include_str!("../../profiles/openllm.yaml")),
     ("ray-serve", include_str!("../../profiles/ray-serve.yaml")),

@@ -11,6 +11,7 @@
 //! `BAKEOFF_SIM_LOG` (a file), `BAKEOFF_SIM_SEED`.
 
 mod flags;
+mod jetstream;
 mod llama_cpp;
 mod openllm;
 mod python;
@@ -62,6 +63,10 @@ pub enum Program {
     Shell,
     /// `openllm serve BENTO`.
     OpenLlm,
+    /// `maxengine-server KEY=VALUE…`: JetStream's engine.
+    MaxEngineServer,
+    /// `jetstream-http`: the HTTP server before it.
+    JetStreamHttp,
 }
 
 impl Program {
@@ -77,6 +82,8 @@ impl Program {
             "transformers" => Some(Self::Transformers),
             "bash" | "sh" => Some(Self::Shell),
             "openllm" => Some(Self::OpenLlm),
+            "maxengine-server" => Some(Self::MaxEngineServer),
+            "jetstream-http" => Some(Self::JetStreamHttp),
             _ => None,
         }
     }
@@ -116,6 +123,8 @@ pub fn plan(program: Program, arguments: &[String], world: &World<'_>) -> Result
         Program::Transformers => transformers::plan(arguments)?,
         Program::Shell => shell::plan(arguments, world)?,
         Program::OpenLlm => openllm::plan(arguments)?,
+        Program::MaxEngineServer => jetstream::engine(arguments)?,
+        Program::JetStreamHttp => jetstream::http(arguments)?,
     };
     let config = &mut launch.config;
     set(

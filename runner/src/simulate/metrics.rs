@@ -1,6 +1,7 @@
 //! The engine's own metrics, under the names of the real engine.
 
 mod exposition;
+mod jetstream;
 mod llama_cpp;
 mod sglang;
 mod tensorrt_llm;
@@ -205,6 +206,7 @@ impl Metrics {
                 ];
                 tensorrt_llm::render(&state, &labels, &mut page);
             }
+            Engine::JetStream => jetstream::render(&state, &mut page),
             Engine::TorchServeVllm => torchserve::render(&state, &mut page),
             Engine::RayServe => {
                 let labels = [("ReplicaId", "0"), ("model_name", config.shown_model())];

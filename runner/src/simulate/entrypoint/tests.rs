@@ -79,6 +79,7 @@ fn command_lines(profile: &str, deployment: &Deployment) -> Vec<Vec<String>> {
         "vllm" => "vllm serve",
         "tgi" => "text-generation-launcher",
         "llama-cpp" => "llama-server",
+        "jetstream" => "jetstream-http",
         _ => "",
     };
     let command = match deployment.command.is_empty() {
@@ -87,7 +88,11 @@ fn command_lines(profile: &str, deployment: &Deployment) -> Vec<Vec<String>> {
     };
     let containers = deployment.containers.iter();
     std::iter::once([&command[..], &deployment.args].concat())
-        .chain(containers.map(|it| [&it.command[..], &it.args].concat()))
+        .chain(containers.map(|it| match it.command.is_empty() {
+            // Its image's program, which it is named after.
+            true => [std::slice::from_ref(&it.name), &it.args].concat(),
+            false => [&it.command[..], &it.args].concat(),
+        }))
         .collect()
 }
 
@@ -193,6 +198,16 @@ fn the_programs_take_what_the_built_in_profiles_give_them() {
             256,
             131_072,
         ),
+        // The HTTP server knows nothing of the model; the engine's own line has a test below.
+        (
+            "jetstream",
+            Engine::JetStream,
+            8000,
+            None,
+            "default",
+            12,
+            131_072,
+        ),
         (
             "fastchat",
             Engine::FastChat,
@@ -212,11 +227,15 @@ fn the_programs_take_what_the_built_in_profiles_give_them() {
         assert_eq!(config.max_model_len, length, "{profile}");
         assert_eq!(launch.listen, any(port), "{profile}");
         assert_eq!(launch.metrics, metrics.map(any), "{profile}");
+        // The run switches it off; these two tell of it.
+        let tells = matches!(profile, "vllm" | "sglang");
+        assert_eq!(config.prefix_caching, !tells, "{profile}");
         let profiles = ProfileSet::builtin();
         let metrics = profiles.get(profile).unwrap().metrics.as_ref();
         let path = metrics.map(|metrics| metrics.path.as_str());
         let on_its_port = config.metrics && path == Some("/metrics");
-        let elsewhere = launch.metrics.is_some() || path == Some("/prometheus/metrics");
+        let elsewhere =
+            launches.iter().any(|it| it.metrics.is_some()) || path == Some("/prometheus/metrics");
         assert_eq!(on_its_port || elsewhere, path.is_some(), "{profile}");
     }
 }
@@ -269,6 +288,30 @@ fn fastchats_three_programs_listen_where_they_look_for_each_other() {
             .0
             .contains("BAKEOFF_SIM_MODEL is not set")
     );
+}
+
+#[test]
+fn jetstreams_engine_stands_behind_its_http_server() {
+    let launches = launches("jetstream", &deployment("jetstream"));
+    let engine = &launches[1];
+    assert_eq!(engine.listen.port(), 9000);
+    assert_eq!(engine.metrics.map(|it| it.port()), Some(9100));
+    assert_eq!(engine.config.max_batch_size, 7);
+    assert_eq!(engine.config.max_model_len, 4096);
+    for (line, message) in [
+        ("max_num_seqs=4", "Key max_num_seqs was passed"),
+        ("--prometheus_port 9100", "no setting as KEY=VALUE"),
+        ("max_prefill_predict_length=1000", "1000 is not in list"),
+        (
+            "max_prefill_predict_length=1024 max_target_length=512",
+            "Invalid max_target_length 512",
+        ),
+        ("per_device_batch_size=many", "Couldn't parse value"),
+    ] {
+        let misuse = plan_with(Program::MaxEngineServer, line, &[], &[]).unwrap_err();
+        assert!(misuse.0.contains(message), "{line}: {misuse}");
+    }
+    assert!(plan_with(Program::JetStreamHttp, "--port 1", &[], &[]).is_err());
 }
 
 #[test]

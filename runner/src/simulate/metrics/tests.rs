@@ -52,7 +52,7 @@ fn each_engine_shows_its_own_names() {
     }
 }
 
-const ENGINES: [(Engine, &str); 9] = [
+const ENGINES: [(Engine, &str); 10] = [
     (Engine::Vllm, "vllm"),
     (Engine::Tgi, "tgi"),
     (Engine::TritonVllm, "triton-vllm"),
@@ -62,6 +62,7 @@ const ENGINES: [(Engine, &str); 9] = [
     (Engine::TensorRtLlm, "tensorrt-llm"),
     (Engine::TorchServeVllm, "torchserve"),
     (Engine::RayServe, "ray-serve"),
+    (Engine::JetStream, "jetstream"),
 ];
 
 fn played(engine: Engine) -> SimulatorConfig {
