@@ -136,6 +136,7 @@ fn every_built_in_profile() {
         "tensorrt-llm",
         "torchserve",
         "transformers",
+        "triton-model",
         "triton-tensorrt-llm",
         "triton-vllm",
     ] {

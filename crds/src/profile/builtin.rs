@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::EngineProfileSpec;
 
-const BUILT_IN: [(&str, &str); 13] = [
+const BUILT_IN: [(&str, &str); 14] = [
     ("fastchat", include_str!("../../profiles/fastchat.yaml")),
     ("jetstream", include_str!("../../profiles/jetstream.yaml")),
     ("llama-cpp", include_str!("../../profiles/llama-cpp.yaml")),
@@ -20,6 +20,10 @@ const BUILT_IN: [(&str, &str); 13] = [
     (
         "transformers",
         include_str!("../../profiles/transformers.yaml"),
+    ),
+    (
+        "triton-model",
+        include_str!("../../profiles/triton-model.yaml"),
     ),
     (
         "triton-tensorrt-llm",

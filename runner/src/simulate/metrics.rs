@@ -191,6 +191,10 @@ impl Metrics {
                 triton::render(&state, &labels, &mut page);
                 triton::render_tensorrt_llm(&state, &labels, &mut page);
             }
+            Engine::KserveV2 => {
+                let labels = [("model", config.shown_model()), ("version", "1")];
+                triton::render(&state, &labels, &mut page);
+            }
             Engine::LlamaCpp => llama_cpp::render(&state, &mut page),
             Engine::SgLang => {
                 let labels = [

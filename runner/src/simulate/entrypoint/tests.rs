@@ -105,9 +105,14 @@ fn launches(profile: &str, deployment: &Deployment) -> Vec<Launch> {
             let world = World {
                 variable: &|name| match name {
                     "BAKEOFF_SIM_MODEL" if profile == "fastchat" => Some("org/model".to_owned()),
+                    "BAKEOFF_SIM_MODEL" if profile == "triton-model" => Some("model".to_owned()),
                     _ => deployment.env.get(name).cloned(),
                 },
                 file: &|path| {
+                    // On the volume.
+                    if profile == "triton-model" && path.ends_with("model/config.pbtxt") {
+                        return Ok(String::new());
+                    }
                     let text = deployment.files.get(path.to_str().unwrap_or_default());
                     text.cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
                 },
@@ -196,6 +201,15 @@ fn the_programs_take_what_the_built_in_profiles_give_them() {
             None,
             "org/model",
             256,
+            131_072,
+        ),
+        (
+            "triton-model",
+            Engine::KserveV2,
+            8000,
+            Some(8002),
+            "model",
+            1,
             131_072,
         ),
         // The HTTP server knows nothing of the model; the engine's own line has a test below.
@@ -288,6 +302,24 @@ fn fastchats_three_programs_listen_where_they_look_for_each_other() {
             .0
             .contains("BAKEOFF_SIM_MODEL is not set")
     );
+}
+
+#[test]
+fn a_model_of_texts_must_be_in_the_repository() {
+    let named = [("BAKEOFF_SIM_MODEL", "gpt2")];
+    let line = "--model-repository=/m/repository";
+    for file in ["config.pbtxt", "1/model.onnx", "1/model.pt"] {
+        let path = format!("/m/repository/gpt2/{file}");
+        let launch = plan_with(Program::TritonServer, line, &named, &[(&path, "")]).unwrap();
+        assert_eq!(launch.config.engine, Engine::KserveV2, "{file}");
+    }
+    for (environment, path) in [
+        (&named[..], "/m/repository/gpt3/config.pbtxt"),
+        (&[], "/m/repository/gpt2/config.pbtxt"),
+    ] {
+        let misuse = plan_with(Program::TritonServer, line, environment, &[(path, "")]);
+        assert!(misuse.unwrap_err().0.contains("failed to load all models"));
+    }
 }
 
 #[test]

@@ -1,11 +1,13 @@
-//! `tritonserver`, with a repository that holds `vllm_model` or `tensorrt_llm`.
+//! `tritonserver`, with a repository that holds `vllm_model`, `tensorrt_llm` or a model of texts.
+//!
+//! A repository cannot be listed here, so `BAKEOFF_SIM_MODEL` tells the name of a model of texts.
 
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
 use super::{
-    Engine, Launch, Misuse, World, address, config,
+    Engine, Launch, Misuse, SimulatorConfig, World, address, config,
     flags::{Arguments, Fault, Flag, Style, optional, switch, value},
 };
 
@@ -146,6 +148,28 @@ pub fn plan(words: &[String], world: &World<'_>) -> Result<Launch, Misuse> {
     let repository = arguments
         .get("--model-repository")
         .ok_or_else(|| refuse("--model-repository must be specified".into()))?;
+    let addresses = (
+        address(
+            arguments.get("--http-address").unwrap_or("0.0.0.0"),
+            arguments.number("--http-port")?.unwrap_or(8000),
+        ),
+        address(
+            arguments.get("--metrics-address").unwrap_or("0.0.0.0"),
+            arguments.number("--metrics-port")?.unwrap_or(8002),
+        ),
+    );
+    let launch = |mut config: SimulatorConfig| {
+        config.metrics = false;
+        Launch {
+            config,
+            listen: addresses.0,
+            metrics: Some(addresses.1),
+        }
+    };
+    if let Some(model) = model_of_texts(Path::new(repository), world) {
+        // One at a time, as without an instance group and dynamic batching.
+        return Ok(launch(config(Engine::KserveV2, &model, 1)));
+    }
     let (engine, settings) = repository_model(Path::new(repository), world)?;
     let model = settings.get("model").and_then(Value::as_str);
     let number = |name: &str| {
@@ -161,18 +185,19 @@ pub fn plan(words: &[String], world: &World<'_>) -> Result<Launch, Misuse> {
     let model = model.ok_or_else(|| Misuse("error: the model's settings name no model".into()))?;
     let mut config = config(engine, model, batch);
     config.max_model_len = number(length).unwrap_or(config.max_model_len);
-    config.metrics = false;
-    Ok(Launch {
-        config,
-        listen: address(
-            arguments.get("--http-address").unwrap_or("0.0.0.0"),
-            arguments.number("--http-port")?.unwrap_or(8000),
-        ),
-        metrics: Some(address(
-            arguments.get("--metrics-address").unwrap_or("0.0.0.0"),
-            arguments.number("--metrics-port")?.unwrap_or(8002),
-        )),
-    })
+    Ok(launch(config))
+}
+
+/// The model that the environment names, where the repository has a folder of it.
+fn model_of_texts(repository: &Path, world: &World<'_>) -> Option<String> {
+    let name = (world.variable)("BAKEOFF_SIM_MODEL")?;
+    let is_there = |file: &str| match (world.file)(&repository.join(&name).join(file)) {
+        Ok(_) => true,
+        // Weights are no text.
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+    };
+    let files = ["config.pbtxt", "1/model.onnx", "1/model.pt"];
+    files.into_iter().any(is_there).then_some(name)
 }
 
 /// The model of a repository, and its settings.

@@ -52,7 +52,7 @@ fn each_engine_shows_its_own_names() {
     }
 }
 
-const ENGINES: [(Engine, &str); 10] = [
+const ENGINES: [(Engine, &str); 11] = [
     (Engine::Vllm, "vllm"),
     (Engine::Tgi, "tgi"),
     (Engine::TritonVllm, "triton-vllm"),
@@ -63,6 +63,7 @@ const ENGINES: [(Engine, &str); 10] = [
     (Engine::TorchServeVllm, "torchserve"),
     (Engine::RayServe, "ray-serve"),
     (Engine::JetStream, "jetstream"),
+    (Engine::KserveV2, "triton-model"),
 ];
 
 fn played(engine: Engine) -> SimulatorConfig {

@@ -30,7 +30,18 @@ pub fn route(config: &SimulatorConfig, post: bool, path: &str) -> Route {
         }
         (Engine::KserveV2, false) => match path {
             "/v2/health/ready" | "/v2/health/live" => Route::Empty,
-            _ => Route::NotFound,
+            "/v2" => Route::Document(json!({
+                "name": "triton",
+                "version": config.engine.version(),
+            })),
+            _ => {
+                let model = path.strip_prefix("/v2/models/");
+                match model.and_then(|rest| rest.strip_suffix("/ready")) {
+                    Some(model) if served(model) => Route::Empty,
+                    Some(model) => Route::UnknownModel(model.to_owned()),
+                    None => Route::NotFound,
+                }
+            }
         },
         (Engine::TorchServe | Engine::TransformersInstances, false) if path == "/ping" => {
             Route::Document(json!({"status": "Healthy"}))
