@@ -280,6 +280,17 @@ async fn the_endpoints_of_the_real_servers_are_there() {
             Protocol::LlamaCpp,
             &["/health", "/v1/models", "/props", "/slots", "/metrics"],
         ),
+        (
+            Protocol::KserveV2,
+            &[
+                "/v2/health/ready",
+                "/v2/models/org/model/ready",
+                "/v2",
+                "/metrics",
+            ],
+        ),
+        (Protocol::JetStream, &["/healthcheck", "/metrics"]),
+        (Protocol::Sax, &["/"]),
     ] {
         let engine = start_with(config(protocol, Fault::None)).unwrap();
         for path in paths {
@@ -287,6 +298,10 @@ async fn the_endpoints_of_the_real_servers_are_there() {
         }
         assert_eq!(get(&engine.url, "/nothing").await.0, StatusCode::NOT_FOUND);
     }
+    // A Triton without the model is not ready for it.
+    let engine = start_with(config(Protocol::KserveV2, Fault::None)).unwrap();
+    let (status, _) = get(&engine.url, "/v2/models/other/ready").await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]
