@@ -15,6 +15,13 @@ ENTRYPOINT ["text-generation-launcher"]
 FROM names AS llama-cpp
 ENTRYPOINT ["/app/llama-server"]
 
+FROM names AS jetstream
+ENTRYPOINT ["jetstream-http"]
+
+# JetStream's engine, in the same pod.
+FROM names AS maxengine-server
+ENTRYPOINT ["maxengine-server"]
+
 # Of engines whose profiles name their command.
 FROM names AS commands
 ENTRYPOINT []

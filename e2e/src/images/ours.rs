@@ -16,7 +16,14 @@ pub const REGISTRY: &str = "localhost/bakeoff";
 pub const TAG: &str = "e2e";
 
 /// Stages of the simulators' Dockerfile, one for each kind of engine.
-const SIMULATORS: &[&str] = &["vllm", "tgi", "llama-cpp", "commands"];
+const SIMULATORS: &[&str] = &[
+    "vllm",
+    "tgi",
+    "llama-cpp",
+    "jetstream",
+    "maxengine-server",
+    "commands",
+];
 /// Names of real entrypoints, by which the binary knows what to be.
 const ENTRYPOINTS: &[&str] = &[
     "usr/local/bin/vllm",
@@ -27,8 +34,13 @@ const ENTRYPOINTS: &[&str] = &[
     "usr/local/bin/trtllm-serve",
     "usr/local/bin/transformers",
     "usr/local/bin/openllm",
+    "usr/local/bin/jetstream-http",
+    "usr/local/bin/maxengine-server",
     "app/llama-server",
 ];
+
+/// A model in Triton's repository, where it is without a volume: its folder is all that is looked at.
+const TRITON_MODEL: &str = "models/tiny/config.pbtxt";
 
 /// The full name of an image that is built here.
 #[must_use]
@@ -60,6 +72,9 @@ fn simulators(layout: &Layout) -> Result<()> {
         fs::create_dir_all(link.parent().context("an entrypoint lies in a folder")?)?;
         symlink("/usr/local/bin/bakeoff", &link)?;
     }
+    let model = context.join(TRITON_MODEL);
+    fs::create_dir_all(model.parent().context("a model lies in a folder")?)?;
+    fs::write(&model, "name: \"tiny\"\n")?;
     let file = layout.repository.join("e2e/images/simulator.Dockerfile");
     let runner = name("bakeoff-runner");
     for engine in SIMULATORS {

@@ -34,8 +34,8 @@ async fn every_built_in_profile_has_its_turn() -> Result<()> {
                 json!({ "name": "BAKEOFF_SIM_TIME_TO_FIRST_TOKEN", "value": "20ms" }),
                 json!({ "name": "BAKEOFF_SIM_INTER_TOKEN_LATENCY", "value": "5ms" }),
             ];
-            // Its server asks another which model there is.
-            if name == "fastchat" {
+            // FastChat's server asks another which model there is; Triton lists its repository.
+            if name == "fastchat" || name == "triton-model" {
                 env.push(json!({ "name": "BAKEOFF_SIM_MODEL", "value": "tiny" }));
             }
             let profile = &profile["metadata"]["name"];
@@ -87,7 +87,8 @@ fn with_simulated_images(
     spec["container"]["image"] = image(&spec["container"], name).into();
     for list in ["containers", "initContainers"] {
         for container in spec[list].as_array_mut().into_iter().flatten() {
-            container["image"] = image(container, name).into();
+            let own_name = container["name"].as_str().unwrap_or_default().to_owned();
+            container["image"] = image(container, &own_name).into();
         }
     }
     Ok(json!({
