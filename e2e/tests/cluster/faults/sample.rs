@@ -23,6 +23,9 @@ pub(super) enum Sample {
     Seeded(u64),
 }
 
+/// A kind of disturbance, to be given its place.
+type Kind = fn(usize) -> Disturbance;
+
 /// Disturbances of one kind in a sample.
 const OF_EACH: usize = 1;
 
@@ -43,7 +46,7 @@ impl Sample {
 
     /// The disturbances for a run that did this much.
     pub(super) fn of(self, counts: &Counts) -> Vec<Disturbance> {
-        let writes: [fn(usize) -> Disturbance; 6] = [
+        let writes: [Kind; 6] = [
             Disturbance::KilledBefore,
             Disturbance::KilledAfter,
             |at| Disturbance::Refused(at, 409),
@@ -51,7 +54,7 @@ impl Sample {
             |at| Disturbance::Refused(at, 500),
             Disturbance::DoneAndDenied,
         ];
-        let mut kinds: Vec<(fn(usize) -> Disturbance, usize)> = writes
+        let mut kinds: Vec<(Kind, usize)> = writes
             .into_iter()
             .map(|kind| (kind, counts.writes))
             .collect();
