@@ -170,7 +170,7 @@ fn stuck(observed: &Observed, found: &Pod, scheduling: u64, now: Timestamp) -> O
             failure.exit_code.is_none() && failure.reason != reason::RUNNER_EVICTED;
         return keeps_from_starting.then(|| from_pod(failure, job));
     }
-    let says = observed.volume_trouble(found);
+    let says = observed.pod_trouble(found);
     if let Some(failure) =
         claims::missing(found, now).or_else(|| volumes::unmounted(found, says, patience, now))
     {

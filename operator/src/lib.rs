@@ -1,8 +1,8 @@
 //! The Bakeoff controller: brings each `BenchmarkRun` to its end.
 //!
 //! In reading order:
-//! - [`controller`]: the story. Watches runs, pods and Jobs; reconcile is observe, decide, apply,
-//!   write the status, publish events;
+//! - [`controller`]: the story. Watches runs, pods and Jobs; reconcile is observe, decide, make, write
+//!   the status, publish events, delete;
 //! - [`observe`]: the only module that reads the API server; fills [`observed::Observed`];
 //! - [`decide`]: what to do next, a pure function; [`engine`], [`job`], [`pod`], [`classify`] and
 //!   [`mask`] tell it what objects say, [`status`] derives the parts of a status;

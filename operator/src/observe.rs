@@ -3,14 +3,14 @@
 //! Rights that it needs: `benchmarkruns` get, list, watch; `engineprofiles` list; `configmaps` get;
 //! `pods` and `jobs` list, watch. API groups are discovered, which every account may. Where they are
 //! given, also `nodes` get and `pods` list in all namespaces ([`nodes`]), and `events` list
-//! ([`volumes`], [`pulls`]).
+//! ([`pod_events`], [`pulls`]).
 //!
 //! Everything is read anew and from the API server, not from a cache: a decision made on an old
 //! status beside new pods would see failures that are none.
 
 pub mod nodes;
+pub mod pod_events;
 pub mod pulls;
-pub mod volumes;
 
 use std::{
     sync::Arc,
@@ -37,7 +37,7 @@ use k8s_openapi::{
 use kube::{Api, Client, ResourceExt, api::ListParams, core::DeserializeGuard};
 use tokio::sync::Mutex;
 
-use self::{nodes::NodeReader, pulls::PullReader, volumes::VolumeReader};
+use self::{nodes::NodeReader, pod_events::PodEventReader, pulls::PullReader};
 use crate::{
     error::Error,
     neighbours,
@@ -61,7 +61,7 @@ pub struct Observer {
     client: Client,
     progress: ProgressReader,
     nodes: NodeReader,
-    volumes: VolumeReader,
+    pod_events: PodEventReader,
     pulls: PullReader,
     monitoring: Arc<Mutex<Option<Discovered>>>,
 }
@@ -70,7 +70,7 @@ impl Observer {
     /// An observer of this cluster.
     pub fn new(client: Client, progress: ProgressReader, nodes: NodeReader) -> Self {
         Self {
-            volumes: VolumeReader::new(client.clone()),
+            pod_events: PodEventReader::new(client.clone()),
             pulls: PullReader::new(client.clone()),
             client,
             progress,
@@ -106,7 +106,10 @@ impl Observer {
         let own = ListParams::default().labels(&own);
         let pods = Api::<Pod>::namespaced(self.client.clone(), namespace);
         observed.pods = pods.list(&own).await.map_err(Error::read("pods"))?.items;
-        observed.volumes = self.volumes.troubles(namespace, &observed.pods, now).await;
+        observed.pod_troubles = self
+            .pod_events
+            .troubles(namespace, &observed.pods, now)
+            .await;
         let jobs = Api::<Job>::namespaced(self.client.clone(), namespace);
         observed.jobs = jobs.list(&own).await.map_err(Error::read("jobs"))?.items;
         let runner = observed

@@ -42,7 +42,7 @@ pub struct Observed {
     pub pulls: BTreeMap<String, ImagePull>,
     /// What is said against the volumes of pods that do not start, and what the autoscaler says of
     /// those that wait for a node, by the pods' UIDs.
-    pub volumes: BTreeMap<String, String>,
+    pub pod_troubles: BTreeMap<String, String>,
     /// Pods of others on the node of the engine that is under load; `None` where they were not, or
     /// could not be, listed.
     pub neighbours: Option<Neighbours>,
@@ -125,8 +125,8 @@ impl Observed {
     }
 
     /// What is said against the volumes of this pod, or of the node that it waits for.
-    pub fn volume_trouble(&self, found: &Pod) -> Option<&str> {
-        self.volumes.get(pod::uid(found)).map(String::as_str)
+    pub fn pod_trouble(&self, found: &Pod) -> Option<&str> {
+        self.pod_troubles.get(pod::uid(found)).map(String::as_str)
     }
 
     /// Whether a pod is as good as gone: it is to go, and nobody is left on its node who could tell

@@ -132,7 +132,7 @@ fn advance(
     }
     record_runner_node(draft, &names::runner(plan, place.turn), &mut record);
     let engine = if is_deployed {
-        let events = found.and_then(|found| draft.observed.volume_trouble(found));
+        let events = found.and_then(|found| draft.observed.pod_trouble(found));
         engine::state(&record, found, events, timeouts, draft.now)
     } else {
         EngineState::Ready

@@ -117,7 +117,7 @@ fn a_pool_that_does_not_grow_is_told_and_fails_at_the_deadline_alone() {
         let uid = pod::uid(world.engine()).to_owned();
         let waits = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.";
         unschedulable(world.pod_mut(&name), waits);
-        world.observed.volumes.insert(uid, says.to_owned());
+        world.observed.pod_troubles.insert(uid, says.to_owned());
         world.pass(1200);
         let decision = world.step();
         // Nobody tells of further events, so they are looked for.

@@ -232,7 +232,7 @@ fn an_engine_whose_volume_cannot_be_mounted_is_named_before_its_deadline() {
     schedule(world.pod_mut(&name), "gpu-1", now);
     waiting(world.pod_mut(&name), "ContainerCreating", "");
     let uid = pod::uid(world.engine()).to_owned();
-    world.observed.volumes.insert(uid, MULTI_ATTACH.into());
+    world.observed.pod_troubles.insert(uid, MULTI_ATTACH.into());
     world.settle();
     world.pass(590);
     world.settle();
@@ -256,7 +256,7 @@ fn a_job_whose_volume_cannot_be_mounted_ends_the_run() {
     schedule(world.pod_mut(&name), "cpu-1", now);
     waiting(world.pod_mut(&name), "ContainerCreating", "");
     let uid = pod::uid(&world.observed.pods[0]).to_owned();
-    world.observed.volumes.insert(uid, MULTI_ATTACH.into());
+    world.observed.pod_troubles.insert(uid, MULTI_ATTACH.into());
     world.pass(590);
     world.settle();
     assert!(world.condition(condition::FAILED).is_none());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use bakeoff_crds::run::BenchmarkRun;
 use bakeoff_crds::run::status::condition;
 use bakeoff_e2e::harness::{Namespace, await_condition};
@@ -17,6 +17,8 @@ const RUN: &str = include_str!("run.yaml");
 const RUN_LIMIT: Duration = Duration::from_secs(150);
 /// Longest wait until nothing is left but what an undisturbed run leaves.
 const REST_LIMIT: Duration = Duration::from_secs(30);
+/// Time between two looks at what several kinds of objects have come to.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(250);
 
 /// Which run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,28 +139,20 @@ async fn await_end(namespace: &Namespace) -> Result<()> {
     Ok(())
 }
 
-/// Waits until what is left is what is expected, or until it does not change any more.
+/// Waits until what is left is what is expected; for a run that nothing is known of yet, until it
+/// holds nothing.
 async fn rest(namespace: &Namespace, ledger: &Ledger, expected: Option<&End>) -> Result<End> {
-    let begun = tokio::time::Instant::now();
-    let patience = match expected {
-        Some(_) => REST_LIMIT,
-        None => Duration::from_secs(4),
-    };
+    let deadline = tokio::time::Instant::now() + REST_LIMIT;
     loop {
         let end = look(namespace, ledger.of(&namespace.name)).await?;
-        let Some(expected) = expected else {
-            if begun.elapsed() > patience {
-                return Ok(end);
-            }
-            tokio::time::sleep(Duration::from_millis(500)).await;
-            continue;
+        let wrong = match expected {
+            Some(expected) => difference(expected, &end),
+            None => end.held().join(", "),
         };
-        if end == *expected {
+        if wrong.is_empty() {
             return Ok(end);
         }
-        if begun.elapsed() > patience {
-            bail!("{}", difference(expected, &end));
-        }
-        tokio::time::sleep(Duration::from_millis(250)).await;
+        ensure!(tokio::time::Instant::now() < deadline, "{wrong}");
+        tokio::time::sleep(BETWEEN_LOOKS).await;
     }
 }

@@ -30,6 +30,16 @@ pub(super) struct End {
     pub(super) outcome: Value,
 }
 
+impl End {
+    /// What holds a place in the cluster: pods, and addresses of pods.
+    pub(super) fn held(&self) -> Vec<&str> {
+        let objects = self.objects.iter().map(String::as_str);
+        objects
+            .filter(|object| object.starts_with("Pod ") || object.starts_with("Service "))
+            .collect()
+    }
+}
+
 /// The run as it is now, and what is beside it.
 pub(super) async fn look(namespace: &Namespace, account: Account) -> Result<End> {
     let run = namespace.api::<BenchmarkRun>().get("played").await?;

@@ -32,6 +32,8 @@ use crate::install::{self, SYSTEM};
 
 /// Cases at once, on two cores that mostly wait.
 const AT_ONCE: usize = 8;
+/// Runs that a disturbance may take to come to pass.
+const TRIES: usize = 3;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_befalls_the_operator_the_run_ends_the_same() -> Result<()> {
@@ -106,11 +108,6 @@ async fn undisturbed(ledger: &Ledger, story: Story) -> Result<(End, Counts)> {
     };
     ensure!(end.driven.len() == engines, "{:?}", end.driven);
     ensure!(end.outcome.get("turns").is_some(), "{:#}", end.outcome);
-    let left = ["Pod", "Service"].map(|kind| {
-        let mut objects = end.objects.iter();
-        objects.any(|object| object.starts_with(kind))
-    });
-    ensure!(left == [false, false], "{:?}", end.objects);
     let (reads, events) = wire.reads_and_events();
     let writes = wire.writes().len();
     Ok((
@@ -123,15 +120,22 @@ async fn undisturbed(ledger: &Ledger, story: Story) -> Result<(End, Counts)> {
     ))
 }
 
-/// Whether the disturbance came to pass. Fails where the run's end is another for it.
+/// Whether the disturbance came to pass. A run that came to its end before takes its turn again, and
+/// is disturbed earlier. Fails where the run's end is another for it.
 async fn disturbed(
     ledger: &Ledger,
     story: Story,
-    disturbance: Disturbance,
+    mut disturbance: Disturbance,
     expected: &End,
 ) -> Result<bool> {
-    let outcome = in_namespace(ledger, story, disturbance, Some(expected)).await?;
-    Ok(outcome.wire.is_struck())
+    for _ in 0..TRIES {
+        let outcome = in_namespace(ledger, story, disturbance, Some(expected)).await?;
+        if outcome.wire.is_struck() {
+            return Ok(true);
+        }
+        disturbance = disturbance.earlier();
+    }
+    Ok(false)
 }
 
 async fn in_namespace(

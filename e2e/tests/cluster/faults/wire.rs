@@ -35,6 +35,22 @@ pub(super) enum Disturbance {
     Paused(usize),
 }
 
+impl Disturbance {
+    /// The same, at half the way to it.
+    pub(super) fn earlier(self) -> Self {
+        match self {
+            Self::None => Self::None,
+            Self::KilledBefore(at) => Self::KilledBefore(at / 2),
+            Self::KilledAfter(at) => Self::KilledAfter(at / 2),
+            Self::Refused(at, status) => Self::Refused(at / 2, status),
+            Self::DoneAndDenied(at) => Self::DoneAndDenied(at / 2),
+            Self::Stale(at) => Self::Stale(at / 2),
+            Self::Missed(at) => Self::Missed(at / 2),
+            Self::Paused(at) => Self::Paused(at / 2),
+        }
+    }
+}
+
 /// A connection that counts what goes over it.
 #[derive(Clone)]
 pub(super) struct Wire {

@@ -20,12 +20,12 @@ use crate::{autoscaler, pod, volumes};
 
 /// Reads the events of pods.
 #[derive(Clone)]
-pub struct VolumeReader {
+pub struct PodEventReader {
     client: Client,
     may_read: Arc<AtomicBool>,
 }
 
-impl VolumeReader {
+impl PodEventReader {
     /// A reader that asks until it is refused.
     pub fn new(client: Client) -> Self {
         Self {
