@@ -3,9 +3,9 @@
 //! Rights that it needs, in the namespaces of the runs: `benchmarkruns/status` patch,
 //! `benchmarkruns` delete (for `cleanup.ttlAfterFinished`); `pods`, `services`, `configmaps`, `jobs`
 //! create, patch, delete; `podmonitorings.monitoring.googleapis.com` and
-//! `podmonitors.monitoring.coreos.com` create, patch, delete; `events.events.k8s.io` create. On
-//! clusters with the OwnerReferencesPermissionEnforcement admission plugin also
-//! `benchmarkruns/finalizers` update, for owner references that block deletion. Nothing on Secrets,
+//! `podmonitors.monitoring.coreos.com` create, patch, delete; `events.events.k8s.io` create. Owner
+//! references do not block a deletion, so nothing on `benchmarkruns/finalizers` is asked for where
+//! the OwnerReferencesPermissionEnforcement admission plugin is on (OpenShift). Nothing on Secrets,
 //! nothing on pod logs.
 //!
 //! Every write first asks whether this operator still may ([`crate::lease`]). An old leader that was

@@ -83,7 +83,9 @@ fn api_server(layout: &Layout, credentials: &Credentials) -> Result<()> {
             format!("--secure-port={API_PORT}"),
             format!("--service-cluster-ip-range={SERVICE_CIDR}"),
             "--authorization-mode=Node,RBAC".into(),
-            "--enable-admission-plugins=NodeRestriction".into(),
+            // The second as OpenShift has it: an owner reference that blocks a deletion needs a right.
+            "--enable-admission-plugins=NodeRestriction,OwnerReferencesPermissionEnforcement"
+                .into(),
             "--allow-privileged=true".into(),
             // `kubectl logs` else looks the node's name up in DNS.
             "--kubelet-preferred-address-types=InternalIP".into(),

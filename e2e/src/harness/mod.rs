@@ -1,11 +1,13 @@
 //! What the end-to-end tests are written with.
 
 mod bucket;
+mod everything;
 mod metrics;
 mod namespace;
 mod process;
 
 pub use bucket::{gcs_bucket, put_file, read_json, s3_bucket};
+pub use everything::{Everything, Written};
 pub use metrics::prometheus_value;
 pub use namespace::{Namespace, await_condition, with_namespace};
 pub use process::{freeze_pod, kill_pod};

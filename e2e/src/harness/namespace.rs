@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use futures::FutureExt as _;
 use k8s_openapi::api::core::v1;
 use kube::api::{Api, ObjectMeta, PostParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use kube::runtime::wait::{Condition, await_condition as kube_await_condition};
 use kube::{Client, Config};
 use serde::de::DeserializeOwned;
@@ -47,6 +47,19 @@ impl Namespace {
         K::DynamicType: Default,
     {
         Api::namespaced(self.client.clone(), &self.name)
+    }
+
+    /// A client like [`Self::client`] for whom this token stands.
+    ///
+    /// # Errors
+    /// Where the kubeconfig cannot be read.
+    pub async fn client_with(&self, token: String) -> Result<Client> {
+        let mut config = config(&self.layout).await?;
+        config.auth_info = AuthInfo {
+            token: Some(token.into()),
+            ..AuthInfo::default()
+        };
+        Ok(Client::try_from(config)?)
     }
 
     /// Runs kubectl in this namespace and returns what it wrote.
@@ -185,9 +198,12 @@ async fn create(layout: Layout) -> Result<Namespace> {
 }
 
 async fn client(layout: &Layout) -> Result<Client> {
+    Ok(Client::try_from(config(layout).await?)?)
+}
+
+async fn config(layout: &Layout) -> Result<Config> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let kubeconfig =
         Kubeconfig::read_from(layout.kubeconfig()).context("reading the kubeconfig")?;
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-    Ok(Client::try_from(config)?)
+    Ok(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)
 }

@@ -16,6 +16,8 @@ mod case;
 mod end;
 mod machine;
 mod operator;
+mod right;
+mod rights;
 mod sample;
 mod wire;
 

@@ -15,9 +15,20 @@ use futures::StreamExt as _;
 use kube::Client;
 use tokio::task::JoinHandle;
 
+/// Other cases run on the same node, and are no part of one's truth.
+const NOT_NEIGHBOURS: NodeRights = NodeRights {
+    nodes: true,
+    neighbours: false,
+};
+
 /// A life of an operator that is alone, over one namespace. It ends by [`JoinHandle::abort`].
 pub(super) fn alone(client: Client, namespace: String) -> JoinHandle<Result<Infallible>> {
-    tokio::spawn(control(client, namespace, Leadership::always()))
+    tokio::spawn(control(
+        client,
+        namespace,
+        Leadership::always(),
+        NOT_NEIGHBOURS,
+    ))
 }
 
 /// A life of one of several operators, of which one acts.
@@ -31,22 +42,32 @@ pub(super) fn one_of_several(
         name: "bakeoff".into(),
         identity: identity.into(),
     };
+    with_lease(client, lease, NOT_NEIGHBOURS)
+}
+
+/// A life of an operator that acts while it holds this Lease, in whose namespace the runs are.
+pub(super) fn with_lease(
+    client: Client,
+    lease: LeaseName,
+    rights: NodeRights,
+) -> JoinHandle<Result<Infallible>> {
+    let namespace = lease.namespace.clone();
     tokio::spawn(async move {
         let (mut elector, leadership) = Elector::new(client.clone(), lease);
         elector.win().await;
         tokio::select! {
-            ended = control(client, namespace, leadership) => ended,
+            ended = control(client, namespace, leadership, rights) => ended,
             lost = elector.keep() => Ok(lost?),
         }
     })
 }
 
-async fn control(client: Client, namespace: String, leadership: Leadership) -> Result<Infallible> {
-    let rights = NodeRights {
-        nodes: true,
-        // The other cases run on the same node, and are no part of this one's truth.
-        neighbours: false,
-    };
+async fn control(
+    client: Client,
+    namespace: String,
+    leadership: Leadership,
+    rights: NodeRights,
+) -> Result<Infallible> {
     let context = Context {
         observer: Observer::new(
             client.clone(),

@@ -11,7 +11,7 @@ use hyper::body::Frame;
 use hyper::{Method, Request, Response, StatusCode};
 use kube::Client;
 use kube::client::Body;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 /// What befalls the operator. Writes, reads and events are counted from 0, over all its lives.
@@ -68,6 +68,7 @@ struct State {
     events: usize,
     /// The last two different answers to each question.
     answers: HashMap<String, [Option<Bytes>; 2]>,
+    refused: Vec<String>,
     is_struck: bool,
     is_free: bool,
 }
@@ -99,6 +100,11 @@ impl Wire {
     /// The writes so far: method and path.
     pub(super) fn writes(&self) -> Vec<String> {
         self.state().writes.clone()
+    }
+
+    /// What was said of each request for which a right was missing.
+    pub(super) fn refused(&self) -> Vec<String> {
+        self.state().refused.clone()
     }
 
     /// How many reads and events there were.
@@ -133,11 +139,20 @@ impl Wire {
             .uri()
             .query()
             .is_some_and(|query| query.contains("watch=true"));
-        match *request.method() {
+        let answer = match *request.method() {
             Method::GET if is_watch => self.watch(request).await,
             Method::GET => self.read(request).await,
             _ => self.write(request).await,
+        }?;
+        if answer.status() != StatusCode::FORBIDDEN {
+            return Ok(answer);
         }
+        let (head, body) = answer.into_parts();
+        let body = body.collect().await?.to_bytes();
+        let said = serde_json::from_slice::<Value>(&body).unwrap_or_default();
+        let message = said["message"].as_str().unwrap_or_default().to_owned();
+        self.state().refused.push(message);
+        Ok(Response::from_parts(head, whole(body)))
     }
 
     /// Whoever is paused does nothing at all: it does not renew its Lease either.
@@ -231,7 +246,11 @@ impl Wire {
     }
 
     async fn watch(&self, request: Request<Body>) -> Result<Answer, Failure> {
-        let (head, body) = self.inner.send(request).await?.into_parts();
+        let answer = self.inner.send(request).await?;
+        if !answer.status().is_success() {
+            return Ok(answer.map(|body| body.map_err(Failure::from).boxed_unsync()));
+        }
+        let (head, body) = answer.into_parts();
         let wire = self.clone();
         let mut part = Vec::new();
         let lines = body.into_data_stream().map_ok(move |chunk| {

@@ -2,6 +2,7 @@
 
 mod agreement;
 mod bakeoff;
+mod canary;
 mod every_engine;
 mod failures;
 mod inputs;
