@@ -88,6 +88,10 @@ pub mod reason {
     pub const VOLUME_NOT_MOUNTED: &str = "VolumeNotMounted";
     /// No node took a pod within `policy.timeouts.scheduling`.
     pub const UNSCHEDULABLE: &str = "Unschedulable";
+    /// A quota, of the namespace or of the cloud, leaves no room for a pod.
+    pub const QUOTA_EXCEEDED: &str = "QuotaExceeded";
+    /// An admission policy or a missing right keeps a pod from being made.
+    pub const POD_NOT_ADMITTED: &str = "PodNotAdmitted";
     /// The image cannot be pulled.
     pub const IMAGE_PULL_FAILED: &str = "ImagePullFailed";
     /// The container cannot be made.
@@ -96,6 +100,8 @@ pub mod reason {
     pub const ENGINE_CRASHED: &str = "EngineCrashed";
     /// The engine's container ran out of memory.
     pub const ENGINE_OOM_KILLED: &str = "EngineOOMKilled";
+    /// The node has no driver for its accelerator, too old a one, or does not show it to containers.
+    pub const ACCELERATOR_DRIVER_MISSING: &str = "AcceleratorDriverMissing";
     /// The accelerator's memory did not suffice.
     pub const CUDA_OUT_OF_MEMORY: &str = "CudaOutOfMemory";
     /// The model's repository refused the token.

@@ -37,11 +37,16 @@ pub fn says(events: &[Event]) -> Option<String> {
     Some(mask(&format!("{}: {message}", reason(newest))))
 }
 
+/// Whether it says that a quota of the cloud is used up.
+pub fn is_over_quota(says: &str) -> bool {
+    says.to_lowercase().contains("quota")
+}
+
 /// What to do about it, where it says what is wrong.
 pub fn remedy(says: &str) -> Option<&'static str> {
     let lower = says.to_lowercase();
     let has = |signs: &[&str]| signs.iter().any(|sign| lower.contains(sign));
-    if has(&["quota"]) {
+    if is_over_quota(says) {
         Some("Ask for more quota of this accelerator, also of Spot's where the pool is one")
     } else if has(&[
         "out of resources",

@@ -125,7 +125,12 @@ fn scheduling(
         let otherwise = scaling
             .and_then(autoscaler::remedy)
             .unwrap_or("Check hardware.nodeSelector, hardware.accelerator and the pool's size");
-        let (reason, remedy) = claims::unplaced(&says, otherwise);
+        let (reason, remedy) = match scaling {
+            Some(scaling) if autoscaler::is_over_quota(scaling) => {
+                (reason::QUOTA_EXCEEDED, otherwise)
+            }
+            _ => claims::unplaced(&says, otherwise),
+        };
         return EngineState::Failed(PodFailure::new(
             reason,
             format!(

@@ -6,7 +6,7 @@ use crate::lease::NotLeader;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Reading failed.
-    #[error("cannot read {what}: {source}")]
+    #[error("cannot read {what}: {}", words(source))]
     Read {
         /// What was to be read.
         what: &'static str,
@@ -15,7 +15,7 @@ pub enum Error {
         source: Box<kube::Error>,
     },
     /// Making an object failed: a quota, an admission policy, missing rights.
-    #[error("cannot make {what}: {source}")]
+    #[error("cannot make {what}: {}", words(source))]
     Apply {
         /// Kind and name.
         what: String,
@@ -24,7 +24,7 @@ pub enum Error {
         source: Box<kube::Error>,
     },
     /// Deleting an object failed.
-    #[error("cannot delete {what}: {source}")]
+    #[error("cannot delete {what}: {}", words(source))]
     Delete {
         /// Kind and name.
         what: String,
@@ -36,7 +36,7 @@ pub enum Error {
     #[error(transparent)]
     NotLeader(NotLeader),
     /// Writing the status failed.
-    #[error("cannot write the status: {source}")]
+    #[error("cannot write the status: {}", words(source))]
     Status {
         /// The client's error.
         #[source]
@@ -68,5 +68,30 @@ impl Error {
             Self::Status { .. } => "status",
             Self::NotLeader(_) => "leadership",
         }
+    }
+}
+
+/// What the API server said, without how the client holds it.
+fn words(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_api_servers_own_words_are_told() {
+        let status =
+            kube::core::Status::failure("pods \"x\" is forbidden: exceeded quota", "Forbidden");
+        let error = Error::Apply {
+            what: "Pod x".into(),
+            source: Box::new(kube::Error::Api(Box::new(status))),
+        };
+        let told = "cannot make Pod x: pods \"x\" is forbidden: exceeded quota";
+        assert_eq!(error.to_string(), told);
     }
 }

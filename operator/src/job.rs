@@ -12,7 +12,7 @@ use k8s_openapi::{
 };
 
 use crate::{
-    claims,
+    admission, claims,
     classify::{self, PodFailure, Role},
     observed::Observed,
     pod, volumes,
@@ -57,8 +57,34 @@ pub fn state(observed: &Observed, name: &str, scheduling: u64, now: Timestamp) -
         .find_map(|found| stuck(observed, found, scheduling, now))
     {
         Some(failure) => JobState::Stuck(failure),
-        None => JobState::Active,
+        None => {
+            unmade(observed, job, name, scheduling, now).map_or(JobState::Active, JobState::Stuck)
+        }
     }
+}
+
+/// Why a Job has made no pod for as long as one may wait for a node.
+fn unmade(
+    observed: &Observed,
+    job: &Job,
+    name: &str,
+    scheduling: u64,
+    now: Timestamp,
+) -> Option<Failure> {
+    let has_pods = observed.pods_of_job(name).next().is_some();
+    if has_pods || !admission::has_waited(job, Duration::from_secs(scheduling), now) {
+        return None;
+    }
+    let says = observed.trouble(job.metadata.uid.as_deref().unwrap_or_default());
+    let says = says.unwrap_or("the Job controller gives no reason");
+    let (reason, remedy) = admission::refusal(says);
+    Some(Failure {
+        reason: reason.into(),
+        message: format!(
+            "Job {name} got no pod within policy.timeouts.scheduling: {says}. {remedy}"
+        ),
+        ..Failure::default()
+    })
 }
 
 /// Whether the Job may still have, or make, running pods.

@@ -12,6 +12,7 @@
 //! - [`metrics`] and [`admin`]: what is known of the operator itself.
 
 pub mod admin;
+pub mod admission;
 pub mod apply;
 pub mod args;
 pub mod autoscaler;

@@ -106,12 +106,9 @@ impl Observer {
         let own = ListParams::default().labels(&own);
         let pods = Api::<Pod>::namespaced(self.client.clone(), namespace);
         observed.pods = pods.list(&own).await.map_err(Error::read("pods"))?.items;
-        observed.pod_troubles = self
-            .pod_events
-            .troubles(namespace, &observed.pods, now)
-            .await;
         let jobs = Api::<Job>::namespaced(self.client.clone(), namespace);
         observed.jobs = jobs.list(&own).await.map_err(Error::read("jobs"))?.items;
+        observed.pod_troubles = self.pod_events.troubles(namespace, &observed, now).await;
         let runner = observed
             .pods_of(labels::COMPONENT_RUNNER)
             .filter(|runner| leads(runner) && !pod::has_ended(runner) && !pod::is_deleting(runner))

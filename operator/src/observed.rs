@@ -40,8 +40,8 @@ pub struct Observed {
     pub node_facts: BTreeMap<String, NodeFacts>,
     /// When the images of engines' pods were there, by the pods' UIDs.
     pub pulls: BTreeMap<String, ImagePull>,
-    /// What is said against the volumes of pods that do not start, and what the autoscaler says of
-    /// those that wait for a node, by the pods' UIDs.
+    /// What is said against the volumes of pods that do not start, what the autoscaler says of those
+    /// that wait for a node, and why a Job got no pod; by the UIDs of pods and Jobs.
     pub pod_troubles: BTreeMap<String, String>,
     /// Pods of others on the node of the engine that is under load; `None` where they were not, or
     /// could not be, listed.
@@ -126,7 +126,12 @@ impl Observed {
 
     /// What is said against the volumes of this pod, or of the node that it waits for.
     pub fn pod_trouble(&self, found: &Pod) -> Option<&str> {
-        self.pod_troubles.get(pod::uid(found)).map(String::as_str)
+        self.trouble(pod::uid(found))
+    }
+
+    /// What is said against the pod or the Job of this UID.
+    pub fn trouble(&self, uid: &str) -> Option<&str> {
+        self.pod_troubles.get(uid).map(String::as_str)
     }
 
     /// Whether a pod is as good as gone: it is to go, and nobody is left on its node who could tell

@@ -33,6 +33,8 @@ pub fn terminated_failure(
             reason::CUDA_OUT_OF_MEMORY,
             "ran out of the accelerator's memory; lower tuning.maxBatchSize or model.maxModelLen, quantize, or take a larger accelerator",
         )
+    } else if role == Role::Engine && says_driver(words) {
+        (reason::ACCELERATOR_DRIVER_MISSING, DRIVER_REMEDY)
     } else if role == Role::Engine && says_model_access(words) {
         (
             reason::MODEL_ACCESS_DENIED,
@@ -74,6 +76,29 @@ fn says_accelerator_memory(words: &str) -> bool {
         "larger than the maximum number of tokens that can be stored in KV cache",
         "Not enough memory to handle",
         "RESOURCE_EXHAUSTED: Out of memory",
+    ]
+    .iter()
+    .any(|sign| words.contains(sign))
+}
+
+pub(super) const DRIVER_REMEDY: &str = "found no driver for the accelerator; install one that is new enough for the image on the node, have its device plugin show it to containers, and check hardware.runtimeClassName and hardware.accelerator";
+
+/// Words of PyTorch, CUDA's loader and runtime, NVML, JAX and the NVIDIA container toolkit.
+pub(super) fn says_driver(words: &str) -> bool {
+    [
+        "Found no NVIDIA driver",
+        "NVIDIA driver on your system is too old",
+        "CUDA driver version is insufficient",
+        "CUDA initialization: CUDA unknown error",
+        "No CUDA GPUs are available",
+        "no CUDA-capable device is detected",
+        "libcuda.so.1: cannot open shared object",
+        "Failed to initialize NVML",
+        "NVML Shared Library Not Found",
+        "nvidia-container-cli: initialization error",
+        "nvidia-container-cli: requirement error",
+        "No visible GPU/TPU",
+        "Unable to initialize backend 'tpu'",
     ]
     .iter()
     .any(|sign| words.contains(sign))

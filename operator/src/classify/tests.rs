@@ -118,6 +118,32 @@ fn failures_of_engines_have_their_names() {
             "ContainerConfigError",
             "executable file not found",
         ),
+        (
+            waits(
+                "RunContainerError",
+                "nvidia-container-cli: initialization error: load library failed: libnvidia-ml.so.1",
+            ),
+            "AcceleratorDriverMissing",
+            "libnvidia-ml.so.1",
+        ),
+        (
+            ended(
+                1,
+                "Error",
+                "RuntimeError: Found no NVIDIA driver on your system.",
+            ),
+            "AcceleratorDriverMissing",
+            "runtimeClassName",
+        ),
+        (
+            ended(
+                128,
+                "StartError",
+                "failed to create shim task: nvidia-container-cli: requirement error: unsatisfied condition: cuda>=12.8",
+            ),
+            "AcceleratorDriverMissing",
+            "cuda>=12.8",
+        ),
         // Images.
         (
             waits(

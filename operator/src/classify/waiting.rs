@@ -10,7 +10,7 @@ use k8s_openapi::{
 
 use super::{
     PodFailure, Role,
-    ended::{crashed, terminated_failure},
+    ended::{DRIVER_REMEDY, crashed, says_driver, terminated_failure},
     is_over,
 };
 use crate::mask::mask;
@@ -45,6 +45,15 @@ pub(super) fn waiting_failure(
                 None => PodFailure::new(crashed(role), mask(message)),
             },
         ),
+        "CreateContainerError" | "RunContainerError" | "StartError" if says_driver(message) => {
+            Some(PodFailure::new(
+                reason::ACCELERATOR_DRIVER_MISSING,
+                mask(&format!(
+                    "container {} {DRIVER_REMEDY}: {message}",
+                    container.name
+                )),
+            ))
+        }
         "CreateContainerError" | "RunContainerError" | "StartError" => Some(PodFailure::new(
             reason::CONTAINER_CONFIG_ERROR,
             mask(&format!(

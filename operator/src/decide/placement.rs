@@ -4,11 +4,10 @@ use bakeoff_crds::{
     manifests::{Turn, engine_objects, holder_pod, pod_monitoring},
     plan::Plan,
     run::status::{TurnStatus, condition},
-    summary::reason,
 };
 
 use super::{draft::Draft, restart};
-use crate::{child::Child, classify::PodFailure, engine, pod, status::conditions};
+use crate::{admission, child::Child, classify::PodFailure, engine, pod, status::conditions};
 
 /// Reason of [`condition::PROGRESSING`] while objects cannot be made; its message is the API
 /// server's.
@@ -70,10 +69,11 @@ pub(super) fn unmade(draft: &Draft<'_>, plan: &Plan, record: &TurnStatus) -> Opt
     }
     let refusal = conditions::get(&draft.status.conditions, condition::PROGRESSING)
         .filter(|progressing| progressing.reason == APPLY_FAILED)?;
+    let (reason, remedy) = admission::refusal(&refusal.message);
     Some(PodFailure::new(
-        reason::UNSCHEDULABLE,
+        reason,
         format!(
-            "its pod could not be made within policy.timeouts.scheduling ({}): {}",
+            "its pod could not be made within policy.timeouts.scheduling ({}): {}. {remedy}",
             timeouts.scheduling, refusal.message
         ),
     ))

@@ -94,13 +94,14 @@ pub(super) fn record<'a>(draft: &'a Draft<'_>, plan: &Plan, turn: Turn) -> Optio
 
 /// Failures that the next round would only meet again: neither image nor model nor settings have
 /// changed since. A crash, a lost node or a deadline may go otherwise.
-const COMES_AGAIN: [&str; 7] = [
+const COMES_AGAIN: [&str; 8] = [
     reason::IMAGE_PULL_FAILED,
     reason::CONTAINER_CONFIG_ERROR,
     reason::SECRET_NOT_FOUND,
     reason::CONFIG_MAP_NOT_FOUND,
     reason::VOLUME_CLAIM_NOT_FOUND,
     reason::MODEL_ACCESS_DENIED,
+    reason::ACCELERATOR_DRIVER_MISSING,
     reason::WRONG_MODEL_SERVED,
 ];
 

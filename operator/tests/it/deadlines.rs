@@ -95,19 +95,22 @@ fn the_operator_wakes_for_the_next_deadline() {
 
 #[test]
 fn a_pool_that_does_not_grow_is_told_and_fails_at_the_deadline_alone() {
-    for (says, remedy) in [
+    for (says, reason, remedy) in [
         (
             "FailedScaleUp: Node scale up in zones us-central1-a associated with this pod failed: \
              GCE quota exceeded. Pod is at risk of not being scheduled.",
+            "QuotaExceeded",
             "Ask for more quota of this accelerator",
         ),
         (
             "FailedScaleUp: Node scale up in zones us-central1-a associated with this pod failed: \
              GCE out of resources. Pod is at risk of not being scheduled.",
+            "Unschedulable",
             "The zone has none left",
         ),
         (
             "NotTriggerScaleUp: pod didn't trigger scale-up: 1 max node group size reached",
+            "Unschedulable",
             "Raise the most nodes that the pool may have",
         ),
     ] {
@@ -135,7 +138,7 @@ fn a_pool_that_does_not_grow_is_told_and_fails_at_the_deadline_alone() {
         world.pass(601);
         world.settle();
         let turn = &world.status().turns[0];
-        assert_eq!(turn.reason.as_deref(), Some("Unschedulable"));
+        assert_eq!(turn.reason.as_deref(), Some(reason));
         let message = turn.message.as_deref().unwrap();
         assert!(
             message.contains(says) && message.contains(remedy),
@@ -168,9 +171,35 @@ fn a_pod_that_cannot_be_made_fails_its_turn_in_time() {
     world.pass(1800);
     world.step();
     let turn = &world.status().turns[0];
-    assert_eq!(turn.reason.as_deref(), Some("Unschedulable"));
+    assert_eq!(turn.reason.as_deref(), Some("QuotaExceeded"));
     assert!(
         turn.message.as_deref().unwrap().contains("exceeded quota"),
         "{turn:?}"
     );
+}
+
+#[test]
+fn a_job_that_gets_no_pod_ends_the_run_in_time() {
+    let mut world = World::two_by_two();
+    world.settle();
+    let job = world
+        .observed
+        .jobs
+        .first()
+        .unwrap()
+        .metadata
+        .uid
+        .clone()
+        .unwrap();
+    world.observed.pods.clear();
+    world.pass(1799);
+    world.settle();
+    assert!(world.condition(condition::FAILED).is_none());
+    let says = "pods \"x\" is forbidden: exceeded quota: pods, requested: pods=1";
+    world.observed.pod_troubles.insert(job, says.to_owned());
+    world.pass(1);
+    world.settle();
+    assert_eq!(world.reason(condition::FAILED), "QuotaExceeded");
+    let message = &world.condition(condition::FAILED).unwrap().message;
+    assert!(message.contains(says), "{message}");
 }

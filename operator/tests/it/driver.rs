@@ -313,13 +313,13 @@ async fn a_pod_that_does_not_start_is_asked_why() {
     script.extend([
         call(
             "GET",
-            POD_EVENTS,
-            json!({ "metadata": {}, "items": [event] }),
+            JOBS,
+            json!({ "metadata": {}, "items": as_json(&world.observed.jobs) }),
         ),
         call(
             "GET",
-            JOBS,
-            json!({ "metadata": {}, "items": as_json(&world.observed.jobs) }),
+            POD_EVENTS,
+            json!({ "metadata": {}, "items": [event] }),
         ),
         call("PATCH", &format!("{RUN}/status"), as_json(&world.run)),
         call("POST", EVENTS, json!({})),
@@ -342,12 +342,12 @@ async fn a_pod_that_does_not_start_is_asked_why() {
 async fn without_the_right_on_events_a_run_goes_on() {
     let (world, mut script) = not_set_up();
     script.extend([
-        failing("GET", POD_EVENTS, 403, "Forbidden", "no events"),
         call(
             "GET",
             JOBS,
             json!({ "metadata": {}, "items": as_json(&world.observed.jobs) }),
         ),
+        failing("GET", POD_EVENTS, 403, "Forbidden", "no events"),
     ]);
     let (result, _) = against(script).await;
     assert!(result.is_ok(), "{result:?}");

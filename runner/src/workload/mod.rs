@@ -27,7 +27,7 @@ pub use sources::Sources;
 #[derive(Debug, thiserror::Error)]
 pub enum WorkloadError {
     /// The data set cannot be had.
-    #[error("data set: {0}")]
+    #[error("workload.prompts: the data set {0}; put it there, or correct its address")]
     DatasetUnavailable(crate::store::FetchError),
     /// The tokenizer cannot be had.
     #[error("tokenizer: {0}")]
@@ -36,7 +36,7 @@ pub enum WorkloadError {
     #[error("{0}")]
     Source(crate::store::FetchError),
     /// The data set is malformed.
-    #[error("data set: {0}")]
+    #[error("workload.prompts: the data set: {0}")]
     Dataset(#[from] dataset::DatasetError),
     /// No prompt is left.
     #[error(

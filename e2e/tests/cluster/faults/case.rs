@@ -1,5 +1,6 @@
 //! One run from its application to its end, with one thing that goes wrong on the way.
 
+use std::fmt;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -8,7 +9,8 @@ use bakeoff_crds::run::status::condition;
 use bakeoff_e2e::harness::{Namespace, await_condition};
 
 use super::end::{End, difference, look};
-use super::machine::{BROKEN, Ledger};
+use super::fate::Fate;
+use super::machine::Ledger;
 use super::operator;
 use super::wire::{Disturbance, Wire};
 
@@ -21,12 +23,21 @@ const REST_LIMIT: Duration = Duration::from_secs(30);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(250);
 
 /// Which run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Story {
     /// Three engines, all well.
     Success,
-    /// The second engine does not start.
-    OneFails,
+    /// The second engine meets this.
+    Fails(&'static Fate),
+}
+
+impl fmt::Display for Story {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Success => f.write_str("success"),
+            Self::Fails(fate) => write!(f, "failure by {}", fate.engine),
+        }
+    }
 }
 
 /// What came of a case.
@@ -47,7 +58,7 @@ pub(super) async fn run(
     let wire = Wire::new(namespace.client.clone(), disturbance);
     let middle = match story {
         Story::Success => "beta",
-        Story::OneFails => BROKEN,
+        Story::Fails(fate) => fate.engine,
     };
     namespace.apply(&RUN.replace("MIDDLE", middle))?;
     let end = async {
@@ -59,7 +70,7 @@ pub(super) async fn run(
         end = end => end,
         error = operate(namespace, &wire, disturbance) => Err(error),
     };
-    let end = end.with_context(|| format!("{story:?} with {disturbance:?}"))?;
+    let end = end.with_context(|| format!("{story} with {disturbance:?}"))?;
     Ok(Outcome { end, wire })
 }
 

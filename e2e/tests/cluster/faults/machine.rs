@@ -17,10 +17,10 @@ use kube::{Client, ResourceExt as _};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
+use super::fate::Fate;
+
 /// The node's name.
 const NODE: &str = "bakeoff-played";
-/// An engine of this name does not start.
-pub(super) const BROKEN: &str = "broken";
 /// How often the node looks at its pods.
 const LOOK: Duration = Duration::from_millis(150);
 /// How long a Job's pod works.
@@ -166,12 +166,14 @@ async fn play(client: &Client, ledger: &Ledger, pod: &Pod) -> Result<()> {
     let status = pod.status.clone().unwrap_or_default();
     let is_engine = component == labels::COMPONENT_ENGINE;
     let works = !is_engine && component != labels::COMPONENT_HOLDER;
-    let now = match status.phase.as_deref() {
-        Some("Pending") if is_engine && engine == BROKEN => {
-            ended(pod, 1, "ValueError: no such flag")
+    let fate = Fate::find(component, engine);
+    let now = match (status.phase.as_deref(), fate) {
+        (Some("Pending"), Some(fate)) if !fate.is_late => (fate.status)(pod),
+        (Some("Pending"), _) => running(pod),
+        (Some("Running"), Some(fate)) if has_worked(pod) && !is_disrupted(pod) => {
+            (fate.status)(pod)
         }
-        Some("Pending") => running(pod),
-        Some("Running") if works && has_worked(pod) => {
+        (Some("Running"), None) if works && has_worked(pod) => {
             let words = match component {
                 labels::COMPONENT_RUNNER => {
                     let round = pod.labels().get(labels::ROUND).map_or("", String::as_str);
@@ -200,6 +202,12 @@ async fn play(client: &Client, ledger: &Ledger, pod: &Pod) -> Result<()> {
     Ok(())
 }
 
+fn is_disrupted(pod: &Pod) -> bool {
+    let conditions = pod.status.iter().flat_map(|status| &status.conditions);
+    let mut conditions = conditions.flatten();
+    conditions.any(|condition| condition.type_ == "DisruptionTarget")
+}
+
 fn has_worked(pod: &Pod) -> bool {
     let began = pod.status.as_ref().and_then(|status| {
         let container = status.container_statuses.as_ref()?.first()?;
@@ -211,7 +219,7 @@ fn has_worked(pod: &Pod) -> bool {
     began.is_some_and(|began| Timestamp::now().duration_since(began) >= work)
 }
 
-fn running(pod: &Pod) -> Value {
+pub(super) fn running(pod: &Pod) -> Value {
     let now = Timestamp::now();
     let mut status = container(pod, json!({ "running": { "startedAt": now } }));
     status["phase"] = "Running".into();
@@ -223,7 +231,7 @@ fn running(pod: &Pod) -> Value {
     status
 }
 
-fn ended(pod: &Pod, code: i32, words: &str) -> Value {
+pub(super) fn ended(pod: &Pod, code: i32, words: &str) -> Value {
     let now = Timestamp::now();
     let (phase, reason) = match code {
         0 => ("Succeeded", "Completed"),
@@ -244,7 +252,7 @@ fn ended(pod: &Pod, code: i32, words: &str) -> Value {
     status
 }
 
-fn container(pod: &Pod, state: Value) -> Value {
+pub(super) fn container(pod: &Pod, state: Value) -> Value {
     let first = pod.spec.as_ref().and_then(|spec| spec.containers.first());
     let (name, image) = first.map_or(("", ""), |container| {
         (

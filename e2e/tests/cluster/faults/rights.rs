@@ -16,11 +16,9 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
 
-use super::machine::{Ledger, Machine};
 use super::right::{Right, Rights};
 use super::wire::{Disturbance, Wire};
-use super::{AT_ONCE, operator, scale};
-use crate::install;
+use super::{AT_ONCE, operator, without_the_installed_operator};
 
 const RUN: &str = include_str!("rights.yaml");
 const RUN_NAME: &str = "measured";
@@ -35,23 +33,13 @@ async fn every_right_is_needed_and_they_suffice() -> Result<()> {
     if !has_cluster() {
         return Ok(());
     }
-    with_namespace(async |namespace| {
-        let _alone = crate::turns::alone().await?;
-        install::operator(&namespace).await?;
-        namespace.apply(MONITORING)?;
-        namespace.apply(MONITOR)?;
-        scale(&namespace, 0)?;
-        let machine = Machine::start(namespace.client.clone(), Ledger::default()).await?;
-        let result = each(&namespace).await;
-        machine.stop().await?;
-        scale(&namespace, install::REPLICAS)?;
-        result
-    })
-    .await
+    without_the_installed_operator(async |_| with_namespace(each).await).await
 }
 
-async fn each(namespace: &Namespace) -> Result<()> {
-    let rights = Rights::of_chart(namespace)?.each();
+async fn each(namespace: Namespace) -> Result<()> {
+    namespace.apply(MONITORING)?;
+    namespace.apply(MONITOR)?;
+    let rights = Rights::of_chart(&namespace)?.each();
     ensure!(rights.len() > 20, "only {} rights were read", rights.len());
     let refused = with(None).await?;
     ensure!(refused.is_empty(), "refused with all rights: {refused:?}");

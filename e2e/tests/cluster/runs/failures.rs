@@ -118,6 +118,79 @@ async fn a_claim_that_is_missing() -> Result<()> {
     fails(&replace, reason::VOLUME_CLAIM_NOT_FOUND, &["no-such-claim"]).await
 }
 
+const INLINE: &str = "inline: [\"Why is the sky blue?\", \"What is a tide?\"]";
+/// Where the YAML of other objects may go before the run.
+const FIRST_LINE: &str = "apiVersion: bakeoff.dev/v1alpha1\n";
+
+#[tokio::test]
+async fn a_data_set_that_is_missing() -> Result<()> {
+    let set = "shareGpt: {uri: \"s3://bakeoff/datasets/none.json\"}";
+    let words = ["workload.prompts", "datasets/none.json"];
+    fails(&[(INLINE, set)], reason::DATASET_UNAVAILABLE, &words).await
+}
+
+#[tokio::test]
+async fn a_data_set_that_is_another() -> Result<()> {
+    let sum = "0123456789abcdef".repeat(4);
+    let set = format!("shareGpt: {{uri: \"s3://bakeoff/datasets/sharegpt.json\", sha256: {sum}}}");
+    fails(&[(INLINE, &set)], reason::HASH_MISMATCH, &["sha256", &sum]).await
+}
+
+#[tokio::test]
+async fn a_data_set_with_a_malformed_line() -> Result<()> {
+    let map = format!(
+        "apiVersion: v1
+kind: ConfigMap
+metadata: {{name: prompts}}
+data: {{p.jsonl: \"{{\\\"prompt\\\": \\\"one\\\"}}\\n{{\\\"prompt\\\": \\n\"}}
+---
+{FIRST_LINE}"
+    );
+    let set = "jsonl: {configMapRef: {name: prompts, key: p.jsonl}}";
+    let replace = [(INLINE, set), (FIRST_LINE, &map)];
+    fails(&replace, reason::DATASET_INVALID, &["line 2"]).await
+}
+
+/// A quota of the namespace, before the run.
+fn quota(hard: &str) -> String {
+    format!(
+        "apiVersion: v1
+kind: ResourceQuota
+metadata: {{name: small}}
+spec: {{hard: {hard}}}
+---
+{FIRST_LINE}"
+    )
+}
+
+#[tokio::test]
+async fn a_quota_that_leaves_no_room_for_a_job() -> Result<()> {
+    let quota = quota("{pods: \"0\"}");
+    let replace = [(FIRST_LINE, &*quota), ("scheduling: 2m", "scheduling: 25s")];
+    fails(&replace, reason::QUOTA_EXCEEDED, &["small", "pods"]).await
+}
+
+#[tokio::test]
+async fn a_quota_that_leaves_no_room_for_an_engine() -> Result<()> {
+    let quota = quota("{requests.memory: 2Gi}");
+    let replace = [
+        (FIRST_LINE, &*quota),
+        ("{cpu: 50m, memory: 32Mi}", "{cpu: 50m, memory: 4Gi}"),
+        ("scheduling: 2m", "scheduling: 25s"),
+    ];
+    run(&replace, async |namespace, status| {
+        let engine = status.engines.first().context("no engine in the status")?;
+        ensure!(
+            engine.reason.as_deref() == Some(reason::QUOTA_EXCEEDED),
+            "{engine:?}"
+        );
+        let words = ["small", "requests.memory", "ResourceQuota"];
+        says(engine.message.as_deref().unwrap_or_default(), &words)?;
+        nothing_left(namespace).await
+    })
+    .await
+}
+
 /// A claim whose volume is there for the scheduler and not for the kubelet, before the run.
 const BROKEN_VOLUME: &str = "apiVersion: v1
 kind: PersistentVolume
