@@ -18,6 +18,7 @@ pub mod clock;
 pub mod drive;
 pub mod export;
 pub mod measure;
+mod outside;
 pub mod prompt;
 pub mod protocol;
 pub mod record;

@@ -1,6 +1,7 @@
 //! Rules on a run that the schema cannot say. The schema and its CEL rules come first, at the API
 //! server and in `bakeoff validate` alike.
 
+pub mod addresses;
 pub mod document;
 mod loads;
 mod metrics;
@@ -8,7 +9,10 @@ mod price;
 
 use std::collections::BTreeSet;
 
-use crate::run::{BenchmarkRunSpec, ObjectiveMetric};
+use crate::{
+    common::FileSource,
+    run::{BenchmarkRunSpec, ObjectiveMetric},
+};
 
 /// Where a run runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +61,7 @@ pub fn rules(spec: &BenchmarkRunSpec, place: Place) -> Vec<Problem> {
     models(spec, &mut problems);
     metrics::rules(spec, &mut problems);
     price::rules(spec, &mut problems);
+    addresses::rules(spec, &mut problems);
     problems
 }
 
@@ -90,12 +95,17 @@ fn unique_stages(spec: &BenchmarkRunSpec, problems: &mut Vec<Problem>) {
     }
 }
 
-fn places(spec: &BenchmarkRunSpec, place: Place, problems: &mut Vec<Problem>) {
+/// The files that a run reads, each with its field.
+fn files(spec: &BenchmarkRunSpec) -> impl Iterator<Item = (String, &FileSource)> {
     let tokenizer = spec.model.tokenizer.as_ref();
     let tokenizer = tokenizer.map(|file| ("spec.model.tokenizer".to_owned(), file));
     let prompts = spec.workload.prompts.file();
     let prompts = prompts.map(|(field, file)| (format!("spec.workload.prompts.{field}"), file));
-    for (field, source) in tokenizer.into_iter().chain(prompts) {
+    tokenizer.into_iter().chain(prompts)
+}
+
+fn places(spec: &BenchmarkRunSpec, place: Place, problems: &mut Vec<Problem>) {
+    for (field, source) in files(spec) {
         match place {
             Place::Cluster if source.path.is_some() => problems.push(Problem::new(
                 format!("{field}.path"),

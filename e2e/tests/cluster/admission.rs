@@ -50,6 +50,7 @@ async fn good_objects_and_all_samples_are_taken() -> Result<()> {
             "crds/tests/cases/planned",
             "deploy/samples",
             "deploy/samples/engines",
+            "deploy/samples/network",
         ] {
             for file in files(folder)? {
                 dry_run(&namespace, &file).with_context(|| format!("{}", file.display()))?;

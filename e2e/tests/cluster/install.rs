@@ -10,6 +10,8 @@ use tokio::sync::OnceCell;
 
 /// Where the operator is.
 pub(crate) const SYSTEM: &str = "bakeoff-system";
+/// A namespace's label: pods that ask for more than the Pod Security level `restricted` are refused.
+pub(crate) const RESTRICTED: &str = "pod-security.kubernetes.io/enforce=restricted";
 /// How many operators run.
 pub(crate) const REPLICAS: usize = 2;
 
@@ -45,6 +47,8 @@ fn install(namespace: &Namespace) -> Result<()> {
         "3m".into(),
         "--set".into(),
         format!("replicas={REPLICAS}"),
+        "--set".into(),
+        "networkPolicy.enabled=true".into(),
     ];
     for (key, image) in [("image", &operator), ("runnerImage", &runner)] {
         let (repository, tag) = image.rsplit_once(':').context("an image has a tag")?;
@@ -56,6 +60,10 @@ fn install(namespace: &Namespace) -> Result<()> {
         .kubectl
         .helm(&arguments)
         .context("installing the chart")?;
+    // Pods that are made from now on must keep to it.
+    namespace
+        .kubectl
+        .run(&["label", "--overwrite", "namespace", SYSTEM, RESTRICTED])?;
     // On a cluster that was up before, the image of the same tag may be another.
     let rollout = |words: &[&str]| {
         let all = [&["--namespace", SYSTEM, "rollout"], words, &["deployment"]].concat();

@@ -161,7 +161,7 @@ impl<'a> Engine<'a> {
 
 fn client() -> Result<reqwest::Client, String> {
     install_crypto_provider();
-    let mut builder = reqwest::Client::builder().timeout(ANSWER_TIMEOUT);
+    let mut builder = crate::outside::client().timeout(ANSWER_TIMEOUT);
     if let Some(path) = tls::bundle_from_environment() {
         let pem = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         let certificates =

@@ -86,7 +86,7 @@ impl Prometheus {
     /// Where the address is none, in words.
     pub fn new(url: &str, interval: Duration, extra: &[ExtraQuery]) -> Result<Self, String> {
         install_crypto_provider();
-        let client = reqwest::Client::builder()
+        let client = crate::outside::client()
             .timeout(QUERY_TIMEOUT)
             // A token is for the server that it was meant for.
             .redirect(reqwest::redirect::Policy::none())

@@ -67,7 +67,7 @@ impl Scraper {
     /// Where the thread or its HTTP client cannot be made.
     pub fn start(metrics: &PlannedMetrics, url: &str) -> Result<Self, std::io::Error> {
         install_crypto_provider();
-        let client = reqwest::Client::builder()
+        let client = crate::outside::client()
             .timeout(PAGE_TIMEOUT)
             .build()
             .map_err(std::io::Error::other)?;

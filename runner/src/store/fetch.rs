@@ -156,7 +156,7 @@ impl Inputs {
 
     fn http_client(&self) -> Result<reqwest::Client, String> {
         backend::install_crypto_provider();
-        let mut builder = reqwest::Client::builder()
+        let mut builder = crate::outside::client()
             .connect_timeout(std::time::Duration::from_secs(10))
             .read_timeout(std::time::Duration::from_secs(60))
             .user_agent(concat!("bakeoff/", env!("CARGO_PKG_VERSION")));

@@ -57,8 +57,10 @@ impl Target {
         let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
         let address = (bare_host, port)
             .to_socket_addrs()
-            .and_then(|mut addresses| {
-                addresses
+            .and_then(|addresses| {
+                let allowed = crate::outside::allowed(addresses)?;
+                allowed
+                    .into_iter()
                     .next()
                     .ok_or_else(|| std::io::Error::other("the name has no address"))
             })

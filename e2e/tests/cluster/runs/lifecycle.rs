@@ -72,7 +72,7 @@ pub(super) fn expected() -> Vec<(String, String, u64)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_runs_at_once_in_two_namespaces() -> Result<()> {
+async fn two_runs_at_once_in_two_restricted_namespaces() -> Result<()> {
     if !has_cluster() {
         return Ok(());
     }
@@ -80,6 +80,9 @@ async fn two_runs_at_once_in_two_namespaces() -> Result<()> {
     let one = async |bucket: Bucket| {
         let mut folder = String::new();
         with_namespace(async |namespace| {
+            let name = &namespace.name;
+            let label = ["label", "namespace", name, install::RESTRICTED];
+            namespace.kubectl.run(&label)?;
             start(&namespace, bucket).await?;
             let status = complete(&namespace, "simulated").await?;
             let uri = status.report_uri.context("no report URI")?;
