@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-use crate::command::{exists, run};
+use crate::command::{exists, output, run};
 use crate::settings::Layout;
 
 const LDFLAGS: &str = "-s -w";
@@ -96,6 +96,15 @@ pub const PROMETHEUS: Module = Module {
     ldflags: "",
 };
 
+/// The Prometheus operator, which turns PodMonitors into scrape configurations.
+pub const PROMETHEUS_OPERATOR: Module = Module {
+    name: "prometheus-operator",
+    version: "v0.85.0",
+    package: "github.com/prometheus-operator/prometheus-operator/cmd/operator",
+    tags: "",
+    ldflags: "",
+};
+
 /// A Google Cloud Storage server over a folder, with uploads by the XML API.
 pub const FAKE_GCS_SERVER: Module = Module {
     name: "fake-gcs-server",
@@ -128,6 +137,18 @@ impl Module {
         })
         .with_context(|| format!("building {}", self.name))?;
         Ok(binary)
+    }
+
+    /// Where the sources of a module lie that it is built from, with whatever else that module holds.
+    pub fn source(&self, layout: &Layout, module: &str) -> Result<PathBuf> {
+        let own = layout.repository.join("e2e/go").join(self.name);
+        // Whoever has the binary from the cache may not have the sources.
+        run(go().current_dir(&own).args(["mod", "download", module]))?;
+        let folder = output(
+            go().current_dir(&own)
+                .args(["list", "-m", "-f", "{{.Dir}}", module]),
+        )?;
+        Ok(PathBuf::from(folder.trim()))
     }
 }
 

@@ -13,9 +13,9 @@ use axum::{
     routing::get,
 };
 use bakeoff_crds::run::{BenchmarkRun, status::RunPhase};
-use kube::{core::DeserializeGuard, runtime::reflector::Store};
+use kube::{ResourceExt, core::DeserializeGuard, runtime::reflector::Store};
 
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, RunKey};
 
 /// What the operator knows of its own health.
 #[derive(Clone, Default)]
@@ -40,19 +40,17 @@ impl Health {
             .push(store);
     }
 
-    fn phases(&self) -> Vec<RunPhase> {
+    /// The runs that are there, with their phases.
+    fn runs(&self) -> Vec<(RunKey, RunPhase)> {
         let stores = self.stores.read().unwrap_or_else(PoisonError::into_inner);
         stores
             .iter()
             .flat_map(Store::state)
             .filter_map(|run| {
                 let run = run.0.as_ref().ok()?;
-                Some(
-                    run.status
-                        .as_ref()
-                        .map(|status| status.phase)
-                        .unwrap_or_default(),
-                )
+                let phase = run.status.as_ref().map(|status| status.phase);
+                let key = (run.namespace().unwrap_or_default(), run.name_any());
+                Some((key, phase.unwrap_or_default()))
             })
             .collect()
     }
@@ -79,7 +77,7 @@ async fn readyz(State(health): State<Health>) -> impl IntoResponse {
 }
 
 async fn metrics(State(health): State<Health>) -> impl IntoResponse {
-    match health.metrics.render(health.phases().into_iter()) {
+    match health.metrics.render(health.runs().into_iter()) {
         Ok(text) => (
             StatusCode::OK,
             [(

@@ -28,6 +28,7 @@ use crate::{
     decide::{APPLY_FAILED, decide, has_ended},
     error::Error,
     events,
+    metrics::Figures,
     observe::Observer,
     status::conditions,
 };
@@ -77,6 +78,9 @@ pub async fn reconcile(
         .writer
         .publish(&run, &events::between(&before, &status))
         .await;
+    let key = (namespace.to_owned(), name.to_owned());
+    let figures = Figures::new(&observed, &status);
+    context.health.metrics.saw(key, &before, &status, figures);
     made?;
     // What is destroyed is in the status first: an operator that ends between the two must not take
     // its own deletion for somebody else's.

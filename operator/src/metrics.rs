@@ -1,8 +1,15 @@
-//! Metrics of the operator itself.
+//! Metrics of the operator itself, and of the runs that it brings forward.
 
-use std::{sync::Arc, time::Duration};
+mod active;
+mod ended;
 
-use bakeoff_crds::run::status::RunPhase;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bakeoff_crds::run::{BenchmarkRunStatus, status::RunPhase};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
     metrics::{
@@ -13,6 +20,10 @@ use prometheus_client::{
     },
     registry::{Registry, Unit},
 };
+
+use active::Active;
+pub use active::{Figures, MOST_RUNS, RunKey};
+use ended::Ended;
 
 /// Every phase, so that a phase without a run reads 0.
 const PHASES: [RunPhase; 7] = [
@@ -25,7 +36,7 @@ const PHASES: [RunPhase; 7] = [
     RunPhase::Failed,
 ];
 
-/// Metrics of the operator itself.
+/// Metrics of the operator itself, and of the runs that it brings forward. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Arc<Registry>,
@@ -34,6 +45,10 @@ pub struct Metrics {
     duration: Histogram,
     runs: Family<PhaseLabels, Gauge>,
     leader: Gauge,
+    ended: Ended,
+    active: Active,
+    /// How far runs were when they were last looked at.
+    figures: Arc<Mutex<BTreeMap<RunKey, Figures>>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -76,6 +91,8 @@ impl Default for Metrics {
             "Whether this operator acts (1) or waits for another's Lease to end (0)",
             leader.clone(),
         );
+        let ended = Ended::register(&mut registry);
+        let active = Active::register(&mut registry);
         Self {
             registry: Arc::new(registry),
             reconciliations,
@@ -83,6 +100,9 @@ impl Default for Metrics {
             duration,
             runs,
             leader,
+            ended,
+            active,
+            figures: Arc::default(),
         }
     }
 }
@@ -102,23 +122,44 @@ impl Metrics {
         self.leader.set(i64::from(is_leader));
     }
 
+    /// Counts what ended between two statuses of a run, both of which were stored, and notes how far the
+    /// run is.
+    pub fn saw(
+        &self,
+        run: RunKey,
+        before: &BenchmarkRunStatus,
+        after: &BenchmarkRunStatus,
+        figures: Figures,
+    ) {
+        self.ended.count(before, after);
+        let mut known = self.figures.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(run, figures);
+    }
+
     /// Text in the OpenMetrics format, with the runs that are there now.
     ///
     /// # Errors
     /// Where the text cannot be written, which is never for a string.
     pub fn render(
         &self,
-        phases: impl Iterator<Item = RunPhase>,
+        runs: impl Iterator<Item = (RunKey, RunPhase)>,
     ) -> Result<String, std::fmt::Error> {
-        let phases: Vec<RunPhase> = phases.collect();
+        let runs: BTreeMap<RunKey, RunPhase> = runs.collect();
         for phase in PHASES {
-            let count = phases.iter().filter(|found| **found == phase).count();
+            let count = runs.values().filter(|found| **found == phase).count();
             self.runs
                 .get_or_create(&PhaseLabels { phase: name(phase) })
                 .set(i64::try_from(count).unwrap_or(i64::MAX));
         }
+        let active = runs.iter().filter(|(_, phase)| active::is_active(**phase));
+        // Held until all is written: two that ask at once must not see each other's half.
+        let mut figures = self.figures.lock().unwrap_or_else(PoisonError::into_inner);
+        figures.retain(|run, _| runs.get(run).is_some_and(|phase| active::is_active(*phase)));
+        self.active
+            .set(active.map(|(run, phase)| (run, name(*phase))), &figures);
         let mut out = String::new();
         text::encode(&mut out, &self.registry)?;
+        drop(figures);
         Ok(out)
     }
 }
@@ -136,33 +177,4 @@ const fn name(phase: RunPhase) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn metrics_have_stable_names_and_bounded_labels() {
-        let metrics = Metrics::default();
-        metrics.reconciled(Duration::from_millis(7), None);
-        metrics.reconciled(Duration::from_millis(7), Some("apply"));
-        metrics.set_leader(true);
-        let text = metrics
-            .render([RunPhase::Running, RunPhase::Running, RunPhase::Failed].into_iter())
-            .unwrap();
-        for line in [
-            "bakeoff_reconciliations_total 2",
-            "bakeoff_reconcile_errors_total{reason=\"apply\"} 1",
-            "bakeoff_reconcile_duration_seconds_count 2",
-            "bakeoff_runs{phase=\"Running\"} 2",
-            "bakeoff_runs{phase=\"Failed\"} 1",
-            "bakeoff_runs{phase=\"Complete\"} 0",
-            "bakeoff_leader 1",
-        ] {
-            assert!(text.lines().any(|found| found == line), "{line} in {text}");
-        }
-        let later = metrics.render(std::iter::empty()).unwrap();
-        assert!(
-            later.contains("bakeoff_runs{phase=\"Running\"} 0"),
-            "{later}"
-        );
-    }
-}
+mod tests;

@@ -65,6 +65,11 @@ fn install(namespace: &Namespace) -> Result<()> {
         .kubectl
         .run(&["label", "--overwrite", "namespace", SYSTEM, RESTRICTED])?;
     // On a cluster that was up before, the image of the same tag may be another.
+    restart(namespace)
+}
+
+/// Starts the operator anew, and waits until it is ready.
+pub(crate) fn restart(namespace: &Namespace) -> Result<()> {
     let rollout = |words: &[&str]| {
         let all = [&["--namespace", SYSTEM, "rollout"], words, &["deployment"]].concat();
         namespace.kubectl.run(&all)

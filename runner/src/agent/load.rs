@@ -9,7 +9,10 @@ use bakeoff_crds::{
     summary::{Termination, reason},
 };
 
-use super::last_words::{TERMINATION_LOG, check_ca_bundle, read_plan, say};
+use super::{
+    last_words::{TERMINATION_LOG, check_ca_bundle, read_plan, say},
+    vitals_page,
+};
 use crate::{
     cli::cancel_on_signal,
     drive::Share,
@@ -272,21 +275,7 @@ async fn snapshot(State(progress): State<Arc<Progress>>) -> Json<Snapshot> {
 
 /// In Prometheus' text format.
 async fn metrics(State(progress): State<Arc<Progress>>) -> String {
-    let now = progress.snapshot();
-    format!(
-        "# HELP bakeoff_runner_requests_total Requests that have ended, in whatever way.\n\
-         # TYPE bakeoff_runner_requests_total counter\n\
-         bakeoff_runner_requests_total {}\n\
-         # HELP bakeoff_runner_stages_done Stages that are stored.\n\
-         # TYPE bakeoff_runner_stages_done gauge\n\
-         bakeoff_runner_stages_done {}\n\
-         # HELP bakeoff_runner_stages_planned Stages that the round holds.\n\
-         # TYPE bakeoff_runner_stages_planned gauge\n\
-         bakeoff_runner_stages_planned {}\n",
-        progress.requests_total(),
-        now.stages_done,
-        now.stages_planned,
-    )
+    vitals_page::page(&progress)
 }
 
 #[cfg(test)]

@@ -5,3 +5,4 @@ pub mod last_words;
 pub mod load;
 pub mod preflight;
 pub mod report;
+pub mod vitals_page;

@@ -67,20 +67,30 @@ impl Server {
         Some(server)
     }
 
-    /// The time on Prometheus' clock, in seconds since 1970, once a query gives something.
-    pub async fn time_when(&self, query: &str) -> f64 {
+    /// What a query gives now; nothing where Prometheus does not answer.
+    pub async fn ask(&self, query: &str) -> Value {
         // The tests' other clients are rustls' too.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::new();
         let url = format!("{}/api/v1/query", self.url);
-        let url = reqwest::Url::parse_with_params(&url, [("query", query)]).unwrap();
+        // In the body, for an address has a longest length.
+        let form = reqwest::Url::parse_with_params(&url, [("query", query)]).unwrap();
+        let asked = reqwest::Client::new()
+            .post(url)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(form.query().unwrap_or_default().to_owned());
+        match asked.send().await {
+            Ok(answer) => answer.json().await.unwrap_or_default(),
+            Err(_) => Value::Null,
+        }
+    }
+
+    /// The time on Prometheus' clock, in seconds since 1970, once a query gives something.
+    pub async fn time_when(&self, query: &str) -> f64 {
         let asked = async {
             loop {
-                if let Ok(answer) = client.get(url.clone()).send().await {
-                    let answer: Value = answer.json().await.unwrap_or_default();
-                    if let Some(time) = answer.pointer("/data/result/0/value/0") {
-                        return time.as_f64().unwrap();
-                    }
+                let answer = self.ask(query).await;
+                if let Some(time) = answer.pointer("/data/result/0/value/0") {
+                    return time.as_f64().unwrap();
                 }
                 tokio::time::sleep(PAUSE).await;
             }

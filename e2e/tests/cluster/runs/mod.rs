@@ -9,6 +9,7 @@ mod inputs;
 mod lifecycle;
 mod lost_node;
 mod objects;
+mod pod_monitor;
 mod read_again;
 mod shards;
 mod truth;

@@ -162,11 +162,17 @@ async fn progress_is_told_to_whoever_asks() {
         progress,
         serde_json::json!({"repetition": 0, "stage": "", "stagesDone": 0, "stagesPlanned": 0, "requestsDone": 0})
     );
+    let metrics = ask("/metrics").await;
     assert!(
-        ask("/metrics")
-            .await
-            .contains("\nbakeoff_runner_requests_total 0\n")
+        metrics.contains("\nbakeoff_runner_requests_total 0\n"),
+        "{metrics}"
     );
+    for name in ["cpu_seconds_total", "peak_memory_bytes"] {
+        let begin = format!("bakeoff_runner_{name} ");
+        let value = metrics.lines().find_map(|line| line.strip_prefix(&begin));
+        let value: f64 = value.unwrap().parse().unwrap();
+        assert!(value > 0.0, "{name} {value}");
+    }
     assert_eq!(ask("/healthz").await, "ok");
     server.abort();
 }

@@ -230,6 +230,12 @@ pub fn peak_rss_bytes() -> u64 {
         .unwrap_or_default()
 }
 
+/// CPU time of this process so far, in seconds.
+pub fn cpu_seconds() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / SECOND as f64
+}
+
 /// `VmHWM` of `/proc/PID/status` (proc_pid_status(5)), in bytes.
 fn peak_rss_of(status: &str) -> Option<u64> {
     let line = status
