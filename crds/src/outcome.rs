@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::run::status::{NodeFacts, RoundRestart, TurnStatus};
+use crate::run::status::{ModelVolume, NodeFacts, RoundRestart, TurnStatus};
 
 /// What only the operator knows: failures, nodes, digests and timelines.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
@@ -19,6 +19,9 @@ pub struct Outcome {
     /// The nodes that engines ran on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<NodeFacts>,
+    /// The volume that the model was fetched into.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_volume: Option<ModelVolume>,
     /// Every turn, as in the run's status.
     pub turns: Vec<TurnStatus>,
     /// Rounds that began anew on another node.

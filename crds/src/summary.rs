@@ -18,6 +18,9 @@ pub struct Termination {
     /// From the preflight.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preflight: Option<PreflightSummary>,
+    /// From the Job that fetches the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefetch: Option<PrefetchSummary>,
     /// From a runner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runner: Option<Summary>,
@@ -65,7 +68,7 @@ pub mod reason {
     pub const BUCKET_NOT_WRITABLE: &str = "BucketNotWritable";
     /// The data set cannot be fetched.
     pub const DATASET_UNAVAILABLE: &str = "DatasetUnavailable";
-    /// The data set's or tokenizer's SHA-256 is another.
+    /// The SHA-256 of the data set, of the tokenizer or of a file of the model is another.
     pub const HASH_MISMATCH: &str = "HashMismatch";
     /// The data set is malformed or holds no usable prompt.
     pub const DATASET_INVALID: &str = "DatasetInvalid";
@@ -108,6 +111,12 @@ pub mod reason {
     pub const MODEL_ACCESS_DENIED: &str = "ModelAccessDenied";
     /// The model's repository, or its revision, does not exist.
     pub const MODEL_NOT_FOUND: &str = "ModelNotFound";
+    /// The model cannot be fetched: its source is away, or gives other bytes than it says.
+    pub const MODEL_UNAVAILABLE: &str = "ModelUnavailable";
+    /// The model's volume is full.
+    pub const VOLUME_FULL: &str = "VolumeFull";
+    /// The model's volume cannot be written.
+    pub const VOLUME_NOT_WRITABLE: &str = "VolumeNotWritable";
     /// The engine was not ready within `policy.timeouts.ready`.
     pub const READINESS_TIMEOUT: &str = "ReadinessTimeout";
     /// The engine's pod was replaced or its container restarted under load.
@@ -168,6 +177,26 @@ pub struct ResolvedRepository {
     /// The commit; absent where the hub could not be asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
+}
+
+/// What the Job that fetches the model found in the volume at its end: the model and its adapters
+/// together.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PrefetchSummary {
+    /// Commit of the model's repository; absent where it came from elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// Files in the volume.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Bytes that were fetched by this run's Job; 0 where the volume held them all.
+    pub fetched_bytes: u64,
+    /// What the Job took to fetch and check them, by its own clock, its last try alone.
+    pub seconds: f64,
+    /// SHA-256 over the names and SHA-256s of the files, in order: what the engines were given.
+    pub content_sha256: String,
 }
 
 /// What a runner measured on one engine in one round. Counts are never dropped for room; figures of

@@ -12,8 +12,8 @@ use std::collections::BTreeSet;
 use bakeoff_crds::{
     BenchmarkRun, EngineProfile,
     manifests::{
-        MonitoringApi, engine_objects, holder_pod, pod_monitoring, preflight_job, reporter_job,
-        runner_job, turns,
+        MonitoringApi, engine_objects, holder_pod, model_claim, pod_monitoring, prefetch_job,
+        preflight_job, reporter_job, runner_job, turns,
     },
     plan::{Place, Plan, PlanSettings, resolve},
     profile::ProfileSet,
@@ -73,6 +73,8 @@ fn effects(plan: &Plan) -> String {
         json!(plan.stages),
         json!(plan.search),
         json!(preflight_job(plan, &owner)),
+        json!(model_claim(plan, &owner)),
+        json!(prefetch_job(plan, &owner)),
         json!(reporter_job(plan, &owner)),
         json!(holder_pod(plan, &owner, "node")),
     ];

@@ -6,8 +6,8 @@ use std::{fs, path::Path};
 
 use bakeoff_crds::{
     manifests::{
-        MonitoringApi, engine_objects, holder_pod, outcome_config_map, pod_monitoring,
-        preflight_job, reporter_job, runner_job, runner_service, turns,
+        MonitoringApi, engine_objects, holder_pod, model_claim, outcome_config_map, pod_monitoring,
+        prefetch_job, preflight_job, reporter_job, runner_job, runner_service, turns,
     },
     outcome::Outcome,
     plan::{Place, Plan, PlanSettings, resolve},
@@ -64,6 +64,8 @@ fn value(object: impl Serialize) -> Value {
 fn manifests(plan: &Plan, node: Option<&str>) -> String {
     let owner = owner();
     let mut objects = vec![value(preflight_job(plan, &owner))];
+    objects.extend(model_claim(plan, &owner).map(value));
+    objects.extend(prefetch_job(plan, &owner).map(value));
     for turn in turns(plan) {
         if let Some(engine) = engine_objects(plan, &owner, turn, node) {
             objects.extend(engine.files.map(value));
@@ -98,6 +100,17 @@ fn least_run() {
 #[test]
 fn run_with_everything() {
     insta::assert_snapshot!(manifests(&plan("everything", &[]), Some("node-1")));
+}
+
+#[test]
+fn a_model_is_fetched_once_and_mounted_by_all() {
+    for case in [
+        "prefetched",
+        "prefetched-from-a-bucket",
+        "prefetched-from-a-claim",
+    ] {
+        insta::assert_snapshot!(case, manifests(&plan(case, &[]), None));
+    }
 }
 
 #[test]

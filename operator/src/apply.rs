@@ -2,7 +2,8 @@
 //!
 //! Rights that it needs, in the namespaces of the runs: `benchmarkruns/status` patch,
 //! `benchmarkruns` delete (for `cleanup.ttlAfterFinished`); `pods`, `services`, `configmaps`, `jobs`
-//! create, patch, delete; `podmonitorings.monitoring.googleapis.com` and
+//! create, patch, delete; `persistentvolumeclaims` create, patch;
+//! `podmonitorings.monitoring.googleapis.com` and
 //! `podmonitors.monitoring.coreos.com` create, patch, delete; `events.events.k8s.io` create. Owner
 //! references do not block a deletion, so nothing on `benchmarkruns/finalizers` is asked for where
 //! the OwnerReferencesPermissionEnforcement admission plugin is on (OpenShift). Nothing on Secrets,
@@ -98,6 +99,7 @@ impl Writer {
         let result = match child {
             Child::ConfigMap(object) => patch(self.api(namespace), object).await,
             Child::Service(object) => patch(self.api(namespace), object).await,
+            Child::PersistentVolumeClaim(object) => patch(self.api(namespace), object).await,
             Child::Job(object) => patch(self.api(namespace), object).await,
             Child::Pod(object) => patch(self.api(namespace), object).await,
             Child::Monitoring(api, object) => {

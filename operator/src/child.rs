@@ -3,7 +3,7 @@
 use bakeoff_crds::manifests::MonitoringApi;
 use k8s_openapi::api::{
     batch::v1::Job,
-    core::v1::{ConfigMap, Pod, Service},
+    core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service},
 };
 use kube::core::DynamicObject;
 
@@ -17,7 +17,9 @@ pub enum Child {
     Service(Service),
     /// What has a Prometheus scrape an engine.
     Monitoring(MonitoringApi, DynamicObject),
-    /// Preflight, runner or reporter.
+    /// The volume of the model.
+    PersistentVolumeClaim(PersistentVolumeClaim),
+    /// Preflight, prefetch, runner or reporter.
     Job(Job),
     /// An engine, or the node's holder.
     Pod(Pod),
@@ -30,6 +32,7 @@ impl Child {
             Self::ConfigMap(object) => &object.metadata,
             Self::Service(object) => &object.metadata,
             Self::Monitoring(_, object) => &object.metadata,
+            Self::PersistentVolumeClaim(object) => &object.metadata,
             Self::Job(object) => &object.metadata,
             Self::Pod(object) => &object.metadata,
         };
@@ -39,13 +42,15 @@ impl Child {
     /// Kind and name, for logs and messages.
     pub fn describe(&self) -> String {
         let kind = match self {
-            Self::ConfigMap(_) => ChildKind::ConfigMap,
-            Self::Service(_) => ChildKind::Service,
-            Self::Monitoring(api, _) => ChildKind::Monitoring(*api),
-            Self::Job(_) => ChildKind::Job,
-            Self::Pod(_) => ChildKind::Pod,
+            Self::ConfigMap(_) => ChildKind::ConfigMap.name(),
+            Self::Service(_) => ChildKind::Service.name(),
+            Self::Monitoring(api, _) => ChildKind::Monitoring(*api).name(),
+            // Never deleted by the operator: its owner takes it along, or it stays.
+            Self::PersistentVolumeClaim(_) => "PersistentVolumeClaim",
+            Self::Job(_) => ChildKind::Job.name(),
+            Self::Pod(_) => ChildKind::Pod.name(),
         };
-        format!("{} {}", kind.name(), self.name())
+        format!("{kind} {}", self.name())
     }
 }
 

@@ -27,7 +27,7 @@ pub fn missing(found: &Pod, now: Timestamp) -> Option<PodFailure> {
         PodFailure::new(
             reason::VOLUME_CLAIM_NOT_FOUND,
             format!(
-                "pod {} waits for PersistentVolumeClaim {claim}, which does not exist in the run's namespace. Make it, or correct its name (output.uri, model.persistentVolumeClaim), and make a new run",
+                "pod {} waits for PersistentVolumeClaim {claim}, which does not exist in the run's namespace. Make it, or correct its name (output.uri, model.persistentVolumeClaim, model.prefetch.claimName), and make a new run",
                 pod::name(found),
             ),
         )

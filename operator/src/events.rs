@@ -68,6 +68,7 @@ fn of_condition(now: &Condition) -> Option<Notice> {
     let (is_warning, reason, action) = match (now.type_.as_str(), is_true) {
         (condition::ACCEPTED, true) => (false, "Accepted", "Plan"),
         (condition::PREFLIGHT_PASSED, true) => (false, "PreflightPassed", "Preflight"),
+        (condition::MODEL_PREFETCHED, true) => (false, "ModelPrefetched", "Prefetch"),
         (condition::SUSPENDED, true) => (false, "Suspended", "Suspend"),
         // A condition that is False from the start is no news.
         (condition::SUSPENDED, false) => (false, "Resumed", "Suspend"),

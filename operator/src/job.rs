@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use bakeoff_crds::summary::{Failure, Termination, reason};
+use bakeoff_crds::{
+    manifests::labels,
+    summary::{Failure, Termination, reason},
+};
 use k8s_openapi::{
     api::{
         batch::v1::{Job, JobCondition},
@@ -207,10 +210,14 @@ fn stuck(observed: &Observed, found: &Pod, scheduling: u64, now: Timestamp) -> O
         pod::node(found).is_none() && waited >= scheduling.try_into().unwrap_or(i64::MAX);
     too_long.then(|| {
         let says = pod::unscheduled_message(found).unwrap_or("the scheduler gave no reason");
-        let (reason, remedy) = claims::unplaced(
-            says,
-            "Check runner.nodeSelector, runner.resources and the cluster's room",
-        );
+        // The model is fetched where the engines will run, unless its volume can be mounted anywhere.
+        let remedy = match pod::label(found, labels::COMPONENT) {
+            Some(labels::COMPONENT_PREFETCH) => {
+                "Check hardware.nodeSelector (with accessMode ReadWriteMany runner.nodeSelector), runner.resources and the cluster's room"
+            }
+            _ => "Check runner.nodeSelector, runner.resources and the cluster's room",
+        };
+        let (reason, remedy) = claims::unplaced(says, remedy);
         Failure {
             reason: reason.into(),
             message: format!(

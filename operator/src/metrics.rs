@@ -26,10 +26,11 @@ pub use active::{Figures, MOST_RUNS, RunKey};
 use ended::Ended;
 
 /// Every phase, so that a phase without a run reads 0.
-const PHASES: [RunPhase; 7] = [
+const PHASES: [RunPhase; 8] = [
     RunPhase::Pending,
     RunPhase::Suspended,
     RunPhase::Preflight,
+    RunPhase::Prefetching,
     RunPhase::Running,
     RunPhase::Reporting,
     RunPhase::Complete,
@@ -169,6 +170,7 @@ const fn name(phase: RunPhase) -> &'static str {
         RunPhase::Pending => "Pending",
         RunPhase::Suspended => "Suspended",
         RunPhase::Preflight => "Preflight",
+        RunPhase::Prefetching => "Prefetching",
         RunPhase::Running => "Running",
         RunPhase::Reporting => "Reporting",
         RunPhase::Complete => "Complete",

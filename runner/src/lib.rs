@@ -1,7 +1,7 @@
 //! Bakeoff's runner: load, measurement, reports, upload and simulated engines.
 //!
 //! In reading order: [`cli`] takes the words of the command line; [`agent`] is what the Jobs of a
-//! cluster start; [`measure`] takes one engine through its stages; [`workload`] makes prompts and
+//! cluster start; [`models`] fetches models into volumes; [`measure`] takes one engine through its stages; [`workload`] makes prompts and
 //! arrival times; [`drive`] sends them, [`calibrate`] tells what it adds itself; [`wire`] and
 //! [`protocol`] speak HTTP and the engines' formats; [`record`] and [`stats`] turn time stamps into
 //! figures, [`answer`] reads texts; [`scrape`] reads the engines' own
@@ -18,6 +18,7 @@ pub mod clock;
 pub mod drive;
 pub mod export;
 pub mod measure;
+pub mod models;
 mod outside;
 pub mod prompt;
 pub mod protocol;

@@ -66,6 +66,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [""]
   resources: [services]
   verbs: [create, patch, delete]
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
+  verbs: [create, patch] # model.prefetch: the volume of the model, which the operator never deletes
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]

@@ -53,12 +53,31 @@ pub(super) struct Agent<'a> {
 impl<'a> Agent<'a> {
     /// An agent with the subcommand and arguments `words`, the plan and the rights at the bucket.
     pub(super) fn new(plan: &'a Plan, words: &[&str]) -> Self {
+        let mut agent = Self::bare(plan, words);
+        agent.credentials();
+        agent.certificates();
+        agent.results();
+        agent
+    }
+
+    /// An agent that neither reads nor writes results. It has rights at the bucket where its model
+    /// comes from one.
+    pub(super) fn of_model(plan: &'a Plan, words: &[&str], from_bucket: bool) -> Self {
+        let mut agent = Self::bare(plan, words);
+        if from_bucket {
+            agent.credentials();
+        }
+        agent.certificates();
+        agent
+    }
+
+    fn bare(plan: &'a Plan, words: &[&str]) -> Self {
         let args = ["agent", words[0], "--plan", PLAN_PATH]
             .iter()
             .chain(&words[1..])
             .map(|word| (*word).to_owned())
             .collect();
-        let mut agent = Self {
+        Self {
             plan,
             args,
             environment: vec![
@@ -73,13 +92,11 @@ impl<'a> Agent<'a> {
                 read_only("plan", "/etc/bakeoff", None),
                 writable("temporary", "/tmp", None),
             ],
-        };
-        agent.output();
-        agent
+        }
     }
 
-    /// Rights, certificates and volume of the output.
-    fn output(&mut self) {
+    /// Rights at the output's bucket.
+    fn credentials(&mut self) {
         let output = &self.plan.spec.output;
         if let Some(secret) = &output.credentials_secret_ref {
             let key = |key: &str| SecretKeyRef {
@@ -100,14 +117,22 @@ impl<'a> Agent<'a> {
                 }
             }
         }
-        if let Some(bundle) = &output.ca_bundle_ref {
+    }
+
+    /// Certificates of a private authority.
+    fn certificates(&mut self) {
+        if let Some(bundle) = &self.plan.spec.output.ca_bundle_ref {
             let file = format!("{CA_BUNDLE}/{}", bundle.key);
             self.environment.push(env("BAKEOFF_CA_BUNDLE", file));
             self.volumes
                 .push(optional_config_map_volume("ca", &bundle.name));
             self.mounts.push(read_only("ca", CA_BUNDLE, None));
         }
-        if let Some(claim) = output.uri.strip_prefix("pvc://") {
+    }
+
+    /// The output's volume, where it is one.
+    fn results(&mut self) {
+        if let Some(claim) = self.plan.spec.output.uri.strip_prefix("pvc://") {
             let (claim, path) = claim.split_once('/').unwrap_or((claim, ""));
             let path = path.trim_matches('/');
             let folder = if path.is_empty() {
@@ -197,7 +222,7 @@ impl<'a> Agent<'a> {
         Job {
             metadata: names::metadata(plan, owner, name, component, turn),
             spec: Some(JobSpec {
-                backoff_limit: Some(if loads { 2 } else { 1 }),
+                backoff_limit: Some(backoff_limit(component)),
                 pod_failure_policy: Some(failure_policy()),
                 completion_mode: loads.then(|| "Indexed".into()),
                 completions: Some(1),
@@ -296,6 +321,16 @@ fn default_resources() -> ResourceRequirements {
     }
 }
 
+/// How often a pod may fail in a way that may pass. What is fetched is fetched once, so a further try
+/// begins where the last one ended.
+fn backoff_limit(component: &str) -> i32 {
+    match component {
+        labels::COMPONENT_RUNNER => 2,
+        labels::COMPONENT_PREFETCH => 4,
+        _ => 1,
+    }
+}
+
 fn deadline(plan: &Plan, component: &str) -> Option<i64> {
     let spec = &plan.spec;
     let timeouts = &spec.policy.timeouts;
@@ -306,6 +341,8 @@ fn deadline(plan: &Plan, component: &str) -> Option<i64> {
         let pause = spec.workload.sweep.pause.unwrap_or_default();
         let stage = timeouts.stage.get().as_secs() + pause.get().as_secs() + upload;
         scheduling + stages.saturating_mul(stage)
+    } else if component == labels::COMPONENT_PREFETCH {
+        scheduling + timeouts.prefetch.get().as_secs()
     } else {
         scheduling + upload
     };

@@ -8,9 +8,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::{
     api::core::v1::{
         Affinity, ConfigMap, Container, ContainerPort, HTTPGetAction, NodeAffinity, NodeSelector,
-        NodeSelectorRequirement, NodeSelectorTerm, PersistentVolumeClaimVolumeSource, Pod, PodSpec,
-        PreferredSchedulingTerm, Probe, Service, ServicePort, ServiceSpec, Toleration, Volume,
-        VolumeMount,
+        NodeSelectorRequirement, NodeSelectorTerm, Pod, PodSpec, PreferredSchedulingTerm, Probe,
+        Service, ServicePort, ServiceSpec, Toleration, Volume, VolumeMount,
     },
     apimachinery::pkg::{
         api::resource::Quantity, apis::meta::v1::OwnerReference, util::intstr::IntOrString,
@@ -24,15 +23,14 @@ use super::{
         restricted_pod, writable,
     },
     engine_containers::Shared,
-    labels, names,
+    labels,
+    model::model_volume,
+    names,
 };
 use crate::{
     plan::{Deployment, EngineSource, Plan, PlannedEngine},
     run::{Hardware, SameNode, SimulatedEngine},
 };
-
-/// Where the model's claim is mounted.
-const MODELS: &str = "/models";
 
 /// What an engine's turn puts into the cluster, beside its monitoring.
 #[derive(Clone, Debug, PartialEq)]
@@ -350,16 +348,9 @@ fn volumes(plan: &Plan, turn: Turn, deployment: &Deployment) -> (Vec<Volume>, Ve
                 .map(|path| read_only("files", path, Some(file_key(path)))),
         );
     }
-    if let Some(claim) = &plan.spec.model.persistent_volume_claim {
-        volumes.push(Volume {
-            name: "models".into(),
-            persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
-                claim_name: claim.claim_name.clone(),
-                read_only: Some(true),
-            }),
-            ..Volume::default()
-        });
-        mounts.push(read_only("models", MODELS, None));
+    if let Some((volume, of_model)) = model_volume(plan) {
+        volumes.push(volume);
+        mounts.extend(of_model);
     }
     (volumes, mounts)
 }

@@ -7,6 +7,7 @@ mod engine;
 mod engine_containers;
 mod holder;
 mod jobs;
+mod model;
 mod monitoring;
 pub mod names;
 mod shards;
@@ -16,6 +17,7 @@ pub use agent::runner_requests;
 pub use engine::{EngineObjects, engine_objects};
 pub use holder::holder_pod;
 pub use jobs::{outcome_config_map, plan_config_map, preflight_job, reporter_job, runner_job};
+pub use model::{model_claim, prefetch_job};
 pub use monitoring::{MonitoringApi, pod_monitoring};
 pub use shards::runner_service;
 pub use turns::{Turn, gpu_hours_at_most, turns};
@@ -42,6 +44,14 @@ pub mod labels {
     pub const COMPONENT_RUNNER: &str = "runner";
     /// The Job that checks beforehand.
     pub const COMPONENT_PREFLIGHT: &str = "preflight";
+    /// The Job that fetches the model.
+    pub const COMPONENT_PREFETCH: &str = "prefetch";
+    /// The claim of the model's volume.
+    pub const COMPONENT_MODEL: &str = "model";
+    /// Annotation of that claim: the model's id.
+    pub const MODEL: &str = "bakeoff.dev/model";
+    /// Annotation of that claim: the model's revision.
+    pub const MODEL_REVISION: &str = "bakeoff.dev/model-revision";
     /// The Job that writes the report.
     pub const COMPONENT_REPORTER: &str = "reporter";
     /// The pod that holds the node.

@@ -62,6 +62,11 @@ pub fn preflight(run: &RunIdentity) -> String {
     child(run, "preflight")
 }
 
+/// Name of the Job that fetches the model.
+pub fn prefetch(run: &RunIdentity) -> String {
+    child(run, "prefetch")
+}
+
 /// Name of the reporter Job.
 pub fn reporter(run: &RunIdentity) -> String {
     child(run, "report")

@@ -8,6 +8,7 @@ mod container;
 pub mod endpoint;
 mod engine;
 pub mod http;
+pub mod prefetch;
 mod read;
 pub mod resolve;
 pub mod search;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::validate::{Place, Problem, Problems};
 pub use container::PlannedContainer;
+pub use prefetch::{PlannedPrefetch, PlannedRepository};
 pub use read::UnreadablePlan;
 pub use resolve::{PlanSettings, resolve};
 pub use search::PlannedSearch;
@@ -55,6 +57,9 @@ pub struct Plan {
     /// How the stages after the first are found, where each engine takes others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search: Option<PlannedSearch>,
+    /// What is fetched before the engines start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefetch: Option<PlannedPrefetch>,
     /// What the run cannot do quite as asked; goes into the report.
     #[serde(default)]
     pub warnings: Vec<String>,

@@ -1,8 +1,12 @@
 //! From a run and the profiles to its plan, or to every problem that stands in the way.
 
 use super::{
-    EngineSource, Plan, PlannedEngine, RunIdentity, SCHEMA_VERSION, engine::plan_engine,
-    search::PlannedSearch, stages::stages, traffic,
+    EngineSource, Plan, PlannedEngine, RunIdentity, SCHEMA_VERSION,
+    engine::plan_engine,
+    prefetch::{self, PlannedPrefetch},
+    search::PlannedSearch,
+    stages::stages,
+    traffic,
 };
 use crate::{
     profile::ProfileSet,
@@ -53,9 +57,12 @@ pub fn resolve(
         return Err(Problems(problems));
     }
     warnings.extend(shared_claim(spec));
+    warnings.extend(prefetch::warnings(spec, &engines));
+    let run = identity(run);
     Ok(Plan {
         schema_version: SCHEMA_VERSION.into(),
-        run: identity(run),
+        prefetch: PlannedPrefetch::of(spec, &run, &engines),
+        run,
         spec: spec.clone(),
         runner_image: spec
             .runner

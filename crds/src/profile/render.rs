@@ -10,9 +10,9 @@ use minijinja::{Environment, UndefinedBehavior, Value, context};
 
 use super::{EngineProfileSpec, FurtherContainer};
 use crate::{
-    plan::{Deployment, PlannedContainer},
+    plan::{Deployment, PlannedContainer, prefetch},
     run::{
-        Adapter, BenchmarkRunSpec, CachePolicy, Dtype, EngineSpec, KvCacheDtype,
+        Adapter, BenchmarkRunSpec, CachePolicy, Dtype, EngineSpec, KvCacheDtype, ModelSpec,
         SpeculativeDecoding, Tuning,
     },
 };
@@ -35,6 +35,7 @@ pub struct RenderError {
 pub struct Renderer {
     environment: Environment<'static>,
     values: Value,
+    model: ModelSpec,
 }
 
 impl Renderer {
@@ -46,6 +47,7 @@ impl Renderer {
         Self {
             environment,
             values: values(spec, engine, tuning, port),
+            model: spec.model.clone(),
         }
     }
 
@@ -79,7 +81,8 @@ impl Renderer {
     pub fn adapter(&self, template: &str, adapter: &Adapter) -> Result<String, RenderError> {
         let with_adapter = Self {
             environment: self.environment.clone(),
-            values: context! { adapter => adapter_value(adapter), ..self.values.clone() },
+            values: context! { adapter => adapter_value(&self.model, adapter), ..self.values.clone() },
+            model: self.model.clone(),
         };
         with_adapter.render("protocols.adapter", template)
     }
@@ -271,11 +274,13 @@ fn texts(profile: &EngineProfileSpec) -> impl Iterator<Item = &String> {
         .chain(profile.files.iter().map(|file| &file.content))
 }
 
-fn adapter_value(adapter: &Adapter) -> Value {
+/// What is fetched for the engines is there in one revision.
+fn adapter_value(model: &ModelSpec, adapter: &Adapter) -> Value {
+    let path = prefetch::adapter_path(model, adapter);
     context! {
         name => adapter.name.clone(),
-        id => adapter.id.clone(),
-        revision => adapter.revision.clone(),
+        revision => adapter.revision.clone().filter(|_| path.is_none()),
+        id => path.unwrap_or_else(|| adapter.id.clone()),
     }
 }
 
@@ -311,6 +316,7 @@ fn values(spec: &BenchmarkRunSpec, engine: &EngineSpec, tuning: &Tuning, port: u
             .trim_end_matches('/')
             .to_owned()
     });
+    let claim_path = prefetch::model_path(model).or(claim_path);
     let path = own
         .path
         .or(if own.id.is_some() { None } else { claim_path });
@@ -326,7 +332,7 @@ fn values(spec: &BenchmarkRunSpec, engine: &EngineSpec, tuning: &Tuning, port: u
             quantization => model.quantization.clone(),
             maxModelLen => model.max_model_len,
             chatTemplate => model.chat_template.clone(),
-            adapters => model.adapters.iter().map(adapter_value).collect::<Vec<_>>(),
+            adapters => model.adapters.iter().map(|adapter| adapter_value(model, adapter)).collect::<Vec<_>>(),
         },
         tuning => context! {
             maxBatchSize => tuning.max_batch_size,

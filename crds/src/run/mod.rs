@@ -5,6 +5,7 @@ pub mod hardware;
 pub mod http;
 pub mod metrics;
 pub mod model;
+pub mod prefetch;
 pub mod price;
 pub mod settings;
 pub mod status;
@@ -23,6 +24,7 @@ pub use hardware::{Accelerator, Hardware, SameNode};
 pub use http::{HttpAnswer, HttpFormat, HttpFraming, HttpText};
 pub use metrics::{ExtraQuery, GpuExporter, GpuMetrics, Metrics, MetricsBackend};
 pub use model::{Adapter, Dtype, ModelClaim, ModelSpec, Tuning};
+pub use prefetch::{AccessMode, Prefetch, Retention};
 pub use price::Price;
 pub use settings::{
     Calibration, Cleanup, CleanupEngines, Format, Objective, ObjectiveMetric, OnEngineFailure,

@@ -4,12 +4,21 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::tuning::{KvCacheDtype, SpeculativeDecoding};
+use super::{
+    prefetch::Prefetch,
+    tuning::{KvCacheDtype, SpeculativeDecoding},
+};
 use crate::common::{FileSource, SecretKeyRef};
 
 /// The model that every engine serves, at one revision and with one token.
 #[derive(Clone, Debug, Deserialize, Serialize, KubeSchema, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(
+    "!has(self.prefetch) || !has(self.prefetch.uri) || !has(self.persistentVolumeClaim)")
+    .message("the weights come from one place: remove prefetch.uri, or persistentVolumeClaim"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.prefetch) || !has(self.prefetch.claimName) || !has(self.persistentVolumeClaim) || self.prefetch.claimName != self.persistentVolumeClaim.claimName")
+    .message("prefetch copies persistentVolumeClaim to another volume; to use the weights where they are, remove prefetch"))]
 pub struct ModelSpec {
     /// Hugging Face id, such as `mistralai/Mistral-7B-Instruct-v0.2`. Also the name under which
     /// engines serve it.
@@ -56,9 +65,13 @@ pub struct ModelSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokenizer: Option<FileSource>,
     /// The weights on a volume of the cluster in place of a download by each engine. Mounted
-    /// read-only at /models.
+    /// read-only at /models, or copied from by `prefetch`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub persistent_volume_claim: Option<ModelClaim>,
+    /// Fetches model and adapters once, before the engines start, into a volume that each of them
+    /// mounts read-only. Left out: each engine loads by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefetch: Option<Prefetch>,
     /// LoRA adapters that engines load beside the model, each asked for by its name. Engines that
     /// cannot are refused. At an external endpoint they are further names that it serves.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

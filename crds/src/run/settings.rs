@@ -233,6 +233,9 @@ pub struct Timeouts {
     /// faults that may pass once they have one.
     #[serde(default = "half_an_hour")]
     pub scheduling: Duration,
+    /// Fetching the model, by `model.prefetch`.
+    #[serde(default = "four_hours")]
+    pub prefetch: Duration,
     /// From having a node until an engine is ready: image, weights, engine build. A third of it, and
     /// 2 minutes at least, is the time of faults that may pass: a registry that is away, a volume
     /// that is still attached elsewhere.
@@ -253,6 +256,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             scheduling: half_an_hour(),
+            prefetch: four_hours(),
             ready: half_an_hour(),
             stage: four_hours(),
             upload: ten_minutes(),

@@ -5,7 +5,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::summary::Summary;
+use crate::summary::{PrefetchSummary, Summary};
 
 /// Condition types of a run.
 pub mod condition {
@@ -13,6 +13,8 @@ pub mod condition {
     pub const ACCEPTED: &str = "Accepted";
     /// Secret, bucket, data set and tokenizer are as the run needs them.
     pub const PREFLIGHT_PASSED: &str = "PreflightPassed";
+    /// The model is in the volume that all engines mount. There where `model.prefetch` asks for it.
+    pub const MODEL_PREFETCHED: &str = "ModelPrefetched";
     /// Something is under way; the reason says what.
     pub const PROGRESSING: &str = "Progressing";
     /// Held back by `spec.suspend`.
@@ -33,7 +35,7 @@ pub struct BenchmarkRunStatus {
     /// Where the run is, for people; programs read the conditions.
     #[serde(default)]
     pub phase: RunPhase,
-    /// Conditions: Accepted, PreflightPassed, Progressing, Suspended, Complete, Failed.
+    /// Conditions: Accepted, PreflightPassed, ModelPrefetched, Progressing, Suspended, Complete, Failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -64,6 +66,9 @@ pub struct BenchmarkRunStatus {
     /// SHA-256 of the frozen prompts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompts_sha256: Option<String>,
+    /// The volume that the model was fetched into.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_volume: Option<ModelVolume>,
     /// One entry per engine.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
@@ -81,6 +86,20 @@ pub struct BenchmarkRunStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["round".into(), "restart".into()]))]
     pub restarts: Vec<RoundRestart>,
+}
+
+/// The volume that the model was fetched into before the engines started.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelVolume {
+    /// Name of its claim.
+    pub claim_name: String,
+    /// Node on which it was filled or looked through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_name: Option<String>,
+    /// What is in it, and what of it this run fetched.
+    #[serde(flatten)]
+    pub content: PrefetchSummary,
 }
 
 /// What a node is, by its labels and its kubelet.
@@ -157,6 +176,8 @@ pub enum RunPhase {
     Suspended,
     /// The preflight Job is under way.
     Preflight,
+    /// The model is being fetched.
+    Prefetching,
     /// Engines are running in turn.
     Running,
     /// The reporter Job is under way.

@@ -59,6 +59,7 @@ pub fn rules(spec: &BenchmarkRunSpec, place: Place) -> Vec<Problem> {
     loads::rules(spec, &mut problems);
     conversations(spec, &mut problems);
     models(spec, &mut problems);
+    crate::plan::prefetch::rules(spec, &mut problems);
     metrics::rules(spec, &mut problems);
     price::rules(spec, &mut problems);
     addresses::rules(spec, &mut problems);

@@ -14,6 +14,7 @@ mod acceptance;
 mod draft;
 mod finished;
 mod placement;
+mod prefetch;
 mod preflight;
 mod reporting;
 mod restart;
@@ -91,6 +92,9 @@ fn step(draft: &mut Draft<'_>, settings: &PlanSettings) {
     }
     if !draft.is_true(condition::PREFLIGHT_PASSED) {
         return preflight::decide(draft, plan);
+    }
+    if prefetch::decide(draft, plan) {
+        return;
     }
     match turns::decide(draft, plan) {
         turns::Progress::UnderWay => {}

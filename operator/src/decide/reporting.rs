@@ -55,6 +55,7 @@ fn outcome(draft: &Draft<'_>) -> Outcome {
         node_name: draft.status.node_name.clone(),
         operator_version: env!("CARGO_PKG_VERSION").into(),
         nodes: draft.status.nodes.clone(),
+        model_volume: draft.status.model_volume.clone(),
         turns: draft.status.turns.clone(),
         restarts: draft.status.restarts.clone(),
     }

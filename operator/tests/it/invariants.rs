@@ -9,7 +9,7 @@ use bakeoff_operator::{
 };
 use proptest::prelude::*;
 
-use crate::world::{Fault, World};
+use crate::world::{Fault, World, prefetched};
 
 fn any_fault() -> impl Strategy<Value = Option<Fault>> {
     prop_oneof![
@@ -57,9 +57,13 @@ proptest! {
     fn every_run_comes_to_one_end_and_holds_nothing(
         faults in prop::collection::vec(any_fault(), 4),
         abort in any::<bool>(),
+        fetched in any::<bool>(),
         happenings in prop::collection::vec(any_happening(), 0..80),
     ) {
-        let mut world = World::two_by_two();
+        let mut world = match fetched {
+            true => World::new(&prefetched("{size: 20Gi}")),
+            false => World::two_by_two(),
+        };
         if abort {
             world.run.spec.policy.on_engine_failure = OnEngineFailure::Abort;
         }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use crate::agent::{hold, load, preflight, report};
+use crate::agent::{hold, load, prefetch, preflight, report};
 
 /// Arguments of `bakeoff agent`.
 #[derive(Debug, clap::Args)]
@@ -17,6 +17,8 @@ pub struct Arguments {
 enum Agent {
     /// Check bucket and inputs, and freeze the prompts
     Preflight(preflight::Arguments),
+    /// Fetch the model into the volume that all engines mount
+    Prefetch(prefetch::Arguments),
     /// Hold a node until told to end
     Hold,
     /// Load one engine for one round
@@ -33,6 +35,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let runtime = super::runtime()?;
     match arguments.agent {
         Agent::Preflight(arguments) => runtime.block_on(preflight::run(arguments)),
+        Agent::Prefetch(arguments) => runtime.block_on(prefetch::run(arguments)),
         Agent::Hold => runtime.block_on(hold::run()),
         Agent::Load(arguments) => runtime.block_on(load::run(arguments)),
         Agent::Report(arguments) => runtime.block_on(report::run(arguments)),

@@ -4,9 +4,9 @@ use std::{path::PathBuf, process::ExitCode};
 
 use bakeoff_crds::{
     manifests::{
-        MonitoringApi, engine_objects, gpu_hours_at_most, outcome_config_map, plan_config_map,
-        pod_monitoring, preflight_job, reporter_job, runner_job, runner_requests, runner_service,
-        turns,
+        MonitoringApi, engine_objects, gpu_hours_at_most, model_claim, outcome_config_map,
+        plan_config_map, pod_monitoring, prefetch_job, preflight_job, reporter_job, runner_job,
+        runner_requests, runner_service, turns,
     },
     outcome::Outcome,
     plan::{Place, Plan, PlanSettings, resolve},
@@ -74,6 +74,12 @@ pub(super) fn text(plan: &Plan) -> anyhow::Result<String> {
         yaml(&plan_config_map(plan, &owner))?,
         yaml(&preflight_job(plan, &owner))?,
     ];
+    if let Some(claim) = model_claim(plan, &owner) {
+        documents.push(yaml(&claim)?);
+    }
+    if let Some(job) = prefetch_job(plan, &owner) {
+        documents.push(yaml(&job)?);
+    }
     for turn in turns(plan) {
         if let Some(engine) = engine_objects(plan, &owner, turn, None) {
             if let Some(files) = engine.files {

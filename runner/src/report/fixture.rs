@@ -333,6 +333,7 @@ pub fn facts() -> Facts {
             operator_version: "0.1.0".into(),
             turns: ["vllm", "tgi"].map(turn).to_vec(),
             restarts: Vec::new(),
+            model_volume: None,
             nodes: vec![NodeFacts {
                 name: "node-a".into(),
                 accelerator: Some("NVIDIA-L4".into()),

@@ -154,7 +154,11 @@ impl Inputs {
         Store::open(&output, "", &self.environment)?.get(file).await
     }
 
-    fn http_client(&self) -> Result<reqwest::Client, String> {
+    /// A client that trusts the private authority too, if there is one.
+    ///
+    /// # Errors
+    /// What is wrong with its certificates, in words.
+    pub(crate) fn http_client(&self) -> Result<reqwest::Client, String> {
         backend::install_crypto_provider();
         let mut builder = crate::outside::client()
             .connect_timeout(std::time::Duration::from_secs(10))

@@ -18,8 +18,8 @@ use std::{sync::Arc, time::Duration};
 
 use bakeoff_crds::run::Output;
 use bytes::Bytes;
-use futures::TryStreamExt;
-use object_store::{ObjectStore, ObjectStoreExt, path::Path};
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, path::Path};
 
 pub use environment::Environment;
 pub use error::StoreError;
@@ -135,6 +135,29 @@ impl Store {
             .bytes()
             .await
             .map_err(wrap)
+    }
+
+    /// Opens `path` from a byte on; none is left where that is its size.
+    ///
+    /// # Errors
+    /// As [`Store::get`]; each part of the stream too.
+    pub async fn read_from(
+        &self,
+        path: &str,
+        from: u64,
+    ) -> Result<BoxStream<'static, Result<Bytes, StoreError>>, StoreError> {
+        let key = self.key(path);
+        let wrap = |cause| StoreError::read(self, path, cause);
+        let options = GetOptions {
+            range: (from > 0).then_some(GetRange::Offset(from)),
+            ..GetOptions::default()
+        };
+        let opened = self.client.get_opts(&key, options).await.map_err(wrap)?;
+        let (store, path) = (self.clone(), path.to_owned());
+        let parts = opened.into_stream();
+        Ok(parts
+            .map_err(move |cause| StoreError::read(&store, &path, cause))
+            .boxed())
     }
 
     /// Whether there is something at `path`.

@@ -9,7 +9,7 @@ use bakeoff_crds::{
 };
 use serde::Deserialize;
 
-use super::sources::{HF_ENDPOINT, HF_TOKEN, HUB};
+use super::sources::{HF_TOKEN, root_of_hub};
 use crate::store::{Inputs, fetch::body_of};
 
 /// Longest wait for an answer: a cluster that cannot reach the hub shall not wait for it.
@@ -50,7 +50,9 @@ fn repositories(plan: &Plan) -> Vec<(String, String)> {
     let mut found = BTreeSet::new();
     for (_, engine) in deployed {
         let own = engine.model.clone().unwrap_or_default();
-        let from_volume = own.id.is_none() && model.persistent_volume_claim.is_some();
+        let from_bucket = model.prefetch.as_ref().is_some_and(|it| it.uri.is_some());
+        let from_volume = model.persistent_volume_claim.is_some() || from_bucket;
+        let from_volume = own.id.is_none() && from_volume;
         if own.path.is_none() && !from_volume {
             let id = own.id.unwrap_or_else(|| model.id.clone());
             found.insert((id, model.revision.clone()));
@@ -75,9 +77,7 @@ async fn ask(
     id: &str,
     revision: &str,
 ) -> Result<Option<String>, Failure> {
-    let hub = inputs.environment.get(HF_ENDPOINT);
-    let hub = hub.or(plan.spec.model.hub.as_deref()).unwrap_or(HUB);
-    let hub = hub.trim_end_matches('/');
+    let hub = root_of_hub(plan, inputs);
     // A branch may have slashes in its name.
     let url = format!(
         "{hub}/api/models/{id}/revision/{}",
@@ -108,16 +108,32 @@ async fn ask(
             Ok(answer) => Ok(answer.sha),
             Err(error) => unknown(format!("the answer is no description of a model: {error}")),
         },
-        401 | 403 => Err(denied(id, revision, status, token.is_some())),
-        404 => Err(Failure {
+        status => match refused(hub, id, revision, status, token.is_some()) {
+            Some(failure) => Err(failure),
+            None => unknown(format!("HTTP {status}")),
+        },
+    }
+}
+
+/// What a status of the hub `root` means that says no.
+pub(crate) fn refused(
+    root: &str,
+    id: &str,
+    revision: &str,
+    status: u16,
+    has_token: bool,
+) -> Option<Failure> {
+    match status {
+        401 | 403 => Some(denied(id, revision, status, has_token)),
+        404 => Some(Failure {
             reason: reason::MODEL_NOT_FOUND.into(),
             message: format!(
-                "{hub} has no repository {id} with a revision {revision} (HTTP 404); correct model.id, \
+                "{root} has no repository {id} with a revision {revision} (HTTP 404); correct model.id, \
                  model.revision or the adapter"
             ),
             may_pass: false,
         }),
-        status => unknown(format!("HTTP {status}")),
+        _ => None,
     }
 }
 

@@ -13,11 +13,11 @@ use crate::store::{
 };
 
 /// Environment variable with the Hugging Face token.
-pub(super) const HF_TOKEN: &str = "HF_TOKEN";
+pub(crate) const HF_TOKEN: &str = "HF_TOKEN";
 /// Environment variable with the root of another hub.
-pub(super) const HF_ENDPOINT: &str = "HF_ENDPOINT";
+const HF_ENDPOINT: &str = "HF_ENDPOINT";
 /// The hub.
-pub(super) const HUB: &str = "https://huggingface.co";
+const HUB: &str = "https://huggingface.co";
 /// The file beside `tokenizer.json` that holds the chat template.
 const CONFIG: &str = "tokenizer_config.json";
 
@@ -74,14 +74,16 @@ fn needs_hub(plan: &Plan) -> bool {
             .any(|engine| matches!(engine.source, EngineSource::Deployed(_)))
 }
 
+/// Root of the hub that a run's models come from, without a slash at its end.
+pub(crate) fn root_of_hub<'a>(plan: &'a Plan, inputs: &'a Inputs) -> &'a str {
+    let environment = inputs.environment.get(HF_ENDPOINT);
+    let hub = environment.or(plan.spec.model.hub.as_deref());
+    hub.unwrap_or(HUB).trim_end_matches('/')
+}
+
 async fn from_hub(plan: &Plan, inputs: &Inputs, file: &str) -> Result<Bytes, String> {
     let model = &plan.spec.model;
-    let hub = inputs
-        .environment
-        .get(HF_ENDPOINT)
-        .or(model.hub.as_deref())
-        .unwrap_or(HUB)
-        .trim_end_matches('/');
+    let hub = root_of_hub(plan, inputs);
     let url = format!("{hub}/{}/resolve/{}/{file}", model.id, model.revision);
     inputs
         .download(&url, inputs.environment.get(HF_TOKEN))

@@ -8,8 +8,8 @@ use bakeoff_crds::{
 use bakeoff_operator::pod;
 
 use super::{
-    Fault, World, preflight_words, ready, reporter_words, runner_words, running, schedule,
-    set_condition, terminated, unschedulable, waiting,
+    Fault, World, prefetch_words, preflight_words, ready, reporter_words, runner_words, running,
+    schedule, set_condition, terminated, unschedulable, waiting,
 };
 
 impl World {
@@ -119,6 +119,7 @@ impl World {
         }
         match component {
             labels::COMPONENT_PREFLIGHT => self.end_job(&job, Ok(preflight_words())),
+            labels::COMPONENT_PREFETCH => self.end_job(&job, Ok(prefetch_words(7_000_000_000))),
             labels::COMPONENT_REPORTER => {
                 let words = reporter_words(self.verdict);
                 self.end_job(&job, Ok(words));

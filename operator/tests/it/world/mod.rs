@@ -25,7 +25,7 @@ use bakeoff_operator::{
     status::conditions,
 };
 use k8s_openapi::{
-    api::core::v1::Pod,
+    api::core::v1::{PersistentVolumeClaim, Pod},
     apimachinery::pkg::apis::meta::v1::Condition,
     jiff::{SignedDuration, Timestamp},
 };
@@ -54,6 +54,17 @@ spec:
   output: {uri: "s3://results/here"}
   policy: {rounds: 2}
 "#;
+
+/// The same with engines that are deployed, and a model that is fetched before.
+pub fn prefetched(prefetch: &str) -> String {
+    TWO_BY_TWO
+        .replace(
+            "{id: acme/tiny}",
+            &format!("{{id: acme/tiny, prefetch: {prefetch}}}"),
+        )
+        .replace("simulated: {protocol: OpenAiCompletions}", "profile: vllm")
+        .replace("simulated: {protocol: Tgi}", "profile: tgi")
+}
 
 /// What goes wrong with an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,6 +103,8 @@ pub struct World {
     pub notices: Vec<Notice>,
     /// Pods that are never gone, because nobody can tell that they went.
     pub stuck: BTreeSet<String>,
+    /// Claims that were made, by name.
+    pub claims: BTreeMap<String, PersistentVolumeClaim>,
     settings: PlanSettings,
     made: u32,
 }
@@ -111,6 +124,7 @@ impl World {
             log: Vec::new(),
             notices: Vec::new(),
             stuck: BTreeSet::new(),
+            claims: BTreeMap::new(),
             settings: PlanSettings {
                 runner_image: "registry.test/bakeoff:1".into(),
                 place: Place::Cluster,
@@ -287,6 +301,10 @@ impl World {
 
     pub fn preflight(&self) -> String {
         names::preflight(&self.plan().run)
+    }
+
+    pub fn prefetch(&self) -> String {
+        names::prefetch(&self.plan().run)
     }
 
     pub fn set_progress(&mut self, stages_done: u32, stage: &str) {

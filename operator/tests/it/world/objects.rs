@@ -71,6 +71,13 @@ impl World {
                     self.observed.plan = StoredPlan::Stored(serde_json::from_str(json).unwrap());
                 }
             }
+            Child::PersistentVolumeClaim(claim) => {
+                // Server-side apply of the same object changes nothing; of another, what cannot be
+                // changed is refused.
+                let name = child.name().to_owned();
+                let known = self.claims.insert(name, claim.clone());
+                assert!(known.is_none_or(|known| known == *claim), "{claim:?}");
+            }
             Child::Service(service) => {
                 stamp(&service.metadata);
             }

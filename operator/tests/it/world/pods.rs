@@ -2,7 +2,7 @@
 
 use bakeoff_crds::{
     run::status::{Headline, VerdictStatus},
-    summary::{PreflightSummary, ReporterSummary, Summary, Termination},
+    summary::{PrefetchSummary, PreflightSummary, ReporterSummary, Summary, Termination},
 };
 use k8s_openapi::{
     api::core::v1::{
@@ -19,6 +19,20 @@ pub fn preflight_words() -> Termination {
             prompts: 1,
             prompts_sha256: "ab".repeat(32),
             ..PreflightSummary::default()
+        }),
+        ..Termination::default()
+    }
+}
+
+pub fn prefetch_words(fetched_bytes: u64) -> Termination {
+    Termination {
+        prefetch: Some(PrefetchSummary {
+            commit: Some("c0ffee".into()),
+            files: 12,
+            bytes: 14_000_000_000,
+            fetched_bytes,
+            seconds: 70.4,
+            content_sha256: "cd".repeat(32),
         }),
         ..Termination::default()
     }

@@ -186,6 +186,7 @@ impl Arguments {
                 chat_template: None,
                 tokenizer: self.tokenizer.map(file),
                 persistent_volume_claim: None,
+                prefetch: None,
                 adapters: traffic.adapters,
             },
             tuning: Default::default(),
