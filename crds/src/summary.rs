@@ -133,6 +133,8 @@ pub mod reason {
     pub const ENGINE_EVICTED: &str = "EngineEvicted";
     /// A deadline passed.
     pub const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
+    /// The run has taken what `policy.budget` allows.
+    pub const BUDGET_EXCEEDED: &str = "BudgetExceeded";
     /// Results could not be stored within `policy.timeouts.upload`.
     pub const UPLOAD_FAILED: &str = "UploadFailed";
     /// Not begun because an earlier engine failed and the policy says Abort.

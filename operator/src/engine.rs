@@ -179,8 +179,13 @@ pub fn is_over(start: Timestamp, span: std::time::Duration, now: Timestamp) -> b
 
 /// What is left of `span` since `start`, by whole seconds.
 pub fn left(start: Timestamp, span: std::time::Duration, now: Timestamp) -> std::time::Duration {
+    span.saturating_sub(since(start, now))
+}
+
+/// What has gone by since `start`, by whole seconds; nothing where `now` is before it.
+pub fn since(start: Timestamp, now: Timestamp) -> std::time::Duration {
     let gone = u64::try_from(now.as_second() - start.as_second()).unwrap_or(0);
-    span.saturating_sub(std::time::Duration::from_secs(gone))
+    std::time::Duration::from_secs(gone)
 }
 
 /// Writes what the pod shows into the turn's record. Facts once seen stay.

@@ -197,6 +197,9 @@ pub struct Policy {
     /// Deadlines, each with a reason of its own when it passes.
     #[serde(default)]
     pub timeouts: Timeouts,
+    /// What the run may take.
+    #[serde(default, skip_serializing_if = "Budget::is_open")]
+    pub budget: Budget,
     /// Share of failed requests, 0 to 1, over which a stage is Invalid.
     #[serde(default = "default_error_rate")]
     #[schemars(range(min = 0.0, max = 1.0))]
@@ -209,8 +212,27 @@ impl Default for Policy {
             rounds: one(),
             on_engine_failure: OnEngineFailure::default(),
             timeouts: Timeouts::default(),
+            budget: Budget::default(),
             max_error_rate: default_error_rate(),
         }
+    }
+}
+
+/// What a run may take. What was measured until then is reported.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, KubeSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Budget {
+    /// Hours of accelerators: each turn's time, from when its pod got a node until its engine was
+    /// freed, times `hardware.accelerator.count`. The turn in which they are used up is cut, and
+    /// later ones are left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.001, max = 1_000_000.0))]
+    pub accelerator_hours: Option<f64>,
+}
+
+impl Budget {
+    fn is_open(&self) -> bool {
+        *self == Self::default()
     }
 }
 

@@ -11,6 +11,7 @@
 //! both engines at once.)
 
 mod acceptance;
+mod budget;
 mod draft;
 mod finished;
 mod placement;

@@ -11,7 +11,7 @@ use bakeoff_crds::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{draft::Draft, placement, restart, turns};
+use super::{budget::Reached, draft::Draft, placement, restart, turns};
 use crate::{
     child::Child,
     classify::PodFailure,
@@ -23,16 +23,16 @@ use crate::{
 
 /// A turn, and where it stands among the others.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct Place<'a> {
     pub(super) turn: Turn,
     /// Place among all turns, from 0.
     pub(super) position: usize,
     pub(super) is_last: bool,
-    /// Whether the run's own deadline has passed.
-    pub(super) is_out_of_time: bool,
+    /// A bound of the whole run that is reached.
+    pub(super) reached: Option<&'a Reached>,
 }
 
-pub(super) fn decide(draft: &mut Draft<'_>, plan: &Plan, place: Place) {
+pub(super) fn decide(draft: &mut Draft<'_>, plan: &Plan, place: Place<'_>) {
     let Some(planned) = plan.engines.get(place.turn.engine) else {
         return;
     };
@@ -93,7 +93,7 @@ fn begin(draft: &mut Draft<'_>, plan: &Plan, turn: Turn, is_deployed: bool) {
 fn advance(
     draft: &mut Draft<'_>,
     plan: &Plan,
-    place: Place,
+    place: Place<'_>,
     mut record: TurnStatus,
     is_deployed: bool,
 ) -> TurnStatus {
@@ -117,17 +117,14 @@ fn advance(
     if let Some(node) = &record.node_name {
         note_node(draft, node);
     }
-    let more_follow = !place.is_last && !place.is_out_of_time;
+    let more_follow = !place.is_last && place.reached.is_none();
     placement::hold_node(draft, plan, more_follow, &record);
     if record.phase == EnginePhase::Freeing {
         return free(draft, plan, place, record);
     }
-    if place.is_out_of_time {
-        let message = format!(
-            "cut: policy.timeouts.total ({}) passed during its turn",
-            timeouts.total
-        );
-        let failure = PodFailure::new(reason::DEADLINE_EXCEEDED, message);
+    if let Some(Reached { reason, bound }) = place.reached {
+        let message = format!("cut: {bound} was reached during its turn");
+        let failure = PodFailure::new(reason, message);
         return end(draft, plan, place, record, Some(failure), None);
     }
     record_runner_node(draft, &names::runner(plan, place.turn), &mut record);
@@ -291,7 +288,7 @@ fn missing(shards: &[u32], of: u32) -> String {
 fn end(
     draft: &mut Draft<'_>,
     plan: &Plan,
-    place: Place,
+    place: Place<'_>,
     mut record: TurnStatus,
     failure: Option<PodFailure>,
     words: Option<Termination>,
@@ -314,7 +311,12 @@ fn end(
 }
 
 /// Frees the accelerator; the turn is over when nothing of it runs any more.
-fn free(draft: &mut Draft<'_>, plan: &Plan, place: Place, mut record: TurnStatus) -> TurnStatus {
+fn free(
+    draft: &mut Draft<'_>,
+    plan: &Plan,
+    place: Place<'_>,
+    mut record: TurnStatus,
+) -> TurnStatus {
     let observed = draft.observed;
     let runner = names::runner(plan, place.turn);
     if let Some(job) = observed
@@ -338,7 +340,11 @@ fn free(draft: &mut Draft<'_>, plan: &Plan, place: Place, mut record: TurnStatus
             .any(|pod| !pod::has_ended(pod) && !observed.is_lost(pod));
     let message = format!("Waiting for the pods of {} to go", record.engine);
     draft.progressing(RunPhase::Running, "Freeing", &message);
-    if is_gone || place.is_out_of_time {
+    // A pod that does not go holds the run until its deadline, and no longer.
+    let is_out_of_time = place
+        .reached
+        .is_some_and(|reached| reached.reason == reason::DEADLINE_EXCEEDED);
+    if is_gone || is_out_of_time {
         if let (Some(name), false) = (&record.pod_name, is_kept) {
             draft.sweep_engine(name);
         }

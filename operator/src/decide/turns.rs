@@ -12,7 +12,11 @@ use bakeoff_crds::{
     summary::reason,
 };
 
-use super::{draft::Draft, restart, turn};
+use super::{
+    budget::{self, Reached},
+    draft::Draft,
+    restart, turn,
+};
 use crate::{
     engine,
     status::{conditions, engines},
@@ -28,10 +32,7 @@ pub(super) enum Progress {
 }
 
 pub(super) fn decide(draft: &mut Draft<'_>, plan: &Plan) -> Progress {
-    let left = deadline_left(draft, plan);
-    if !left.is_zero() {
-        draft.wake_in(left);
-    }
+    let reached = budget::reached(draft, plan);
     let order: Vec<Turn> = manifests::turns(plan)
         .into_iter()
         .map(|turn| Turn {
@@ -42,7 +43,7 @@ pub(super) fn decide(draft: &mut Draft<'_>, plan: &Plan) -> Progress {
     let next = order.iter().enumerate().find(|(_, turn)| {
         record(draft, plan, **turn).is_none_or(|record| !engines::is_over(record.phase))
     });
-    if !left.is_zero() && restart::decide(draft, plan, next.map(|(_, turn)| *turn)) {
+    if reached.is_none() && restart::decide(draft, plan, next.map(|(_, turn)| *turn)) {
         engines::refresh(&mut draft.status, plan);
         return Progress::UnderWay;
     }
@@ -50,11 +51,11 @@ pub(super) fn decide(draft: &mut Draft<'_>, plan: &Plan) -> Progress {
         return Progress::Done;
     };
     let has_begun = record(draft, plan, *next).is_some();
-    let stop = reason_to_stop(draft, plan, left).filter(|_| !has_begun);
+    let stop = reason_to_stop(draft, plan, reached.as_ref()).filter(|_| !has_begun);
     let failed_before = failed_before(draft, plan, *next).filter(|_| !has_begun);
     match (stop, failed_before) {
         (Some((reason, message)), _) => {
-            skip(draft, plan, order.get(position..), reason, message);
+            skip(draft, plan, order.get(position..), reason, &message);
         }
         (None, Some(message)) => {
             skip(draft, plan, Some(&[*next]), reason::FAILED_BEFORE, &message);
@@ -66,7 +67,7 @@ pub(super) fn decide(draft: &mut Draft<'_>, plan: &Plan) -> Progress {
                 turn: *next,
                 position,
                 is_last: position + 1 == order.len(),
-                is_out_of_time: left.is_zero(),
+                reached: reached.as_ref(),
             },
         ),
     }
@@ -125,11 +126,11 @@ fn failed_before(draft: &Draft<'_>, plan: &Plan, turn: Turn) -> Option<String> {
 fn reason_to_stop(
     draft: &Draft<'_>,
     plan: &Plan,
-    left: Duration,
-) -> Option<(&'static str, &'static str)> {
-    if left.is_zero() {
-        let message = "not begun: policy.timeouts.total passed before its turn";
-        return Some((reason::DEADLINE_EXCEEDED, message));
+    reached: Option<&Reached>,
+) -> Option<(&'static str, String)> {
+    if let Some(Reached { reason, bound }) = reached {
+        let message = format!("not begun: {bound} was reached before its turn");
+        return Some((reason, message));
     }
     let any_failed = draft
         .status
@@ -138,7 +139,7 @@ fn reason_to_stop(
         .any(|turn| turn.phase == EnginePhase::Failed && !turn.superseded);
     (plan.spec.policy.on_engine_failure == OnEngineFailure::Abort && any_failed).then_some((
         reason::ABORTED,
-        "not begun: an earlier engine failed, and policy.onEngineFailure is Abort",
+        "not begun: an earlier engine failed, and policy.onEngineFailure is Abort".into(),
     ))
 }
 

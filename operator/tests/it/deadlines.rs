@@ -203,3 +203,54 @@ fn a_job_that_gets_no_pod_ends_the_run_in_time() {
     let message = &world.condition(condition::FAILED).unwrap().message;
     assert!(message.contains(says), "{message}");
 }
+
+#[test]
+fn the_time_of_accelerators_is_bounded() {
+    let mut world = World::two_by_two();
+    world.run.spec.hardware.accelerator.count = 4;
+    world.run.spec.policy.budget.accelerator_hours = Some(2.0);
+    world.play_until(|world| {
+        world.status().turns.len() == 2 && world.status().turns[1].phase == EnginePhase::Measuring
+    });
+    let seconds = |world: &World, turn: usize| {
+        let turn = &world.status().turns[turn];
+        let begun = turn.scheduled_time.as_ref().unwrap().0;
+        let ended = turn.end_time.as_ref().map_or(world.now, |ended| ended.0);
+        ended.as_second() - begun.as_second()
+    };
+    let held = seconds(&world, 0) + seconds(&world, 1);
+    // Four of them: half an hour in all.
+    let left = 1800 - held;
+    assert!(left > 60, "{held}");
+    world.pass(left - 1);
+    let decision = world.step();
+    assert_eq!(decision.requeue, Some(Duration::from_secs(1)));
+    assert_eq!(world.status().turns[1].phase, EnginePhase::Measuring);
+    world.pass(1);
+    world.step();
+    assert_eq!(
+        world.status().turns[1].phase,
+        EnginePhase::Freeing,
+        "freed before it is over"
+    );
+    world.play_until(|world| has_ended(world.status()));
+    let turns = world.status().turns.iter();
+    let turns: Vec<_> = turns
+        .map(|turn| (turn.phase, turn.reason.as_deref()))
+        .collect();
+    assert_eq!(
+        turns,
+        [
+            (EnginePhase::Succeeded, None),
+            (EnginePhase::Failed, Some("BudgetExceeded")),
+            (EnginePhase::Skipped, Some("BudgetExceeded")),
+            (EnginePhase::Skipped, Some("BudgetExceeded")),
+        ]
+    );
+    let message = world.status().turns[1].message.clone().unwrap();
+    assert!(
+        message.contains("policy.budget.acceleratorHours (2)"),
+        "{message}"
+    );
+    assert_eq!(world.reason(condition::COMPLETE), "PartialFailure");
+}

@@ -86,7 +86,9 @@ impl Rights {
         let name = &namespace.name;
         namespace
             .kubectl
-            .run(&["delete", kinds, name, "--ignore-not-found"])
+            .run(&["delete", kinds, name, "--ignore-not-found"])?;
+        let volume = ["delete", "pv", name, "--ignore-not-found", "--wait=false"];
+        namespace.kubectl.run(&volume)
     }
 }
 

@@ -33,13 +33,26 @@ async fn every_right_is_needed_and_they_suffice() -> Result<()> {
     if !has_cluster() {
         return Ok(());
     }
-    without_the_installed_operator(async |_| with_namespace(each).await).await
+    without_the_installed_operator(async |_| {
+        with_namespace(async |namespace| {
+            let apis = [MONITORING, MONITOR];
+            for api in apis {
+                namespace.apply(api)?;
+            }
+            let result = each(&namespace).await;
+            for api in apis {
+                let delete = ["delete", "--ignore-not-found", "--filename=-"];
+                namespace.kubectl.with_input(&delete, api)?;
+            }
+            result
+        })
+        .await
+    })
+    .await
 }
 
-async fn each(namespace: Namespace) -> Result<()> {
-    namespace.apply(MONITORING)?;
-    namespace.apply(MONITOR)?;
-    let rights = Rights::of_chart(&namespace)?.each();
+async fn each(namespace: &Namespace) -> Result<()> {
+    let rights = Rights::of_chart(namespace)?.each();
     ensure!(rights.len() > 20, "only {} rights were read", rights.len());
     let refused = with(None).await?;
     ensure!(refused.is_empty(), "refused with all rights: {refused:?}");
@@ -88,7 +101,7 @@ async fn run(namespace: &Namespace, taken: Option<&Right>) -> Result<BTreeSet<Ri
     rights.give(namespace)?;
     let client = namespace.client_with(token(namespace).await?).await?;
     let wire = Wire::new(client, Disturbance::None);
-    namespace.apply(RUN)?;
+    namespace.apply(&RUN.replace("VOLUME", &namespace.name))?;
     let lease = LeaseName {
         namespace: namespace.name.clone(),
         name: namespace.name.clone(),
