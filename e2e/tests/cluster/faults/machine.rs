@@ -8,7 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use bakeoff_crds::manifests::labels;
 use bakeoff_crds::run::status::{Headline, VerdictStatus};
-use bakeoff_crds::summary::{PreflightSummary, ReporterSummary, Summary, Termination};
+use bakeoff_crds::summary::{
+    PrefetchSummary, PreflightSummary, ReporterSummary, Summary, Termination,
+};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
 use k8s_openapi::jiff::Timestamp;
@@ -186,6 +188,7 @@ async fn play(client: &Client, ledger: &Ledger, pod: &Pod) -> Result<()> {
                     ledger.write(&namespace, |account| account.outcomes.push(outcome));
                     reporter_words()
                 }
+                labels::COMPONENT_PREFETCH => prefetch_words(),
                 _ => preflight_words(),
             };
             ended(pod, 0, &serde_json::to_string(&words)?)
@@ -273,6 +276,13 @@ fn preflight_words() -> Termination {
             prompts_sha256: "ab".repeat(32),
             ..PreflightSummary::default()
         }),
+        ..Termination::default()
+    }
+}
+
+fn prefetch_words() -> Termination {
+    Termination {
+        prefetch: Some(PrefetchSummary::default()),
         ..Termination::default()
     }
 }
