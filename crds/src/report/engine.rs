@@ -108,6 +108,8 @@ pub enum RevisionSource {
     Engine,
     /// The hub, of what the revision stood for at the preflight.
     Hub,
+    /// The volume that the model was fetched into, of what was fetched.
+    Volume,
 }
 
 /// Pods of others on an engine's node in one round.
@@ -136,6 +138,10 @@ pub struct ColdStart {
     /// Whether the image was on the node before, so that nothing was pulled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_was_present: Option<bool>,
+    /// What the run had done with the model's files on this node before; absent where the engine does
+    /// not take them from a volume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_files: Option<ModelFiles>,
     /// Until its container started: image pulled, volumes mounted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container_started_seconds: Option<f64>,
@@ -148,6 +154,18 @@ pub struct ColdStart {
     /// From the sending of the very first request to its first token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_request_seconds: Option<f64>,
+}
+
+/// What a run had done with the model's files on a node before an engine read them. What earlier runs
+/// left in the node's page cache it does not know.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+pub enum ModelFiles {
+    /// Nothing.
+    Cold,
+    /// The Job that fetched the model wrote them there.
+    JustFetched,
+    /// An engine read them there.
+    Warm,
 }
 
 /// One failed turn.

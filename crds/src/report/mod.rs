@@ -37,7 +37,10 @@ pub use self::{
     cost::{Cost, CostBasis},
     distribution::{Distribution, TokenDistribution},
     energy::{Energy, EnergySource},
-    engine::{ColdStart, EngineFailure, EngineReport, NodeNeighbours, Provenance, RevisionSource},
+    engine::{
+        ColdStart, EngineFailure, EngineReport, ModelFiles, NodeNeighbours, Provenance,
+        RevisionSource,
+    },
     fairness::{Fairness, FairnessCheck, FairnessCheckKind, FairnessFinding, FairnessStatus},
     goodput::{Goodput, ObjectiveResult},
     group::RequestGroup,
@@ -52,7 +55,10 @@ pub use self::{
     steady::{NoSteadyReason, NoSteadyState, SteadyRule, SteadyState},
     verdict::{Verdict, VerdictReason},
 };
-use crate::{plan::RunIdentity, run::status::RoundRestart};
+use crate::{
+    plan::RunIdentity,
+    run::status::{ModelVolume, RoundRestart},
+};
 
 /// Version of the report's schema.
 pub const SCHEMA_VERSION: &str = "bakeoff.dev/report/v1alpha1";
@@ -110,6 +116,9 @@ pub struct ReportRun {
     /// What the run could not do quite as asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// The volume that the model was fetched into.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_volume: Option<ModelVolume>,
     /// Rounds that began anew on another node; what was measured of them before counts for nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub restarts: Vec<RoundRestart>,

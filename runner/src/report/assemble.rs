@@ -6,8 +6,8 @@ use bakeoff_crds::{
     outcome::Outcome,
     plan::{self, EngineSource, Plan, PlannedEngine},
     report::{
-        ColdStart, EngineFailure, EngineReport, NodeNeighbours, Probe, Provenance, Report,
-        ReportRun, RevisionSource, SCHEMA_VERSION, SearchReport, StageReport,
+        ColdStart, EngineFailure, EngineReport, ModelFiles, NodeNeighbours, Probe, Provenance,
+        Report, ReportRun, RevisionSource, SCHEMA_VERSION, SearchReport, StageReport,
     },
     run::status::{EnginePhase, RoundRestart, TurnStatus},
     summary::PreflightSummary,
@@ -16,7 +16,9 @@ use bakeoff_crds::{
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{compare::compare, cost, fairness, table::names_of_stages, verdict};
+use super::{
+    compare::compare, cost, fairness, model_files::model_files, table::names_of_stages, verdict,
+};
 
 /// What a report needs beside the plan and the stages.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -94,6 +96,7 @@ fn report_run(plan: &Plan, facts: &Facts) -> ReportRun {
         tokenizer_sha256: facts.preflight.tokenizer_sha256.clone(),
         metadata: plan.spec.output.metadata.clone(),
         warnings: warnings(plan, facts),
+        model_volume: facts.outcome.model_volume.clone(),
         restarts: facts.outcome.restarts.clone(),
     }
 }
@@ -108,8 +111,28 @@ fn warnings(plan: &Plan, facts: &Facts) -> Vec<String> {
             preflight.left_out
         ));
     }
+    warnings.extend(moved_branch(plan, facts));
     warnings.extend(facts.outcome.restarts.iter().map(began_anew));
     warnings
+}
+
+/// A volume that was filled before keeps the commit that it was filled with.
+fn moved_branch(plan: &Plan, facts: &Facts) -> Option<String> {
+    let held = facts
+        .outcome
+        .model_volume
+        .as_ref()?
+        .content
+        .commit
+        .as_ref()?;
+    let model = &plan.spec.model;
+    let mut resolved = facts.preflight.repositories.iter();
+    let of_model = resolved.find(|it| it.id == model.id && it.revision == model.revision)?;
+    let now = of_model.commit.as_ref().filter(|now| *now != held)?;
+    Some(format!(
+        "The model's volume was filled with commit {held}, and revision {} is {now} at the hub by now. The engines served the former; delete the claim to fetch the latter",
+        model.revision
+    ))
 }
 
 fn began_anew(restart: &RoundRestart) -> String {
@@ -150,7 +173,10 @@ fn engine_report(
         display_name: engine.display_name.clone(),
         cold_start: turns
             .iter()
-            .filter_map(|turn| cold_start(turn, &probes))
+            .filter_map(|turn| {
+                let model_files = model_files(plan, engine, turn, outcome);
+                cold_start(turn, &probes, model_files)
+            })
             .collect(),
         provenance: provenance(plan, engine, &turns, &probes, facts),
         probes,
@@ -230,7 +256,7 @@ fn provenance(
     probes: &[Probe],
     facts: &Facts,
 ) -> Provenance {
-    let revision = revision(plan, engine, probes, &facts.preflight);
+    let revision = revision(plan, engine, probes, facts);
     let last = |value: fn(&TurnStatus) -> Option<&String>| {
         turns.iter().rev().find_map(|turn| value(turn)).cloned()
     };
@@ -282,12 +308,12 @@ fn provenance(
     }
 }
 
-/// The commit of the model: as the engine tells, else as the hub did before.
+/// The commit of the model: as the engine tells, else as its volume does, else as the hub did before.
 fn revision(
     plan: &Plan,
     engine: &PlannedEngine,
     probes: &[Probe],
-    preflight: &PreflightSummary,
+    facts: &Facts,
 ) -> Option<(String, RevisionSource)> {
     let told = probes
         .iter()
@@ -304,8 +330,13 @@ fn revision(
     let own = own
         .filter_map(|spec| spec.model.as_ref()?.id.as_ref())
         .next();
+    if let (None, Some(_)) = (own, &plan.prefetch) {
+        let volume = facts.outcome.model_volume.as_ref()?;
+        let commit = volume.content.commit.clone()?;
+        return Some((commit, RevisionSource::Volume));
+    }
     let id = own.unwrap_or(&plan.spec.model.id);
-    let mut resolved = preflight.repositories.iter();
+    let mut resolved = facts.preflight.repositories.iter();
     let of_model = resolved.find(|it| it.id == *id && it.revision == plan.spec.model.revision)?;
     Some((of_model.commit.clone()?, RevisionSource::Hub))
 }
@@ -326,7 +357,11 @@ fn model(plan: &Plan, engine: &PlannedEngine) -> String {
     }
 }
 
-fn cold_start(turn: &TurnStatus, probes: &[Probe]) -> Option<ColdStart> {
+fn cold_start(
+    turn: &TurnStatus,
+    probes: &[Probe],
+    model_files: Option<ModelFiles>,
+) -> Option<ColdStart> {
     let begun = turn.start_time.as_ref()?;
     let since = |moment: Timestamp| moment.duration_since(begun.0).as_secs_f64();
     let until = |moment: &Option<Time>| moment.as_ref().map(|moment| since(moment.0));
@@ -338,6 +373,7 @@ fn cold_start(turn: &TurnStatus, probes: &[Probe]) -> Option<ColdStart> {
         scheduled_seconds: until(&turn.scheduled_time),
         image_pulled_seconds: until(&turn.image_pulled_time),
         image_was_present: turn.image_was_present,
+        model_files,
         container_started_seconds: until(&turn.container_started_time),
         ready_seconds: until(&turn.ready_time),
         first_token_seconds: first_token.map(since),

@@ -15,9 +15,9 @@ use bakeoff_crds::{
     },
     run::{
         BenchmarkRun,
-        status::{EnginePhase, NodeFacts, TurnStatus, VerdictStatus},
+        status::{EnginePhase, ModelVolume, NodeFacts, TurnStatus, VerdictStatus},
     },
-    summary::{PreflightSummary, ResolvedRepository, Summary},
+    summary::{PrefetchSummary, PreflightSummary, ResolvedRepository, Summary},
 };
 
 use super::{Facts, Measured, assemble};
@@ -309,6 +309,22 @@ pub fn turn(engine: &str) -> TurnStatus {
             ..Summary::default()
         }),
         ..TurnStatus::default()
+    }
+}
+
+/// A volume that a model of 14 GB was fetched into, half of it by this run.
+pub fn model_volume(commit: Option<&str>) -> ModelVolume {
+    ModelVolume {
+        claim_name: "weights".into(),
+        node_name: Some("node-a".into()),
+        content: PrefetchSummary {
+            commit: commit.map(str::to_owned),
+            files: 12,
+            bytes: 14_000_000_000,
+            fetched_bytes: 7_000_000_000,
+            seconds: 70.2,
+            content_sha256: "cd".repeat(32),
+        },
     }
 }
 

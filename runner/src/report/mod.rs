@@ -22,6 +22,7 @@ pub mod html;
 pub mod join;
 pub mod log;
 pub mod measure;
+mod model_files;
 pub mod read;
 pub mod search;
 pub mod spread;

@@ -161,6 +161,13 @@ pub fn run(program: Program, arguments: &[String]) -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if let Some(path) = arguments
+        .iter()
+        .find_map(|word| missing_files(word, &has_files))
+    {
+        eprintln!("OSError: {path} is not a local folder with files");
+        return ExitCode::FAILURE;
+    }
     match launch.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -168,6 +175,23 @@ pub fn run(program: Program, arguments: &[String]) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Where model and adapters are mounted; a path below that a real engine would load from.
+const MOUNTED: [&str; 2] = ["/models/", "/adapters/"];
+
+/// The path of a model or adapter in a word of a command line, where nothing can be loaded from it.
+fn missing_files<'a>(word: &'a str, has_files: &dyn Fn(&Path) -> bool) -> Option<&'a str> {
+    // NAME=PATH, --flag=PATH, and lists of the former.
+    let mut paths = word.split([',', '=', ' ', '"', '\n']);
+    paths.find(|path| {
+        let is_mounted = MOUNTED.iter().any(|root| path.starts_with(root));
+        is_mounted && !has_files(Path::new(path))
+    })
+}
+
+fn has_files(path: &Path) -> bool {
+    path.is_file() || std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 impl Launch {

@@ -35,7 +35,7 @@ pub struct Sources {
 /// Fetches what the plan's prompts need.
 ///
 /// The tokenizer is the one of `model.tokenizer`. Where that is left out, it is fetched from the
-/// model's repository if a deployed engine loads that repository and the prompts have lengths to be
+/// model's repository, or the bucket's folder in its place, if a deployed engine loads that repository and the prompts have lengths to be
 /// counted; a run of nothing but external or simulated engines goes without.
 ///
 /// # Errors
@@ -55,12 +55,26 @@ pub async fn fetch(plan: &Plan, inputs: &Inputs) -> Result<Sources, WorkloadErro
             let config = inputs.fetch(&sibling, TOKENIZER_FILE).await;
             sources.tokenizer_config = config.ok().map(|config| config.bytes);
         }
+    } else if let (true, Some(uri)) = (needs_hub(plan), bucket(plan)) {
+        let file = |name: &str| FileSource {
+            uri: Some(format!("{}/{name}", uri.trim_end_matches('/'))),
+            ..FileSource::default()
+        };
+        let tokenizer = inputs.fetch(&file("tokenizer.json"), TOKENIZER_FILE).await;
+        sources.tokenizer = Some(tokenizer.map_err(tokenizer_error)?.bytes);
+        let config = inputs.fetch(&file(CONFIG), TOKENIZER_FILE).await;
+        sources.tokenizer_config = config.ok().map(|config| config.bytes);
     } else if needs_hub(plan) {
         let tokenizer = from_hub(plan, inputs, "tokenizer.json").await;
         sources.tokenizer = Some(tokenizer.map_err(WorkloadError::TokenizerUnavailable)?);
         sources.tokenizer_config = from_hub(plan, inputs, CONFIG).await.ok();
     }
     Ok(sources)
+}
+
+/// The bucket's folder that the model is fetched from, if any.
+fn bucket(plan: &Plan) -> Option<&str> {
+    plan.spec.model.prefetch.as_ref()?.uri.as_deref()
 }
 
 /// Whether the tokenizer has to come from the model's repository.
@@ -124,6 +138,34 @@ fn tokenizer_error(error: FetchError) -> WorkloadError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn the_tokenizer_comes_from_where_the_model_does() {
+        const RUN: &str = r#"
+apiVersion: bakeoff.dev/v1alpha1
+kind: BenchmarkRun
+metadata: {name: bucket, namespace: bench, uid: 0f9a1b2c-0000-4000-8000-000000000000}
+spec:
+  model: {id: org/model, hub: "http://127.0.0.1:9", prefetch: {size: 1Gi, uri: "s3://weights/model"}}
+  engines: [{name: vllm, profile: vllm}]
+  workload: {prompts: {synthetic: {inputTokens: {mean: 8}, outputTokens: {mean: 8}}}}
+  output: {uri: "s3://results/bakeoff"}
+"#;
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("tokenizer.json"), "tokens").unwrap();
+        std::fs::write(folder.path().join(CONFIG), "{}").unwrap();
+        let mut plan = crate::report::fixture::plan_of(RUN);
+        let prefetch = plan.spec.model.prefetch.as_mut().unwrap();
+        prefetch.uri = Some(format!("file://{}/", folder.path().display()));
+        let inputs = Inputs {
+            base: "/".into(),
+            output: plan.spec.output.clone(),
+            environment: crate::store::Environment::default(),
+        };
+        let sources = fetch(&plan, &inputs).await.unwrap();
+        assert_eq!(sources.tokenizer.as_deref(), Some(&b"tokens"[..]));
+        assert_eq!(sources.tokenizer_config.as_deref(), Some(&b"{}"[..]));
+    }
 
     #[test]
     fn the_configuration_lies_beside_the_tokenizer() {

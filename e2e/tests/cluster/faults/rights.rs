@@ -21,6 +21,17 @@ use super::wire::{Disturbance, Wire};
 use super::{AT_ONCE, operator, without_the_installed_operator};
 
 const RUN: &str = include_str!("rights.yaml");
+/// What the claim that the operator makes is bound to. Nobody mounts it.
+const VOLUME: &str = "apiVersion: v1
+kind: PersistentVolume
+metadata: {name: VOLUME}
+spec:
+  capacity: {storage: 1Mi}
+  accessModes: [ReadWriteOnce]
+  persistentVolumeReclaimPolicy: Retain
+  storageClassName: VOLUME
+  hostPath: {path: /no/such/folder}
+";
 const RUN_NAME: &str = "measured";
 const MONITORING: &str = include_str!("../../../manifests/podmonitoring-crd.yaml");
 const MONITOR: &str = include_str!("../../../manifests/podmonitor-crd.yaml");
@@ -101,7 +112,9 @@ async fn run(namespace: &Namespace, taken: Option<&Right>) -> Result<BTreeSet<Ri
     rights.give(namespace)?;
     let client = namespace.client_with(token(namespace).await?).await?;
     let wire = Wire::new(client, Disturbance::None);
-    namespace.apply(&RUN.replace("VOLUME", &namespace.name))?;
+    let named = |yaml: &str| yaml.replace("VOLUME", &namespace.name);
+    namespace.apply(&named(VOLUME))?;
+    namespace.apply(&named(RUN))?;
     let lease = LeaseName {
         namespace: namespace.name.clone(),
         name: namespace.name.clone(),

@@ -33,6 +33,39 @@ fn a_whole_run_is_valid_and_says_what_ran() {
 }
 
 #[test]
+fn a_volume_of_the_model_is_told_with_what_was_fetched() {
+    let mut plan = plan();
+    plan.prefetch = Some(Default::default());
+    let mut facts = facts();
+    let volume = fixture::model_volume(Some("c0ffee"));
+    facts.outcome.model_volume = Some(volume.clone());
+    let model = &plan.spec.model;
+    let resolved = &mut facts.preflight.repositories[0];
+    (resolved.id, resolved.revision) = (model.id.clone(), model.revision.clone());
+    let report = assemble(&plan, &facts, measured());
+    assert_eq!(report.run.model_volume, Some(volume));
+    let provenance = &report.engines[0].provenance;
+    assert_eq!(provenance.model_revision.as_deref(), Some("c0ffee"));
+    assert_eq!(provenance.model_revision_from, Some(RevisionSource::Volume));
+    // The hub has another commit by now.
+    let moved = |report: &Report| {
+        let mut warnings = report.run.warnings.iter();
+        warnings.any(|it| it.contains("filled with commit c0ffee"))
+    };
+    assert!(moved(&report), "{:?}", report.run.warnings);
+    facts.preflight.repositories[0].commit = Some("c0ffee".into());
+    assert!(!moved(&assemble(&plan, &facts, measured())));
+    let html = crate::report::html::page(&report).unwrap();
+    for part in [
+        "claim weights, read-only: 12 files",
+        "7.000 GB fetched in 70 s",
+        "fetched before the run",
+    ] {
+        assert!(html.contains(part), "{part}");
+    }
+}
+
+#[test]
 fn the_report_keeps_to_its_schema() {
     let schema = serde_json::to_value(schemars_of_report()).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();

@@ -279,6 +279,28 @@ fn prefix_caches_that_helped_are_named() {
 }
 
 #[test]
+fn a_model_that_was_fetched_once_is_the_same_for_all() {
+    let fetched = |commit: Option<&str>, told: Option<&str>| {
+        let mut plan = fixture::plan();
+        plan.prefetch = Some(Default::default());
+        let mut facts = fixture::facts();
+        facts.preflight.repositories.clear();
+        facts.probes[1].1.model_revision = told.map(str::to_owned);
+        facts.outcome.model_volume = Some(fixture::model_volume(commit));
+        assemble(&plan, &facts, fixture::measured()).fairness
+    };
+    for commit in [Some("c0ffee"), None] {
+        assert_eq!(
+            found(&fetched(commit, None), Kind::Weights),
+            (FairnessStatus::Fair, String::new())
+        );
+    }
+    let (status, message) = found(&fetched(Some("c0ffee"), Some("0ddba11")), Kind::Weights);
+    assert_eq!(status, FairnessStatus::Deviating);
+    assert!(message.contains("0ddba11"), "{message}");
+}
+
+#[test]
 fn weights_of_another_commit_are_named() {
     let known = |facts: &mut Facts| {
         let model = fixture::plan().spec.model;

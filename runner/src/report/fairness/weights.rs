@@ -10,7 +10,9 @@ use super::{differs, unknown};
 /// Engines that tell of another commit than the others or the hub. Files of an engine's own are
 /// named with its settings. None where nothing was deployed from a repository.
 pub fn weights(plan: &Plan, engines: &[&EngineReport]) -> Option<Vec<FairnessFinding>> {
-    let from_volume = plan.spec.model.persistent_volume_claim.is_some();
+    // What was fetched for all is one and the same, whether it has a commit or not.
+    let is_fetched = plan.prefetch.is_some();
+    let from_volume = plan.spec.model.persistent_volume_claim.is_some() && !is_fetched;
     let loads = |engine: &&&EngineReport| {
         let planned = plan.engines.iter().find(|it| it.name == engine.name);
         let deployed = planned.is_some_and(|it| matches!(it.source, EngineSource::Deployed(_)));
@@ -26,6 +28,7 @@ pub fn weights(plan: &Plan, engines: &[&EngineReport]) -> Option<Vec<FairnessFin
     let finding = |engine: &&EngineReport| {
         let name = Some(engine.name.as_str());
         match (engine.provenance.model_revision.as_deref(), expected) {
+            (None, _) if is_fetched => None,
             (None, _) => Some(unknown(
                 name,
                 "the commit of the weights that it serves is not known",

@@ -1,5 +1,6 @@
 //! What was the same for all engines, in words, from the run's spec.
 
+use bakeoff_crds::run::status::ModelVolume;
 use serde_json::Value;
 
 use crate::report::format;
@@ -33,6 +34,25 @@ pub fn conditions(spec: &Value, prompts: u64, deployed: bool) -> Vec<Row> {
             Some((label.to_owned(), value.filter(|value| !value.is_empty())?))
         })
         .collect()
+}
+
+/// The volume that the model was fetched into.
+pub fn model_volume(volume: Option<&ModelVolume>) -> Option<Row> {
+    let volume = volume?;
+    let content = &volume.content;
+    let gigabytes = |bytes: u64| format!("{:.3} GB", bytes as f64 / 1e9);
+    let fetched = match content.fetched_bytes {
+        0 => "all of them there before".to_owned(),
+        bytes => format!("{} fetched in {:.0} s", gigabytes(bytes), content.seconds),
+    };
+    let text = format!(
+        "claim {}, read-only: {} files, {}, {fetched}; SHA-256 of all {}",
+        volume.claim_name,
+        format::count(content.files),
+        gigabytes(content.bytes),
+        content.content_sha256
+    );
+    Some(("Model's volume".to_owned(), text))
 }
 
 fn word<'a>(spec: &'a Value, pointer: &str) -> Option<&'a str> {

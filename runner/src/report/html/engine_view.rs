@@ -1,7 +1,7 @@
 //! One engine as the page shows it.
 
 use bakeoff_crds::report::{
-    EngineReport, Provenance, RevisionSource, StageReport, TokenCountSource,
+    EngineReport, ModelFiles, Provenance, RevisionSource, StageReport, TokenCountSource,
 };
 use serde::Serialize;
 
@@ -33,7 +33,7 @@ pub struct EngineView {
     steady: Vec<SteadyRow>,
     groups: Vec<GroupRow>,
     shards: Vec<ShardRow>,
-    cold_start: Vec<[String; 7]>,
+    cold_start: Vec<[String; 8]>,
     reconciliation: Vec<ReconciliationRow>,
     metrics: Vec<MetricRow>,
     resources: Vec<MetricRow>,
@@ -288,7 +288,7 @@ fn client(stage: &StageReport) -> Vec<String> {
         .collect()
 }
 
-fn cold_start(engine: &EngineReport) -> Vec<[String; 7]> {
+fn cold_start(engine: &EngineReport) -> Vec<[String; 8]> {
     let show = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), format::seconds);
     let rounds = engine.cold_start.iter();
     rounds
@@ -301,6 +301,13 @@ fn cold_start(engine: &EngineReport) -> Vec<[String; 7]> {
                     _ => show(start.image_pulled_seconds),
                 },
                 show(start.container_started_seconds),
+                match start.model_files {
+                    Some(ModelFiles::Cold) => "not read before",
+                    Some(ModelFiles::JustFetched) => "just fetched",
+                    Some(ModelFiles::Warm) => "read before",
+                    None => "–",
+                }
+                .to_owned(),
                 show(start.ready_seconds),
                 show(start.first_token_seconds),
                 show(start.first_request_seconds),
@@ -335,6 +342,7 @@ fn revision(provenance: &Provenance) -> Option<String> {
     Some(match provenance.model_revision_from? {
         RevisionSource::Engine => format!("{commit}, by the engine"),
         RevisionSource::Hub => format!("{commit}, by the hub before the run"),
+        RevisionSource::Volume => format!("{commit}, fetched before the run"),
     })
 }
 

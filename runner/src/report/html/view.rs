@@ -7,7 +7,7 @@ use bakeoff_crds::{
 use serde::Serialize;
 
 use super::{
-    conditions::{Row, conditions},
+    conditions::{Row, conditions, model_volume},
     cost,
     engine_view::EngineView,
     fairness::FairnessView,
@@ -141,7 +141,10 @@ impl Page {
                 .iter()
                 .map(|(_, heading)| (*heading).to_owned())
                 .collect(),
-            conditions: conditions(&run.spec, run.prompts, deployed),
+            conditions: conditions(&run.spec, run.prompts, deployed)
+                .into_iter()
+                .chain(model_volume(run.model_volume.as_ref()))
+                .collect(),
             warnings: run.warnings.clone(),
             features: features(&report.engines),
             engines: report

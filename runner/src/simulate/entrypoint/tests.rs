@@ -640,6 +640,46 @@ fn adapters_reach_the_engines_that_serve_them() {
 }
 
 #[test]
+fn adapters_that_were_fetched_go_by_their_names() {
+    let args = |adapter: serde_json::Value| {
+        let deployment = deployment_with("tgi", serde_json::json!([adapter]));
+        let world = World {
+            variable: &|_| None,
+            file: &|_| Err(io::ErrorKind::NotFound.into()),
+        };
+        let launch = plan(Program::TextGenerationLauncher, &deployment.args, &world).unwrap();
+        (deployment.args, launch.config.adapters)
+    };
+    let (args, served) = args(serde_json::json!({"name": "sql", "id": "/adapters/sql"}));
+    assert!(
+        args.contains(&"--lora-adapters=sql=/adapters/sql".to_owned()),
+        "{args:?}"
+    );
+    assert_eq!(served, ["sql"]);
+}
+
+#[test]
+fn a_model_that_is_not_where_the_arguments_say_is_missed() {
+    let there = |path: &Path| path.starts_with("/models/org/model");
+    for (word, missing) in [
+        ("/models/org/model", None),
+        ("/models/org/other", Some("/models/org/other")),
+        ("--model-id=/models/org/other", Some("/models/org/other")),
+        ("sql=/adapters/sql", Some("/adapters/sql")),
+        ("a=/models/org/model,b=/adapters/b", Some("/adapters/b")),
+        ("serve /models/org/other --x", Some("/models/org/other")),
+        ("org/model", None),
+        ("/models", None),
+    ] {
+        assert_eq!(missing_files(word, &there), missing, "{word}");
+    }
+    assert!(has_files(Path::new(env!("CARGO_MANIFEST_DIR"))));
+    assert!(!has_files(Path::new("/models/no/such/model")));
+    let empty = tempfile::tempdir().unwrap();
+    assert!(!has_files(empty.path()));
+}
+
+#[test]
 fn vllm_takes_adapters_in_both_forms_and_refuses_them_without_leave() {
     let adapters = |line: &str| {
         let launch = plan_with(Program::Vllm, line, &[], &[]);
