@@ -89,6 +89,8 @@ pub mod reason {
     pub const VOLUME_CLAIM_NOT_BOUND: &str = "PersistentVolumeClaimNotBound";
     /// A volume of a pod that has its node cannot be attached or mounted.
     pub const VOLUME_NOT_MOUNTED: &str = "VolumeNotMounted";
+    /// The nodes that the run names have fewer accelerators than an engine asks for, and always will.
+    pub const NODES_TOO_SMALL: &str = "NodesTooSmall";
     /// No node took a pod within `policy.timeouts.scheduling`.
     pub const UNSCHEDULABLE: &str = "Unschedulable";
     /// A quota, of the namespace or of the cloud, leaves no room for a pod.

@@ -36,6 +36,7 @@ pub mod observe;
 pub mod observed;
 pub mod pod;
 pub mod progress;
+pub mod room;
 pub mod run;
 pub mod status;
 pub mod volumes;

@@ -116,7 +116,7 @@ fn cpu_millis(quantity: &Quantity) -> u64 {
 }
 
 /// A whole number; extended resources have no other.
-fn count(quantity: &Quantity) -> u64 {
+pub(crate) fn count(quantity: &Quantity) -> u64 {
     cpu_millis(quantity) / 1000
 }
 

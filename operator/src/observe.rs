@@ -44,6 +44,7 @@ use crate::{
     observed::{Observed, StoredPlan, leads},
     pod,
     progress::ProgressReader,
+    room,
 };
 
 /// How long the list of API groups is good for.
@@ -117,6 +118,13 @@ impl Observer {
             observed.progress = self.progress.read(ip).await;
         }
         let phase = run.status.as_ref().map(|status| status.phase);
+        if matches!(phase, Some(RunPhase::Pending | RunPhase::Preflight))
+            && let StoredPlan::Stored(plan) = &observed.plan
+            && room::accelerators(plan) > 0
+        {
+            let selector = &plan.spec.hardware.node_selector;
+            observed.room = self.nodes.with_labels(selector).await;
+        }
         if phase == Some(RunPhase::Running) {
             if let Some(status) = &run.status {
                 self.pulls.read(namespace, status, &mut observed).await;

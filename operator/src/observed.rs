@@ -15,7 +15,7 @@ use k8s_openapi::{
 };
 use serde::Deserialize;
 
-use crate::pod;
+use crate::{pod, room::Listed};
 
 /// What the cluster showed of one run.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +43,9 @@ pub struct Observed {
     /// What is said against the volumes of pods that do not start, what the autoscaler says of those
     /// that wait for a node, and why a Job got no pod; by the UIDs of pods and Jobs.
     pub pod_troubles: BTreeMap<String, String>,
+    /// The nodes that engines could go to, while no engine has begun; `None` where they were not, or
+    /// could not be, listed.
+    pub room: Option<Listed>,
     /// Pods of others on the node of the engine that is under load; `None` where they were not, or
     /// could not be, listed.
     pub neighbours: Option<Neighbours>,

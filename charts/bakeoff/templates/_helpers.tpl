@@ -91,7 +91,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.rbac.nodes }}
 - apiGroups: [""]
   resources: [nodes]
-  verbs: [get] # to see when an engine's node is lost
+  verbs: [get, list] # to see when an engine's node is lost, and whether there is one before
 {{- end }}
 {{- if .Values.rbac.neighbours }}
 - apiGroups: [""]

@@ -8,12 +8,27 @@ use bakeoff_crds::{
 };
 
 use super::{draft::Draft, turns};
-use crate::{child::Child, job::JobState};
+use crate::{
+    child::Child,
+    job::JobState,
+    room::{self, Room},
+};
+
+/// Reason of [`condition::PREFLIGHT_PASSED`] where no node would take the engines yet.
+const NO_NODE_YET: &str = "NoNodeYet";
 
 pub(super) fn decide(draft: &mut Draft<'_>, plan: &Plan) {
     if turns::deadline_left(draft, plan).is_zero() {
         let message = "policy.timeouts.total passed before the preflight was done";
         return fail(draft, reason::DEADLINE_EXCEEDED, message);
+    }
+    let room = draft
+        .observed
+        .room
+        .as_ref()
+        .and_then(|listed| room::of(plan, listed));
+    if let Some(Room::TooSmall(message)) = &room {
+        return fail(draft, reason::NODES_TOO_SMALL, message);
     }
     let name = names::preflight(&plan.run);
     match draft.job_state(plan, &name) {
@@ -34,7 +49,7 @@ pub(super) fn decide(draft: &mut Draft<'_>, plan: &Plan) {
             fail(draft, &reason, &message);
         }
         JobState::Succeeded(words) => match words.and_then(|words| words.preflight) {
-            Some(summary) => passed(draft, &summary),
+            Some(summary) => passed(draft, plan, &summary, room),
             None => fail(
                 draft,
                 reason::RUNNER_CRASHED,
@@ -48,15 +63,27 @@ fn under_way(draft: &mut Draft<'_>, message: &str) {
     draft.progressing(RunPhase::Preflight, "Preflight", message);
 }
 
-fn passed(draft: &mut Draft<'_>, summary: &PreflightSummary) {
+/// Where no node would take the engines yet, that is told with a reason of its own.
+fn passed(draft: &mut Draft<'_>, plan: &Plan, summary: &PreflightSummary, room: Option<Room>) {
     draft.status.prompts_sha256 = Some(summary.prompts_sha256.clone());
     let left_out = match summary.left_out {
         0 => String::new(),
         count => format!(", {count} left out because of their length"),
     };
-    let message = format!("{} prompts frozen{left_out}", summary.prompts);
-    draft.condition(condition::PREFLIGHT_PASSED, true, "Passed", &message);
-    draft.progressing(RunPhase::Running, "Passed", "The first engine is next");
+    let mut message = format!("{} prompts frozen{left_out}", summary.prompts);
+    let reason = match room {
+        Some(Room::Waits(words)) => {
+            let deadline = plan.spec.policy.timeouts.scheduling;
+            message.push_str(&format!(
+                "; {words}. The first engine waits for the autoscaler, for \
+                 policy.timeouts.scheduling ({deadline}) at the most"
+            ));
+            NO_NODE_YET
+        }
+        _ => "Passed",
+    };
+    draft.condition(condition::PREFLIGHT_PASSED, true, reason, &message);
+    draft.progressing(RunPhase::Running, reason, "The first engine is next");
 }
 
 fn fail(draft: &mut Draft<'_>, reason: &str, message: &str) {

@@ -15,11 +15,14 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::{Api, Client, api::ListParams};
 use tokio::sync::Mutex;
 
-use crate::{node_facts, observed::NodeState};
+use crate::{node_facts, observed::NodeState, room::Listed};
 
 /// How long a list of a node's pods is good for. Tenants come and go more slowly, and a list of a
 /// whole node is large.
 const LIST_AGE: Duration = Duration::from_secs(30);
+
+/// Most nodes that are looked at beforehand: of more, some will fit.
+const MOST_NODES: u32 = 500;
 
 /// What the operator may read of nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,11 +38,11 @@ pub struct NodeRights {
 pub struct NodeReader {
     client: Client,
     rights: Arc<Rights>,
-    listed: Arc<Mutex<BTreeMap<String, Listed>>>,
+    listed: Arc<Mutex<BTreeMap<String, PodsOfNode>>>,
 }
 
 /// The pods of a node, and when they were listed.
-struct Listed {
+struct PodsOfNode {
     at: Instant,
     pods: Arc<Vec<Pod>>,
 }
@@ -47,6 +50,7 @@ struct Listed {
 /// What is tried; a refusal ends it until the operator starts again.
 struct Rights {
     nodes: AtomicBool,
+    list: AtomicBool,
     neighbours: AtomicBool,
 }
 
@@ -57,6 +61,7 @@ impl NodeReader {
             client,
             rights: Arc::new(Rights {
                 nodes: rights.nodes.into(),
+                list: rights.nodes.into(),
                 neighbours: rights.neighbours.into(),
             }),
             listed: Arc::default(),
@@ -83,6 +88,34 @@ impl NodeReader {
         }
     }
 
+    /// The nodes with these labels, the first few hundred; `None` where they cannot be listed.
+    pub async fn with_labels(&self, labels: &BTreeMap<String, String>) -> Option<Listed> {
+        if !self.rights.list.load(Ordering::Relaxed) {
+            return None;
+        }
+        let labels: Vec<String> = labels
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        let wanted = ListParams::default()
+            .labels(&labels.join(","))
+            .limit(MOST_NODES);
+        match Api::<Node>::all(self.client.clone()).list(&wanted).await {
+            Ok(list) => Some(Listed {
+                is_whole: list.metadata.continue_.is_none_or(|more| more.is_empty()),
+                nodes: list.items,
+            }),
+            Err(error) => {
+                give_up(
+                    &self.rights.list,
+                    &error,
+                    "nodes cannot be listed; whether one would take the engines shows when they are made",
+                );
+                None
+            }
+        }
+    }
+
     /// All pods on a node that have not ended; `None` where they cannot be listed.
     pub async fn pods(&self, node: &str) -> Option<Arc<Vec<Pod>>> {
         if !self.rights.neighbours.load(Ordering::Relaxed) {
@@ -99,7 +132,7 @@ impl NodeReader {
         match Api::<Pod>::all(self.client.clone()).list(&on_node).await {
             Ok(list) => {
                 let pods = Arc::new(list.items);
-                let known = Listed {
+                let known = PodsOfNode {
                     at: Instant::now(),
                     pods: Arc::clone(&pods),
                 };

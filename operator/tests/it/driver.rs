@@ -1,6 +1,6 @@
 //! Reconcile against a scripted API server: exactly these calls, in this order.
 
-mod script;
+pub mod script;
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use serde_json::{Value, json};
 use self::script::{Call, against, against_with, call, empty, failing, not_found};
 use crate::world::{World, schedule, waiting};
 
-const RUN: &str = "/apis/bakeoff.dev/v1alpha1/namespaces/bench/benchmarkruns/duel";
-const PLAN: &str = "/api/v1/namespaces/bench/configmaps/duel-plan-0f1e2";
-const PODS: &str = "/api/v1/namespaces/bench/pods";
-const JOBS: &str = "/apis/batch/v1/namespaces/bench/jobs";
+pub const RUN: &str = "/apis/bakeoff.dev/v1alpha1/namespaces/bench/benchmarkruns/duel";
+pub const PLAN: &str = "/api/v1/namespaces/bench/configmaps/duel-plan-0f1e2";
+pub const PODS: &str = "/api/v1/namespaces/bench/pods";
+pub const JOBS: &str = "/apis/batch/v1/namespaces/bench/jobs";
 const POD_EVENTS: &str = "/api/v1/namespaces/bench/events";
-const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/bench/events";
+pub const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/bench/events";
 
 fn as_json(value: &impl serde::Serialize) -> Value {
     serde_json::to_value(value).unwrap()
@@ -384,7 +384,7 @@ async fn a_run_that_is_gone_is_no_error() {
     assert_eq!(result, Ok(Action::await_change()));
 }
 
-fn plan_config_map(world: &World) -> Value {
+pub fn plan_config_map(world: &World) -> Value {
     json!({
         "metadata": { "name": "duel-plan-0f1e2" },
         "data": { "plan.json": serde_json::to_string(world.plan()).unwrap() },

@@ -14,5 +14,6 @@ mod lifecycle;
 mod node_loss;
 mod prefetch;
 mod preflight;
+mod room;
 mod suspension;
 mod world;

@@ -80,7 +80,13 @@ pub async fn against_with(
                 .next_request()
                 .await
                 .unwrap_or_else(|| panic!("never called: {} {}", expected.method, expected.path));
-            let seen = format!("{} {}", request.method(), request.uri().path());
+            // The query counts where the script has one.
+            let uri = request.uri();
+            let path = match expected.path.contains('?') {
+                true => uri.to_string(),
+                false => uri.path().to_owned(),
+            };
+            let seen = format!("{} {path}", request.method());
             assert_eq!(seen, format!("{} {}", expected.method, expected.path));
             let body = request.into_body().collect_bytes().await.unwrap();
             bodies.push(serde_json::from_slice(&body).unwrap_or(Value::Null));
