@@ -10,6 +10,7 @@
 
 mod common;
 mod formats;
+mod limits;
 mod memory;
 mod profile;
 mod quota;
