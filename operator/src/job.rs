@@ -236,12 +236,18 @@ fn from_pod(failure: PodFailure, job: &str) -> Failure {
     }
 }
 
-/// The words of the newest pod that said any.
+/// The words of the newest pod that said any, with the newest summary.
 fn last_words(observed: &Observed, name: &str) -> Option<Termination> {
-    ended_pods(observed, name)
+    let mut words = ended_pods(observed, name)
         .into_iter()
         .filter_map(pod::termination_message)
-        .find_map(|words| serde_json::from_str(words).ok())
+        .filter_map(|words| serde_json::from_str::<Termination>(words).ok());
+    let mut newest = words.next()?;
+    // One that could not even read what was there knows nothing of it; the one before it does.
+    newest.runner = newest
+        .runner
+        .or_else(|| words.find_map(|words| words.runner));
+    Some(newest)
 }
 
 fn newest_ended<'a>(observed: &'a Observed, name: &'a str) -> Option<&'a Pod> {

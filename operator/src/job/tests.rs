@@ -130,6 +130,35 @@ fn where_the_first_pod_failed_its_own_words_count() {
     }
 }
 
+/// The bucket is away: a pod could not store what it measured, and the next not even read.
+#[test]
+fn what_an_earlier_pod_measured_is_kept_where_the_newest_knows_nothing_of_it() {
+    let knows_nothing = Termination {
+        runner: None,
+        ..failed(reason::UPLOAD_FAILED)
+    };
+    let at = |mut pod: Pod, time: &str| {
+        pod.metadata.creation_timestamp = Some(serde_json::from_value(json!(time)).unwrap());
+        pod
+    };
+    let pods = vec![
+        at(
+            ended(0, "Failed", words(&failed(reason::UPLOAD_FAILED))),
+            "2026-03-01T12:00:00Z",
+        ),
+        at(
+            ended(0, "Failed", words(&knows_nothing)),
+            "2026-03-01T12:30:00Z",
+        ),
+    ];
+    let found = state_of(&observed(pods, "Failed", None));
+    let JobState::Failed(failure, Some(words)) = found else {
+        panic!("{found:?}");
+    };
+    assert_eq!(failure.reason, reason::UPLOAD_FAILED);
+    assert_eq!(words.runner.unwrap().intended, 7);
+}
+
 #[test]
 fn indexes_are_read_as_kubernetes_writes_them() {
     for (text, first) in [

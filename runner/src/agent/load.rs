@@ -102,13 +102,20 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let result = match load(&arguments, &progress).await {
         Ok((result, plan)) => Ok(Termination {
             failure: result.error.as_ref().map(MeasureError::failure),
-            // Shard 0 speaks for all.
-            runner: (arguments.shard_index == 0).then(|| result.summary(&plan)),
+            // Shard 0 speaks for all; one that could not even read what is there is silent.
+            runner: (arguments.shard_index == 0 && !knows_nothing(&result))
+                .then(|| result.summary(&plan)),
             ..Termination::default()
         }),
         Err(error) => Err(error.failure()),
     };
     say(result, &arguments.termination_log)
+}
+
+/// Whether the bucket was away before it said what an earlier runner left there.
+fn knows_nothing(result: &RoundResult) -> bool {
+    let is_away = |error: &MeasureError| error.reason == reason::UPLOAD_FAILED;
+    result.stages.is_empty() && result.error.as_ref().is_some_and(is_away)
 }
 
 async fn load(

@@ -16,8 +16,13 @@ use super::last_words::{TERMINATION_LOG, check_ca_bundle, failure, read_plan, sa
 use crate::{
     clock,
     report::{self, Facts, collect},
-    store::{Environment, Store},
+    store::{Environment, Store, held},
 };
+
+/// Name of the plan on a reporter's log.
+pub const PLAN: &str = "plan.json";
+/// Name of the outcome on a reporter's log.
+pub const OUTCOME: &str = "outcome.json";
 
 /// Arguments of `bakeoff agent report`.
 #[derive(Debug, clap::Args)]
@@ -51,11 +56,48 @@ async fn write(
     let plan = read_plan(&arguments.plan)?;
     let outcome = read_outcome(&arguments.outcome)?;
     check_ca_bundle(&plan, environment)?;
-    let not_stored = |error: &dyn std::fmt::Display| failure(reason::UPLOAD_FAILED, error);
     let store = Store::open(&plan.spec.output, &plan.run.folder(), environment)
-        .map_err(|error| not_stored(&error))?
+        .map_err(|error| failure(reason::UPLOAD_FAILED, error))?
         .with_upload_timeout(plan.spec.policy.timeouts.upload.get());
-    let report = make(&store, &plan, outcome)
+    let stored = make_and_store(&store, &plan, &outcome, log).await;
+    stored.map_err(|failure| match hold(&store, &plan, &outcome, log) {
+        Ok(()) => Failure {
+            message: format!("{}; {FINISH_LATER}", failure.message),
+            ..failure
+        },
+        // A log that cannot be written leaves nowhere to tell of it.
+        Err(_) => failure,
+    })
+}
+
+/// What a person can do once the bucket is back.
+const FINISH_LATER: &str = "what was measured and is not in the bucket is on the logs of the run's \
+    runner and reporter pods: bakeoff report --upload OUTPUT-URI LOG… stores it later";
+
+/// Writes onto the log what the report is made of.
+fn hold(
+    store: &Store,
+    plan: &Plan,
+    outcome: &Outcome,
+    log: &mut impl std::io::Write,
+) -> std::io::Result<()> {
+    for (name, json) in [
+        (PLAN, serde_json::to_vec(plan)?),
+        (OUTCOME, serde_json::to_vec(outcome)?),
+    ] {
+        log.write_all(held::write(&store.folder_path(name), &json).as_bytes())?;
+    }
+    log.flush()
+}
+
+async fn make_and_store(
+    store: &Store,
+    plan: &Plan,
+    outcome: &Outcome,
+    log: &mut impl std::io::Write,
+) -> Result<Termination, Failure> {
+    let not_stored = |error: &dyn std::fmt::Display| failure(reason::UPLOAD_FAILED, error);
+    let report = make(store, plan, outcome.clone())
         .await
         .map_err(|error| Failure {
             may_pass: matches!(&error, collect::CollectError::Store(error) if error.may_pass()),
@@ -66,7 +108,7 @@ async fn write(
     log.write_all(text.as_bytes())
         .and_then(|()| log.flush())
         .map_err(|error| not_stored(&error))?;
-    let summary = report::write(&store, &plan, report)
+    let summary = report::write(store, plan, report)
         .await
         .map_err(|error| Failure {
             may_pass: matches!(&error, report::WriteError::Store(error) if error.may_pass()),

@@ -47,7 +47,9 @@ pub struct Arguments {
     /// Log of the requests of a report of one stage, as bench --requests-log writes it
     #[arg(long, value_name = "FILE", requires = "formats")]
     requests_log: Option<PathBuf>,
-    /// Copy the whole folder of the run under this address; nothing is overwritten
+    /// Copy the whole folder of the run under this address. With the logs of a run's pods in place of
+    /// a folder (files, or - for standard input): store what its bucket did not take, and finish the
+    /// run. Nothing is overwritten
     #[arg(long, value_name = "URI", conflicts_with = "output")]
     upload: Option<String>,
 }
@@ -74,7 +76,8 @@ async fn report(arguments: Arguments) -> anyhow::Result<(String, ExitCode)> {
     } = arguments;
     let environment = Environment::of_process();
     if let Some(target) = upload {
-        return upload::upload(&runs, &target, &environment).await;
+        let text = upload::upload(&runs, &target, &environment).await?;
+        return Ok((text, ExitCode::SUCCESS));
     }
     let mut sources = Vec::new();
     for run in &runs {

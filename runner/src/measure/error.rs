@@ -2,6 +2,7 @@
 
 use bakeoff_crds::{
     plan::http::HttpFormatError,
+    report::StageReport,
     summary::{Failure, reason},
 };
 
@@ -17,6 +18,8 @@ pub struct MeasureError {
     pub message: String,
     /// Whether a further try may go through.
     pub may_pass: bool,
+    /// A stage that was measured and could not be stored.
+    pub(crate) unstored: Option<Box<StageReport>>,
 }
 
 impl MeasureError {
@@ -26,6 +29,7 @@ impl MeasureError {
             reason,
             message: message.into(),
             may_pass: false,
+            unstored: None,
         }
     }
 

@@ -97,8 +97,16 @@ async fn drive_part(
     let mut result = ShardResult::of(&driven, &step.stage, step.place, follower.share());
     result.calibration = load.calibration;
     result.clock_offset_bound_seconds = before.bound_until(after);
-    let (start, records) = (driven.start, &driven.records);
-    files::write(round.store, &step.folder, &result, start, records).await?;
+    let records = &driven.records;
+    let part = (driven.start, &records[..]);
+    files::write(
+        round.store,
+        &step.folder,
+        &result,
+        part,
+        client.progress.control(),
+    )
+    .await?;
     follower.tell(Ask::Stored { step: number }).await;
     tracing::info!(stage = %step.stage.name, requests = records.len(), "this shard's part is stored");
     if client.progress.control().is_cancelled() {

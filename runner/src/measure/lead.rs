@@ -41,8 +41,15 @@ pub(super) async fn measure(
     let figures = figures(round, scraping, direct, &driven).await;
     (result.engine_metrics, result.resources) = (figures.engine, figures.resources);
     result.cache = cache;
-    let (start, records) = (driven.start, &driven.records);
-    files::write(round.store, folder, &result, start, records).await?;
+    let part = (driven.start, &driven.records[..]);
+    files::write(
+        round.store,
+        folder,
+        &result,
+        part,
+        client.progress.control(),
+    )
+    .await?;
     let all = leader.wait_stored().await;
     if !all && client.progress.control().is_cancelled() {
         return Err(stopped());

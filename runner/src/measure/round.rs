@@ -39,7 +39,15 @@ impl RoundResult {
 /// Measures one engine for one round. Stages that are stored already are not driven again.
 pub async fn measure_engine(round: &EngineRound<'_>) -> RoundResult {
     let mut result = RoundResult::default();
-    if let Err(error) = measure(round, &mut result).await {
+    if let Err(mut error) = measure(round, &mut result).await {
+        // What was measured counts, wherever it is kept; of a stage the last attempt.
+        if let Some(stage) = error.unstored.take() {
+            let of_it = |other: &StageReport| {
+                (other.repetition, &other.name) == (stage.repetition, &stage.name)
+            };
+            result.stages.retain(|other| !of_it(other));
+            result.stages.push(*stage);
+        }
         result.error = Some(error);
     }
     if let Crew::Leader(leader) = &round.crew {

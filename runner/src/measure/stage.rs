@@ -23,6 +23,7 @@ use crate::{
     record::{Record, log},
     shard::result,
     stats::stage::report,
+    store::held,
     workload::tokens::TokenCounter,
 };
 
@@ -239,7 +240,8 @@ fn read(
     record.answer = Some(record.answer.map_or(facts, |before| before.and(facts)));
 }
 
-/// The report last: where it is, the stage is done.
+/// The report last: where it is, the stage is done. Where the store does not take it, it is on the
+/// log, and the error has it.
 pub(super) async fn store(
     round: &EngineRound<'_>,
     folder: &str,
@@ -247,27 +249,21 @@ pub(super) async fn store(
     driven: &Driven,
 ) -> Result<(), MeasureError> {
     let wrong = |error: String| MeasureError::new(reason::UPLOAD_FAILED, error);
-    if round
-        .client
-        .plan
-        .spec
-        .output
-        .formats
-        .contains(&Format::Requests)
-    {
+    let client = &round.client;
+    let mut files = Vec::new();
+    if client.plan.spec.output.formats.contains(&Format::Requests) {
         let requests = log::compressed(&stage.name, driven.start, &driven.records)
             .map_err(|error| wrong(error.to_string()))?;
-        round
-            .store
-            .put_new(&format!("{folder}/{REQUESTS}"), requests)
-            .await?;
+        files.push((format!("{folder}/{REQUESTS}"), requests.into()));
     }
     let json = serde_json::to_vec_pretty(stage).map_err(|error| wrong(error.to_string()))?;
-    round
-        .store
-        .put_new(&format!("{folder}/{STAGE}"), json)
-        .await?;
-    Ok(())
+    files.push((format!("{folder}/{STAGE}"), json.into()));
+    held::store_or_hold(round.store, files, client.progress.control())
+        .await
+        .map_err(|error| MeasureError {
+            unstored: Some(Box::new(stage.clone())),
+            ..error.into()
+        })
 }
 
 /// One stage alone, stored nowhere: `bakeoff bench`.

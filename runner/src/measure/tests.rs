@@ -3,7 +3,10 @@ mod probe;
 mod requests;
 
 use bakeoff_crds::{
-    plan::EngineSource, report::StageReport, run::status::VerdictStatus, summary::reason,
+    plan::EngineSource,
+    report::{StageReport, TokenCountSource},
+    run::status::VerdictStatus,
+    summary::reason,
 };
 
 use super::*;
@@ -71,6 +74,26 @@ async fn measure_anew(plan: &Plan, url: &str, store: &Store, restart: u32) -> Ro
     measure_round(plan, url, store, Arc::default(), &prompts, restart).await
 }
 
+fn client<'a>(
+    plan: &'a Plan,
+    url: &'a str,
+    progress: Arc<Progress>,
+    prompts: &'a [Prompt],
+) -> Client<'a> {
+    Client {
+        plan,
+        engine: &plan.engines[0],
+        url,
+        prompts,
+        tokenizer: None,
+        api_key: None,
+        headers: Vec::new(),
+        tls: tls::client_config(None).unwrap(),
+        threads: 1,
+        progress,
+    }
+}
+
 async fn measure_round(
     plan: &Plan,
     url: &str,
@@ -80,18 +103,7 @@ async fn measure_round(
     restart: u32,
 ) -> RoundResult {
     let round = EngineRound {
-        client: Client {
-            plan,
-            engine: &plan.engines[0],
-            url,
-            prompts,
-            tokenizer: None,
-            api_key: None,
-            headers: Vec::new(),
-            tls: tls::client_config(None).unwrap(),
-            threads: 1,
-            progress,
-        },
+        client: client(plan, url, progress, prompts),
         round: 1,
         restart,
         store,
@@ -207,6 +219,49 @@ async fn answers_are_read_judged_and_held_against_each_other() {
     let lines = String::from_utf8(zstd::decode_all(&log[..]).unwrap()).unwrap();
     let digested = |line: &str| line.contains("\"digest\":\"");
     assert!(lines.lines().skip(1).all(digested), "{lines}");
+}
+
+/// TorchServe tells no count of tokens; OpenAI's interface does, and that one stands.
+#[tokio::test]
+async fn answers_are_counted_by_the_tokenizer_where_there_is_one() {
+    for (protocol, source) in [
+        ("TorchServe", TokenCountSource::Tokenizer),
+        ("OpenAiChat", TokenCountSource::Server),
+    ] {
+        let plan = planned(&RUN.replace("FAULT", "None").replace("OpenAiChat", protocol));
+        let server = start(&plan);
+        let prompts = frozen(&plan);
+        for tokenizer in [None, Some(Arc::new(TokenCounter::new(None).unwrap()))] {
+            let is_counted = tokenizer.is_some();
+            let client = Client {
+                tokenizer,
+                ..client(&plan, &server.url, Arc::default(), &prompts)
+            };
+            let (stage, driven) = measure_stage(&client, &plan.stages[1]).await.unwrap();
+            let output = stage.output_tokens.as_ref().map(|tokens| tokens.sum);
+            let counted = |record: &crate::record::Record| record.tokenizer_output_tokens.is_some();
+            assert!(
+                driven
+                    .records
+                    .iter()
+                    .all(|record| counted(record) == is_counted)
+            );
+            match (source, is_counted) {
+                (TokenCountSource::Tokenizer, false) => {
+                    assert_eq!(stage.token_count_source, TokenCountSource::None);
+                    assert_eq!(output, None);
+                }
+                (TokenCountSource::Tokenizer, true) => {
+                    assert_eq!(stage.token_count_source, source);
+                    assert!(output > Some(0), "{stage:?}");
+                }
+                _ => {
+                    assert_eq!(stage.token_count_source, source);
+                    assert_eq!(output, Some(32));
+                }
+            }
+        }
+    }
 }
 
 #[tokio::test]

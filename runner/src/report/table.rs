@@ -256,8 +256,13 @@ pub fn stage(stage: &StageReport) -> String {
     ));
     if stage.token_count_source != TokenCountSource::None {
         text.push_str(&format!(
-            ", {} output tokens/s, {} input tokens/s",
-            format::number(throughput.output_tokens_per_second),
+            ", {} output tokens/s",
+            format::number(throughput.output_tokens_per_second)
+        ));
+    }
+    if stage.input_tokens.is_some() {
+        text.push_str(&format!(
+            ", {} input tokens/s",
             format::number(throughput.input_tokens_per_second)
         ));
     }
@@ -359,6 +364,15 @@ mod tests {
         let mut one = fixture::stage(8, 610.0, 0.045);
         one.verdict = fixture::invalid("ErrorRateExceeded");
         settings().bind(|| insta::assert_snapshot!("stage.txt", stage(&one)));
+    }
+
+    #[test]
+    fn what_nobody_counted_is_not_shown() {
+        let mut one = fixture::stage(8, 610.0, 0.045);
+        one.input_tokens = None;
+        one.throughput.input_tokens_per_second = 0.0;
+        let text = stage(&one);
+        assert!(text.contains("610 output tokens/s\n"), "{text}");
     }
 
     #[test]

@@ -93,19 +93,34 @@ pub async fn write(
     plan: &Plan,
     report: Report,
 ) -> Result<ReporterSummary, WriteError> {
+    finish(store, &plan.spec.output.formats, report).await
+}
+
+/// The same, for whoever has no plan.
+///
+/// # Errors
+/// As [`write`].
+pub async fn finish(
+    store: &Store,
+    formats: &[Format],
+    report: Report,
+) -> Result<ReporterSummary, WriteError> {
     let report = earlier(store).await?.unwrap_or(report);
-    for file in render(&report, &plan.spec.output.formats)? {
+    for file in render(&report, formats)? {
         store.put_new(file.name, file.bytes).await?;
     }
-    write_exports(store, plan, &report).await?;
+    write_exports(store, formats, &report).await?;
     manifest::write(store).await?;
     Ok(summary(store, &report))
 }
 
 /// The formats of other tools. A stage that cannot be in them is named in their index, and costs the
 /// report nothing.
-async fn write_exports(store: &Store, plan: &Plan, report: &Report) -> Result<(), WriteError> {
-    let formats = &plan.spec.output.formats;
+async fn write_exports(
+    store: &Store,
+    formats: &[Format],
+    report: &Report,
+) -> Result<(), WriteError> {
     let exported = export::write(report, store, store, EXPORTS, formats).await;
     let exported = exported.map_err(|error| match error {
         ExportError::Store(error) => WriteError::Store(error),

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use super::result::{Part, ResultError, ShardResult};
 use crate::{
+    drive::Control,
     record::{Record, log},
-    store::{Store, StoreError},
+    store::{Store, StoreError, held},
 };
 
 /// A shard's result; written last, so that its presence says that the log is there too.
@@ -36,7 +37,7 @@ fn folder(attempt: &str, index: u32) -> String {
     format!("{attempt}/shard-{index}")
 }
 
-/// Stores what a shard measured in an attempt.
+/// Stores what a shard measured in an attempt; where the store does not take it, it is on the log.
 ///
 /// # Errors
 /// See [`FilesError`].
@@ -44,17 +45,17 @@ pub async fn write(
     store: &Store,
     attempt: &str,
     result: &ShardResult,
-    start: log::Start,
-    records: &[Record],
+    (start, records): (log::Start, &[Record]),
+    control: &Control,
 ) -> Result<(), FilesError> {
     let folder = folder(attempt, result.index);
     let requests = log::compressed(&result.stage.name, start, records)?;
-    store
-        .put_new(&format!("{folder}/{REQUESTS}"), requests)
-        .await?;
     let json = serde_json::to_vec(result).unwrap_or_default();
-    store.put_new(&format!("{folder}/{RESULT}"), json).await?;
-    Ok(())
+    let files = vec![
+        (format!("{folder}/{REQUESTS}"), requests.into()),
+        (format!("{folder}/{RESULT}"), json.into()),
+    ];
+    Ok(held::store_or_hold(store, files, control).await?)
 }
 
 /// What shards have stored of an attempt, by index. `paths` are files of the run's folder, at least

@@ -320,7 +320,12 @@ fn throughput(succeeded: u64, input: &[u32], output: &[u32], window_seconds: f64
     if window_seconds <= 0.0 {
         return Throughput::default();
     }
-    let sum = |counts: &[u32]| counts.iter().map(|&count| f64::from(count)).sum::<f64>();
+    // From 0: the sum of no numbers is -0 otherwise, which is how it would be shown.
+    let sum = |counts: &[u32]| {
+        counts
+            .iter()
+            .fold(0.0, |sum, &count| sum + f64::from(count))
+    };
     Throughput {
         requests_per_second: succeeded as f64 / window_seconds,
         input_tokens_per_second: sum(input) / window_seconds,
@@ -590,6 +595,13 @@ mod tests {
         record.chunks = 2;
         record.output_tokens = Some(1);
         assert_eq!(time_per_output_token(&record), None);
+    }
+
+    #[test]
+    fn the_sum_of_no_tokens_has_no_sign() {
+        let found = throughput(1, &[], &[3, 4], 2.0);
+        assert!(found.input_tokens_per_second.is_sign_positive());
+        assert_eq!(found.output_tokens_per_second, 3.5);
     }
 
     #[test]

@@ -58,11 +58,13 @@ pub enum StoreError {
         /// Whether a later try may go through.
         transient: bool,
     },
-    /// The time for an upload passed.
-    #[error("{uri} could not be stored within {seconds} s: {last}")]
+    /// The time for a write or a read with all its tries passed.
+    #[error("{uri} could not be {action} within {seconds} s: {last}")]
     Deadline {
         /// The address.
         uri: String,
+        /// `read` or `written`.
+        action: &'static str,
         /// The time, in seconds.
         seconds: u64,
         /// What the last try ended with.

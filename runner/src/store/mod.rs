@@ -2,15 +2,18 @@
 //!
 //! [`Store`] is the folder of one run. Behind it is S3, Google Cloud Storage, or a folder of the
 //! machine: [`location`] reads the address, [`backend`] makes the client. [`probe`] checks rights
-//! before accelerator time is spent, [`fetch`] reads inputs, [`manifest`] says that a run is whole.
+//! before accelerator time is spent, [`fetch`] reads inputs, [`patience`] waits for a store that is
+//! away, [`held`] keeps what it does not take, [`manifest`] says that a run is whole.
 
 pub mod backend;
 pub mod environment;
 pub mod error;
 pub mod fetch;
 pub mod hash;
+pub mod held;
 pub mod location;
 pub mod manifest;
+mod patience;
 mod probe;
 mod write;
 
@@ -35,9 +38,13 @@ const DEFAULT_UPLOAD_TIMEOUT: Duration = Duration::from_secs(600);
 pub struct Store {
     client: Arc<dyn ObjectStore>,
     location: Location,
+    /// The run's folder, as it was opened.
+    folder: String,
     /// Key of the run's folder within the bucket.
     root: Path,
     upload_timeout: Duration,
+    /// Time for a read with all its tries; none where one try has to do.
+    read_timeout: Duration,
 }
 
 /// One file of a [`Store`].
@@ -81,8 +88,10 @@ impl Store {
         Self {
             client,
             location,
+            folder: folder.to_owned(),
             root,
             upload_timeout: DEFAULT_UPLOAD_TIMEOUT,
+            read_timeout: Duration::ZERO,
         }
     }
 
@@ -99,11 +108,18 @@ impl Store {
         )
     }
 
-    /// The same store with `policy.timeouts.upload`: the time for one write with all its tries.
+    /// The same store with `policy.timeouts.upload`: the time for one write with all its tries, and
+    /// for one read, which is tried once otherwise.
     #[must_use]
     pub fn with_upload_timeout(mut self, timeout: Duration) -> Self {
         self.upload_timeout = timeout;
+        self.read_timeout = timeout;
         self
+    }
+
+    /// A file's path with the run's folder before it.
+    pub fn folder_path(&self, path: &str) -> String {
+        format!("{}/{path}", self.folder)
     }
 
     /// Address of `path` for people: `gs://bucket/prefix/namespace/run-1a2b3c4d/report.json`.
@@ -126,6 +142,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`] where there is nothing; else what kept it from being read.
     pub async fn get(&self, path: &str) -> Result<Bytes, StoreError> {
+        self.patiently(path, || self.get_once(path)).await
+    }
+
+    async fn get_once(&self, path: &str) -> Result<Bytes, StoreError> {
         let key = self.key(path);
         let wrap = |cause| StoreError::read(self, path, cause);
         self.client
@@ -165,6 +185,10 @@ impl Store {
     /// # Errors
     /// What kept the store from answering.
     pub async fn exists(&self, path: &str) -> Result<bool, StoreError> {
+        self.patiently(path, || self.exists_once(path)).await
+    }
+
+    async fn exists_once(&self, path: &str) -> Result<bool, StoreError> {
         match self.client.head(&self.key(path)).await {
             Ok(_) => Ok(true),
             Err(object_store::Error::NotFound { .. }) => Ok(false),
@@ -177,6 +201,19 @@ impl Store {
     /// # Errors
     /// What kept the store from answering.
     pub async fn list(&self, prefix: &str) -> Result<Vec<Entry>, StoreError> {
+        self.patiently(prefix, || self.list_once(prefix)).await
+    }
+
+    /// Reads again and again while the store is away, for as long as it may.
+    async fn patiently<T, F: Future<Output = Result<T, StoreError>>>(
+        &self,
+        path: &str,
+        read: impl Fn() -> F,
+    ) -> Result<T, StoreError> {
+        patience::until(self, path, "read", self.read_timeout, read).await
+    }
+
+    async fn list_once(&self, prefix: &str) -> Result<Vec<Entry>, StoreError> {
         let folder = self.key(prefix);
         let found: Vec<_> = self
             .client

@@ -187,3 +187,94 @@ async fn a_gcs_server_of_ones_own_gets_unsigned_requests() {
     assert!(seen.iter().all(|(_, authorization)| !token(authorization)));
     server.abort();
 }
+
+/// Google's storage as its XML interface has it: a write with `x-goog-if-generation-match: 0` is refused
+/// with 412 where there is an object (cloud.google.com/storage/docs/request-preconditions). A question
+/// whether there is one is always answered with no, as to a writer who asked before another wrote.
+#[tokio::test]
+async fn an_object_that_came_in_between_is_kept_by_the_condition_on_its_generation() {
+    use axum::{
+        Router, body::Bytes, http::HeaderMap, http::Method, http::StatusCode, http::Uri,
+        response::IntoResponse,
+    };
+    let objects = Arc::new(std::sync::Mutex::new(std::collections::BTreeMap::new()));
+    let unconditional = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let (there, bare) = (Arc::clone(&objects), Arc::clone(&unconditional));
+    let answer = move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| async move {
+        let key = uri.path().to_owned();
+        let mut objects = there.lock().unwrap();
+        let etag = [
+            ("etag", "\"1\""),
+            ("x-goog-generation", "1"),
+            ("last-modified", "Thu, 01 Jan 2026 00:00:00 GMT"),
+        ];
+        match method {
+            Method::PUT => {
+                let condition = headers.get("x-goog-if-generation-match");
+                if condition.is_none_or(|generation| generation != "0") {
+                    bare.lock().unwrap().push(key.clone());
+                } else if objects.contains_key(&key) {
+                    return StatusCode::PRECONDITION_FAILED.into_response();
+                }
+                objects.insert(key, body);
+                (etag, "").into_response()
+            }
+            Method::GET => match objects.get(&key) {
+                Some(bytes) => (etag, bytes.clone()).into_response(),
+                None => StatusCode::NOT_FOUND.into_response(),
+            },
+            _ => StatusCode::NOT_FOUND.into_response(),
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let output = Output {
+        endpoint: Some(format!("http://{}", listener.local_addr().unwrap())),
+        ..backend::output_of("gs://bucket/prefix")
+    };
+    let app = Router::new().fallback(answer);
+    let server = tokio::spawn(async move { axum::serve(listener, app).await });
+    let store = Store::open(&output, "ns/run-12345678", &Environment::default()).unwrap();
+    store.put_new("stage.json", "one").await.unwrap();
+    // The same bytes again count as written, as after an answer that was lost.
+    store.put_new("stage.json", "one").await.unwrap();
+    for other in ["two", "other length"] {
+        let error = store.put_new("stage.json", other).await.unwrap_err();
+        assert!(matches!(error, StoreError::Differs { .. }), "{error}");
+    }
+    // Of two that write at the same time, one wins.
+    let (one, two) = tokio::join!(store.put_new("x", "mine"), store.put_new("x", "your"));
+    assert_eq!(usize::from(one.is_ok()) + usize::from(two.is_ok()), 1);
+    assert_eq!(store.get("stage.json").await.unwrap(), "one");
+    assert_eq!(*unconditional.lock().unwrap(), [""; 0]);
+    server.abort();
+}
+
+/// A server that ignores conditions would overwrite: where it is not known whether something is there,
+/// nothing is written.
+#[tokio::test]
+async fn nothing_is_written_while_nobody_can_tell_what_is_there() {
+    use axum::{Router, http::Method, http::StatusCode, response::IntoResponse};
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let log = Arc::clone(&seen);
+    let app = Router::new().fallback(move |method: Method| async move {
+        log.lock().unwrap().push(method.clone());
+        match method {
+            Method::HEAD => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+            _ => ([("etag", "\"1\"")], "").into_response(),
+        }
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let output = Output {
+        endpoint: Some(format!("http://{}", listener.local_addr().unwrap())),
+        ..backend::output_of("gs://bucket/prefix")
+    };
+    let server = tokio::spawn(async move { axum::serve(listener, app).await });
+    let store = Store::open(&output, "", &Environment::default())
+        .unwrap()
+        .with_upload_timeout(Duration::from_secs(1));
+    let error = store.put_new("stage.json", "one").await.unwrap_err();
+    assert!(error.may_pass(), "{error}");
+    let seen = seen.lock().unwrap().clone();
+    assert!(!seen.is_empty() && !seen.contains(&Method::PUT), "{seen:?}");
+    server.abort();
+}

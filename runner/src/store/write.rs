@@ -3,51 +3,36 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, path::Path};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, path::Path};
 
-use super::{Store, StoreError, sha256_hex};
+use super::{Store, StoreError, patience, sha256_hex};
 
-/// Pause after the first failed try; each further one is twice as long.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// Longest pause between two tries.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Time for the question whether something is there already: a server that takes connections and
+/// says nothing shows here, not after the long time that a large object may take.
+const LOOK: Duration = Duration::from_secs(30);
 
 /// See [`Store::put_new`].
 pub(super) async fn put_new(store: &Store, path: &str, bytes: Bytes) -> Result<(), StoreError> {
-    let mut last = None;
-    let tries = async {
-        let mut pause = FIRST_PAUSE;
-        loop {
-            match put_once(store, path, &bytes).await {
-                Err(error) if error.is_transient() => {
-                    tracing::warn!(%error, "storing failed, trying again in {pause:?}");
-                    last = Some(error.to_string());
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
-                done => return done,
-            }
-        }
-    };
-    match tokio::time::timeout(store.upload_timeout, tries).await {
-        Ok(done) => done,
-        Err(_) => Err(StoreError::Deadline {
-            uri: store.uri(path),
-            seconds: store.upload_timeout.as_secs(),
-            last: last.unwrap_or_else(|| "no answer".into()),
-        }),
-    }
+    let once = || put_once(store, path, &bytes);
+    patience::until(store, path, "written", store.upload_timeout, once).await
 }
 
 async fn put_once(store: &Store, path: &str, bytes: &Bytes) -> Result<(), StoreError> {
     let key = store.key(path);
     let refused = |cause| StoreError::refused(store, path, "written", cause);
     // Asked first because some servers ignore the condition of a put and would overwrite.
-    if let Ok(found) = store.client.head(&key).await {
-        return same_as_there(store, path, &key, bytes, found.size).await;
+    match look(store, &key).await {
+        Ok(found) => return same_as_there(store, path, &key, bytes, found.size).await,
+        Err(object_store::Error::NotFound { .. }) => {}
+        Err(cause) => {
+            let error = refused(cause);
+            if error.is_transient() {
+                return Err(error);
+            }
+            // Whoever may write need not be allowed to look; the condition of the put has to do.
+        }
     }
-    let mode = PutMode::Create;
-    match put(store, &key, bytes, mode).await {
+    match put(store, &key, bytes, PutMode::Create).await {
         Err(
             object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. },
         ) => same_as_there(store, path, &key, bytes, bytes.len() as u64).await,
@@ -61,6 +46,15 @@ async fn put_once(store: &Store, path: &str, bytes: &Bytes) -> Result<(), StoreE
     }
 }
 
+async fn look(store: &Store, key: &Path) -> Result<ObjectMeta, object_store::Error> {
+    let asked = tokio::time::timeout(LOOK, store.client.head(key)).await;
+    asked.unwrap_or_else(|_| {
+        Err(object_store::Error::Generic {
+            store: "store",
+            source: format!("no answer within {} s", LOOK.as_secs()).into(),
+        })
+    })
+}
 async fn put(
     store: &Store,
     key: &Path,

@@ -67,6 +67,12 @@ pub async fn run(
     let live = Live::start(Arc::clone(&progress), plan);
     let (turns, stages) = all_turns(&measuring, &live).await;
     live.finish();
+    // Fairness is then unproven, which is better than no report.
+    let probes = report::collect::probes(&store, plan).await;
+    let probes = probes.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the parity probe's answers cannot be read");
+        Vec::new()
+    });
     let facts = Facts {
         preflight,
         outcome: Outcome {
@@ -74,12 +80,20 @@ pub async fn run(
             turns,
             ..Outcome::default()
         },
-        probes: report::collect::probes(&store, plan).await?,
+        probes,
         end_time: clock::wall_now().to_string(),
     };
     let report = report::assemble(plan, &facts, stages);
-    let summary = report::write(&store, plan, report.clone()).await?;
-    Ok((report, summary))
+    match report::write(&store, plan, report.clone()).await {
+        Ok(summary) => Ok((report, summary)),
+        Err(error) => {
+            crate::cli::print(&report::log::write(&report)?);
+            Err(anyhow::Error::new(error).context(
+                "the report is not stored, and stands above in its place: give this output to \
+                 bakeoff report --upload",
+            ))
+        }
+    }
 }
 
 /// Every turn, one after another, whatever becomes of each.

@@ -25,6 +25,14 @@ fn a_closed_loop_keeps_its_concurrency_and_agrees_with_the_server() {
         assert_eq!(driven.gaps.chunk.count(), 40 * 4);
         assert_eq!(driven.vitals.loops.chunks, 200);
         assert!(driven.vitals.loops.cpu > 0);
+        // What the client watches in itself is looked at: each answer took a read, and a loop that
+        // runs for 200 ms looks about every 10 ms how late it is.
+        let loops = &driven.vitals.loops;
+        assert!(loops.backlog.reads >= 40, "{:?}", loops.backlog);
+        assert!(loops.backlog.most_bytes > 0, "{:?}", loops.backlog);
+        assert!(loops.delay.as_ref().is_some_and(|delay| delay.count() > 5));
+        assert!(loops.longest_stall > 0 && loops.busiest_share > 0.0);
+        assert_eq!(loops.most_connections, 4);
 
         let truth = server.log.records();
         let truth = &truth[before..];

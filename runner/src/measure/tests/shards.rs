@@ -296,6 +296,61 @@ async fn a_search_is_decided_by_what_all_shards_measured() {
     }
 }
 
+/// The engine has four places: four at a time answer twice as much as two, eight no more than four.
+/// Shard 0 alone would see no gain at all: its part of one, two and four requests in flight is one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_knee_is_decided_by_what_all_shards_measured() {
+    let (mut bench, _) = Bench::new(
+        "sweep: {knee: {concurrency: {min: 1, max: 64}, leastGain: 0.2}}\n    requestsPerStage: 16",
+    );
+    let EngineSource::Simulated(simulated) = &mut bench.plan.engines[0].source else {
+        panic!("{:?}", bench.plan.engines[0].source);
+    };
+    simulated.max_batch_size = 4;
+    simulated.batch_slowdown = 0.0;
+    // Long against what a busy machine adds.
+    simulated.time_to_first_token = bakeoff_crds::Duration::from_millis(150);
+    let server = start(&bench.plan);
+    bench.url = server.url.clone();
+    let (listener, url) = listen().await;
+    let followers: Vec<_> = (1..OF)
+        .map(|index| bench.follow(index, &url, Arc::default()))
+        .collect();
+    let progress = Arc::new(Progress::default());
+    let result = bench
+        .lead(listener, Duration::from_secs(60), Arc::clone(&progress))
+        .await;
+    assert!(result.error.is_none(), "{:?}", result.error);
+    for follower in followers {
+        follower.await.unwrap().unwrap();
+    }
+    let names: Vec<&str> = result
+        .stages
+        .iter()
+        .map(|stage| stage.name.as_str())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "concurrency-1",
+            "concurrency-2",
+            "concurrency-4",
+            "concurrency-8"
+        ]
+    );
+    assert!(
+        result
+            .stages
+            .iter()
+            .all(|stage| stage.requests.succeeded == 16)
+    );
+    let stages: Vec<&StageReport> = result.stages.iter().collect();
+    let found = bakeoff_crds::plan::search::answer(&bench.plan, 1, 1, &stages).unwrap();
+    assert_eq!((found.best, found.first_failing), (Some(4.0), Some(8.0)));
+    let snapshot = progress.snapshot();
+    assert_eq!((snapshot.stages_done, snapshot.stages_planned), (4, 4));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stray_pod_is_refused() {
     let (listener, url) = listen().await;

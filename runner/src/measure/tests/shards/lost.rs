@@ -64,10 +64,24 @@ async fn a_shard_that_stays_away_ends_the_round_by_name() {
         until_requests(&server, 100).await;
         stopped.control().cancel();
     };
-    let (result, ()) = tokio::join!(
-        bench.lead(listener, Duration::from_secs(10), Arc::default()),
-        stop
+    // Shard 0 tells of the requests of all, and of the one that is not there.
+    let progress = Arc::new(Progress::default());
+    let watch = async {
+        loop {
+            let now = progress.snapshot();
+            // Its own are a quarter of all.
+            if now.shards_missing == [3] && now.requests_done > 100 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let (result, (), watched) = tokio::join!(
+        bench.lead(listener, Duration::from_secs(10), Arc::clone(&progress)),
+        stop,
+        tokio::time::timeout(Duration::from_secs(60), watch)
     );
+    assert!(watched.is_ok(), "{:?}", progress.snapshot());
     let error = result.error.as_ref().unwrap();
     assert_eq!(error.reason, reason::SHARD_LOST, "{error}");
     assert!(error.message.contains("shard 3 of 4"), "{error}");
