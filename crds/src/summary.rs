@@ -88,6 +88,10 @@ pub mod reason {
     pub const VOLUME_NOT_MOUNTED: &str = "VolumeNotMounted";
     /// No node took a pod within `policy.timeouts.scheduling`.
     pub const UNSCHEDULABLE: &str = "Unschedulable";
+    /// An engine is an object of a kind that the cluster does not have.
+    pub const ENGINE_KIND_NOT_INSTALLED: &str = "EngineKindNotInstalled";
+    /// An engine is an object of a kind on which the operator has no rights.
+    pub const ENGINE_KIND_FORBIDDEN: &str = "EngineKindForbidden";
     /// The image cannot be pulled.
     pub const IMAGE_PULL_FAILED: &str = "ImagePullFailed";
     /// The container cannot be made.

@@ -5,7 +5,7 @@ use k8s_openapi::api::{
     batch::v1::Job,
     core::v1::{ConfigMap, Pod, Service},
 };
-use kube::core::DynamicObject;
+use kube::core::{ApiResource, DynamicObject};
 
 /// An object that is to be there.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +21,8 @@ pub enum Child {
     Job(Job),
     /// An engine, or the node's holder.
     Pod(Pod),
+    /// An engine that is no lone Pod.
+    Object(ApiResource, DynamicObject),
 }
 
 impl Child {
@@ -32,6 +34,7 @@ impl Child {
             Self::Monitoring(_, object) => &object.metadata,
             Self::Job(object) => &object.metadata,
             Self::Pod(object) => &object.metadata,
+            Self::Object(_, object) => &object.metadata,
         };
         metadata.name.as_deref().unwrap_or_default()
     }
@@ -44,13 +47,14 @@ impl Child {
             Self::Monitoring(api, _) => ChildKind::Monitoring(*api),
             Self::Job(_) => ChildKind::Job,
             Self::Pod(_) => ChildKind::Pod,
+            Self::Object(api, _) => ChildKind::Object(api.clone()),
         };
         format!("{} {}", kind.name(), self.name())
     }
 }
 
 /// Kinds that are deleted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChildKind {
     /// An engine's files.
     ConfigMap,
@@ -62,13 +66,15 @@ pub enum ChildKind {
     Job,
     /// An engine, or the node's holder.
     Pod,
+    /// An engine that is no lone Pod.
+    Object(ApiResource),
     /// The run itself, when its time to live is over.
     Run,
 }
 
 impl ChildKind {
     /// The kind, as Kubernetes writes it.
-    pub const fn name(self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
             Self::ConfigMap => "ConfigMap",
             Self::Service => "Service",
@@ -76,6 +82,7 @@ impl ChildKind {
             Self::Monitoring(MonitoringApi::PrometheusOperator) => "PodMonitor",
             Self::Job => "Job",
             Self::Pod => "Pod",
+            Self::Object(api) => &api.kind,
             Self::Run => "BenchmarkRun",
         }
     }

@@ -13,6 +13,7 @@
 mod acceptance;
 mod draft;
 mod finished;
+mod kinds;
 mod placement;
 mod preflight;
 mod reporting;
@@ -90,6 +91,9 @@ fn step(draft: &mut Draft<'_>, settings: &PlanSettings) {
         return acceptance::accept(draft, plan);
     }
     if !draft.is_true(condition::PREFLIGHT_PASSED) {
+        if let Some(failure) = kinds::first_unusable(draft, plan) {
+            return draft.fail(failure.reason, &failure.message);
+        }
         return preflight::decide(draft, plan);
     }
     match turns::decide(draft, plan) {

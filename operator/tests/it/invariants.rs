@@ -9,7 +9,7 @@ use bakeoff_operator::{
 };
 use proptest::prelude::*;
 
-use crate::world::{Fault, World};
+use crate::world::{Fault, OBJECT_AND_POD, TWO_BY_TWO, World};
 
 fn any_fault() -> impl Strategy<Value = Option<Fault>> {
     prop_oneof![
@@ -57,9 +57,10 @@ proptest! {
     fn every_run_comes_to_one_end_and_holds_nothing(
         faults in prop::collection::vec(any_fault(), 4),
         abort in any::<bool>(),
+        with_object in any::<bool>(),
         happenings in prop::collection::vec(any_happening(), 0..80),
     ) {
-        let mut world = World::two_by_two();
+        let mut world = World::new(if with_object { OBJECT_AND_POD } else { TWO_BY_TWO });
         if abort {
             world.run.spec.policy.on_engine_failure = OnEngineFailure::Abort;
         }

@@ -2,12 +2,14 @@
 
 mod agreement;
 mod bakeoff;
+mod controllers;
 mod every_engine;
 mod failures;
 mod inputs;
 mod lifecycle;
 mod lost_node;
 mod objects;
+mod other_objects;
 mod read_again;
 mod shards;
 mod truth;
