@@ -97,6 +97,10 @@ pub mod reason {
     pub const QUOTA_EXCEEDED: &str = "QuotaExceeded";
     /// An admission policy or a missing right keeps a pod from being made.
     pub const POD_NOT_ADMITTED: &str = "PodNotAdmitted";
+    /// An engine is an object of a kind that the cluster does not have.
+    pub const ENGINE_KIND_NOT_INSTALLED: &str = "EngineKindNotInstalled";
+    /// An engine is an object of a kind on which the operator has no rights.
+    pub const ENGINE_KIND_FORBIDDEN: &str = "EngineKindForbidden";
     /// The image cannot be pulled.
     pub const IMAGE_PULL_FAILED: &str = "ImagePullFailed";
     /// The container cannot be made.

@@ -82,7 +82,7 @@ fn effects(plan: &Plan) -> String {
         if let Some(engine) = engine_objects(plan, &owner, turn, Some("node")) {
             effects.extend([
                 json!(engine.files),
-                json!(engine.pod),
+                json!(engine.workload),
                 json!(engine.service),
             ]);
         }

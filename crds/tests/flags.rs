@@ -119,7 +119,7 @@ fn lines() -> Vec<Vec<String>> {
             for on in [true, false] {
                 let tuning = json!({
                     "maxBatchSize": 7, "gpuMemoryUtilization": 0.8, "tensorParallelSize": 2,
-                    "prefixCaching": on, "maxBatchedTokens": 4096, "chunkedPrefill": on,
+                    "pipelineParallelSize": 2, "prefixCaching": on, "maxBatchedTokens": 4096, "chunkedPrefill": on,
                     "inFlightBatching": on, "kvCacheDtype": "Fp8", "maxAdapterRank": 64,
                     "speculativeDecoding": speculation,
                 });
@@ -129,7 +129,7 @@ fn lines() -> Vec<Vec<String>> {
         for (model, tuning) in settings {
             let deployment = deployment(name, &model, &tuning);
             let entrypoint: &[&str] = match name {
-                "vllm" => &["vllm", "serve"],
+                "vllm" | "vllm-leader-worker-set" => &["vllm", "serve"],
                 "tgi" => &["text-generation-launcher"],
                 "llama-cpp" => &["llama-server"],
                 "jetstream" => &["jetstream-http"],
@@ -137,8 +137,14 @@ fn lines() -> Vec<Vec<String>> {
             };
             let entrypoint = entrypoint.iter().map(|word| (*word).to_owned());
             let own = entrypoint.chain(deployment.command).chain(deployment.args);
-            lines.insert(own.collect::<Vec<_>>());
-            for further in deployment.containers {
+            let own: Vec<_> = own.collect();
+            // KubeRay writes the command of a RayService's pods.
+            if !own.is_empty() {
+                lines.insert(own);
+            }
+            let of_object = deployment.object.into_iter().flat_map(|object| object.pods);
+            let of_object = of_object.filter(|pod| !pod.command.is_empty());
+            for further in deployment.containers.into_iter().chain(of_object) {
                 // Without a command it is its image's program, which it is named after.
                 let command = match further.command.is_empty() {
                     true => vec![further.name],
@@ -148,7 +154,16 @@ fn lines() -> Vec<Vec<String>> {
             }
         }
     }
-    lines.into_iter().collect()
+    lines.into_iter().map(expanded).collect()
+}
+
+/// With what the kubelet puts in place of variables that a controller adds.
+fn expanded(line: Vec<String>) -> Vec<String> {
+    let expand = |word: String| {
+        word.replace("$(LWS_WORKER_INDEX)", "0")
+            .replace("$(LWS_LEADER_ADDRESS)", "leader.example")
+    };
+    line.into_iter().map(expand).collect()
 }
 
 /// The commands of a line; a shell's script is several.

@@ -6,8 +6,9 @@ use std::{fs, path::Path};
 
 use bakeoff_crds::{
     manifests::{
-        MonitoringApi, engine_objects, holder_pod, model_claim, outcome_config_map, pod_monitoring,
-        prefetch_job, preflight_job, reporter_job, runner_job, runner_service, turns,
+        MonitoringApi, engine_objects, engine_objects_on, holder_pod, model_claim,
+        outcome_config_map, pod_monitoring, prefetch_job, preflight_job, reporter_job, runner_job,
+        runner_service, turns,
     },
     outcome::Outcome,
     plan::{Place, Plan, PlanSettings, resolve},
@@ -69,7 +70,7 @@ fn manifests(plan: &Plan, node: Option<&str>) -> String {
     for turn in turns(plan) {
         if let Some(engine) = engine_objects(plan, &owner, turn, node) {
             objects.extend(engine.files.map(value));
-            objects.extend([value(engine.pod), value(engine.service)]);
+            objects.extend([value(engine.workload), value(engine.service)]);
         }
         let apis = [
             MonitoringApi::GoogleManaged,
@@ -145,6 +146,7 @@ fn every_built_in_profile() {
         "llama-cpp",
         "openllm",
         "ray-serve",
+        "ray-service",
         "sglang",
         "tensorrt-llm",
         "torchserve",
@@ -152,9 +154,66 @@ fn every_built_in_profile() {
         "triton-model",
         "triton-tensorrt-llm",
         "triton-vllm",
+        "vllm-leader-worker-set",
     ] {
         insta::assert_snapshot!(profile, engine(&of_profile(profile, "")));
     }
+}
+
+#[test]
+fn an_engine_over_several_nodes() {
+    let plan = plan("several-nodes", &[]);
+    let nodes = ["node-1", "node-2"];
+    for (turn, name) in turns(&plan)
+        .into_iter()
+        .zip(["leader-worker-set", "ray-service"])
+    {
+        let engine = engine_objects_on(&plan, &owner(), turn, &nodes).unwrap();
+        let monitoring = pod_monitoring(&plan, &owner(), turn, MonitoringApi::GoogleManaged);
+        // Load and scraping go to the one pod that serves.
+        let selector = value(&engine.service)["spec"]["selector"].clone();
+        assert_eq!(selector["bakeoff.dev/pod"], "engine");
+        assert_eq!(
+            value(&monitoring)["spec"]["selector"]["matchLabels"],
+            selector
+        );
+        let objects = vec![
+            value(engine.files),
+            value(engine.workload),
+            value(engine.service),
+        ];
+        insta::assert_snapshot!(format!("several-nodes-{name}"), documents(objects));
+    }
+}
+
+/// What is made twice, once as a Pod and once by a controller, differs in nothing that matters to speed.
+#[test]
+fn a_pod_of_an_object_is_the_pod_that_it_would_be_alone() {
+    let of = |profile: &str| {
+        let plan = of_profile(profile, "");
+        let engine = engine_objects(&plan, &owner(), turns(&plan)[1], None).unwrap();
+        value(engine.workload)
+    };
+    let alone = of("ray-serve")["spec"].clone();
+    let of_object = of("ray-service");
+    let of_object =
+        of_object["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"].clone();
+    for field in [
+        "nodeSelector",
+        "tolerations",
+        "affinity",
+        "securityContext",
+        "enableServiceLinks",
+    ] {
+        assert_eq!(alone[field], of_object[field], "{field}");
+    }
+    for field in ["image", "resources", "securityContext", "env"] {
+        assert_eq!(
+            alone["containers"][0][field], of_object["containers"][0][field],
+            "{field}"
+        );
+    }
+    assert_eq!(of_object["restartPolicy"], Value::Null);
 }
 
 /// The second engine of the least run by another profile, with settings of its own.
@@ -178,7 +237,7 @@ fn engine(plan: &Plan) -> String {
     let objects = engine_objects(plan, &owner(), turns(plan)[1], None).unwrap();
     documents(vec![
         value(objects.files),
-        value(objects.pod),
+        value(objects.workload),
         value(objects.service),
     ])
 }
@@ -232,7 +291,7 @@ fn every_tuning_field_on_every_profile() {
             let plan = of_profile(
                 &profile,
                 &format!(
-                    ", tuning: {{maxBatchSize: 7, gpuMemoryUtilization: 0.8, tensorParallelSize: 2, prefixCaching: false, maxBatchedTokens: 4096, chunkedPrefill: true, inFlightBatching: true, kvCacheDtype: Fp8{speculation}}}"
+                    ", tuning: {{maxBatchSize: 7, gpuMemoryUtilization: 0.8, tensorParallelSize: 2, pipelineParallelSize: 2, prefixCaching: false, maxBatchedTokens: 4096, chunkedPrefill: true, inFlightBatching: true, kvCacheDtype: Fp8{speculation}}}"
                 ),
             );
             let bakeoff_crds::plan::EngineSource::Deployed(deployment) = &plan.engines[1].source
@@ -245,7 +304,9 @@ fn every_tuning_field_on_every_profile() {
                 .iter()
                 .filter(|it| it.contains("has no setting for"));
             warned.for_each(|warning| told.push_str(&format!("! {warning}\n")));
-            let containers = deployment.containers.iter().map(|it| &it.args);
+            let of_object = deployment.object.iter().flat_map(|object| &object.pods);
+            let containers = deployment.containers.iter().chain(of_object);
+            let containers = containers.map(|it| &it.args);
             for args in std::iter::once(&deployment.args).chain(containers) {
                 args.iter()
                     .for_each(|arg| told.push_str(&format!("{arg}\n")));
@@ -254,6 +315,10 @@ fn every_tuning_field_on_every_profile() {
                 .files
                 .values()
                 .for_each(|file| told.push_str(file));
+            if let Some(object) = &deployment.object {
+                let manifest = serde_saphyr::to_string(&object.manifest).unwrap();
+                told.push_str(&manifest);
+            }
             told.push('\n');
         }
     }
@@ -295,8 +360,8 @@ fn what_an_engine_cannot_do_is_refused_by_its_profile() {
 fn the_model_runs_in_the_container_that_says_so() {
     let plan = of_profile("fastchat", ", args: [\"--debug=True\"]");
     let pod = engine_objects(&plan, &owner(), turns(&plan)[1], None)
-        .unwrap()
-        .pod;
+        .and_then(|engine| engine.workload.pod())
+        .unwrap();
     let containers = pod.spec.unwrap().containers;
     let names: Vec<_> = containers.iter().map(|it| it.name.as_str()).collect();
     assert_eq!(names, ["engine", "controller", "worker"]);
@@ -404,7 +469,7 @@ fn the_token_reaches_what_loads_from_the_hub_under_both_names_and_nothing_else()
     let mut loads = vec![preflight["spec"]["template"]["spec"].clone()];
     for turn in &turns {
         let engine = engine_objects(&plan, &owner(), *turn, None).unwrap();
-        loads.push(value(engine.pod)["spec"].clone());
+        loads.push(value(engine.workload)["spec"].clone());
     }
     assert_eq!(loads.len(), 3);
     for pod in loads {

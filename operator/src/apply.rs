@@ -4,7 +4,8 @@
 //! `benchmarkruns` delete (for `cleanup.ttlAfterFinished`); `pods`, `services`, `configmaps`, `jobs`
 //! create, patch, delete; `persistentvolumeclaims` create, patch;
 //! `podmonitorings.monitoring.googleapis.com` and
-//! `podmonitors.monitoring.coreos.com` create, patch, delete; `events.events.k8s.io` create. Owner
+//! `podmonitors.monitoring.coreos.com` create, patch, delete, and the same on the kinds of objects
+//! that engines are; `events.events.k8s.io` create. Owner
 //! references do not block a deletion, so nothing on `benchmarkruns/finalizers` is asked for where
 //! the OwnerReferencesPermissionEnforcement admission plugin is on (OpenShift). Nothing on Secrets,
 //! nothing on pod logs.
@@ -27,7 +28,7 @@ use k8s_openapi::{
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{DeleteParams, Patch, PatchParams, Preconditions},
-    core::DynamicObject,
+    core::{ApiResource, DynamicObject},
     runtime::events::{Event, EventType, Recorder, Reporter},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -102,12 +103,9 @@ impl Writer {
             Child::PersistentVolumeClaim(object) => patch(self.api(namespace), object).await,
             Child::Job(object) => patch(self.api(namespace), object).await,
             Child::Pod(object) => patch(self.api(namespace), object).await,
+            Child::Object(api, object) => patch(self.dynamic(namespace, api), object).await,
             Child::Monitoring(api, object) => {
-                let api = Api::<DynamicObject>::namespaced_with(
-                    self.client.clone(),
-                    namespace,
-                    &api.resource(),
-                );
+                let api = self.dynamic(namespace, &api.resource());
                 // A run without it still measures; the report says what is missing.
                 patch(api, object).await.or_else(|error| {
                     tracing::warn!(%error, child = child.describe(), "cannot be made; going on without");
@@ -125,18 +123,15 @@ impl Writer {
 
     async fn delete(&self, namespace: &str, child: &ChildRef) -> Result<(), Error> {
         self.leadership.check()?;
-        let result = match child.kind {
+        let result = match &child.kind {
             ChildKind::ConfigMap => remove(self.api::<ConfigMap>(namespace), child).await,
             ChildKind::Service => remove(self.api::<Service>(namespace), child).await,
             ChildKind::Pod => remove(self.api::<Pod>(namespace), child).await,
             ChildKind::Job => remove(self.api::<Job>(namespace), child).await,
+            ChildKind::Object(api) => remove(self.dynamic(namespace, api), child).await,
             ChildKind::Run => remove(self.api::<BenchmarkRun>(namespace), child).await,
             ChildKind::Monitoring(api) => {
-                let api = Api::<DynamicObject>::namespaced_with(
-                    self.client.clone(),
-                    namespace,
-                    &api.resource(),
-                );
+                let api = self.dynamic(namespace, &api.resource());
                 // Its owner reference frees it with the run at the latest.
                 remove(api, child).await.or_else(|error| {
                     tracing::warn!(%error, name = child.name, "cannot be deleted; left to the run's end");
@@ -222,6 +217,10 @@ impl Writer {
                 tracing::warn!(%error, reason = notice.reason, "event not published");
             }
         }
+    }
+
+    fn dynamic(&self, namespace: &str, api: &ApiResource) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), namespace, api)
     }
 
     fn api<K>(&self, namespace: &str) -> Api<K>

@@ -5,7 +5,7 @@ use k8s_openapi::api::{
     batch::v1::Job,
     core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service},
 };
-use kube::core::DynamicObject;
+use kube::core::{ApiResource, DynamicObject};
 
 /// An object that is to be there.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +23,8 @@ pub enum Child {
     Job(Job),
     /// An engine, or the node's holder.
     Pod(Pod),
+    /// An engine that is no lone Pod.
+    Object(ApiResource, DynamicObject),
 }
 
 impl Child {
@@ -35,6 +37,7 @@ impl Child {
             Self::PersistentVolumeClaim(object) => &object.metadata,
             Self::Job(object) => &object.metadata,
             Self::Pod(object) => &object.metadata,
+            Self::Object(_, object) => &object.metadata,
         };
         metadata.name.as_deref().unwrap_or_default()
     }
@@ -42,20 +45,23 @@ impl Child {
     /// Kind and name, for logs and messages.
     pub fn describe(&self) -> String {
         let kind = match self {
-            Self::ConfigMap(_) => ChildKind::ConfigMap.name(),
-            Self::Service(_) => ChildKind::Service.name(),
-            Self::Monitoring(api, _) => ChildKind::Monitoring(*api).name(),
+            Self::ConfigMap(_) => ChildKind::ConfigMap,
+            Self::Service(_) => ChildKind::Service,
+            Self::Monitoring(api, _) => ChildKind::Monitoring(*api),
             // Never deleted by the operator: its owner takes it along, or it stays.
-            Self::PersistentVolumeClaim(_) => "PersistentVolumeClaim",
-            Self::Job(_) => ChildKind::Job.name(),
-            Self::Pod(_) => ChildKind::Pod.name(),
+            Self::PersistentVolumeClaim(_) => {
+                return format!("PersistentVolumeClaim {}", self.name());
+            }
+            Self::Job(_) => ChildKind::Job,
+            Self::Pod(_) => ChildKind::Pod,
+            Self::Object(api, _) => ChildKind::Object(api.clone()),
         };
-        format!("{kind} {}", self.name())
+        format!("{} {}", kind.name(), self.name())
     }
 }
 
 /// Kinds that are deleted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChildKind {
     /// An engine's files.
     ConfigMap,
@@ -67,13 +73,15 @@ pub enum ChildKind {
     Job,
     /// An engine, or the node's holder.
     Pod,
+    /// An engine that is no lone Pod.
+    Object(ApiResource),
     /// The run itself, when its time to live is over.
     Run,
 }
 
 impl ChildKind {
     /// The kind, as Kubernetes writes it.
-    pub const fn name(self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
             Self::ConfigMap => "ConfigMap",
             Self::Service => "Service",
@@ -81,6 +89,7 @@ impl ChildKind {
             Self::Monitoring(MonitoringApi::PrometheusOperator) => "PodMonitor",
             Self::Job => "Job",
             Self::Pod => "Pod",
+            Self::Object(api) => &api.kind,
             Self::Run => "BenchmarkRun",
         }
     }

@@ -86,7 +86,13 @@ fn replaced(turn: &TurnStatus, found: &Pod) -> Option<PodFailure> {
             ),
         ));
     }
-    let container = pod::restarted(found).filter(|_| turn.ready_time.is_some())?;
+    turn.ready_time.as_ref()?;
+    under_load(found)
+}
+
+/// Another life of a container under load.
+fn under_load(found: &Pod) -> Option<PodFailure> {
+    let container = pod::restarted(found)?;
     let ended = container
         .last_state
         .as_ref()
@@ -105,7 +111,22 @@ fn replaced(turn: &TurnStatus, found: &Pod) -> Option<PodFailure> {
     })
 }
 
-fn scheduling(
+/// Another life of a container of a pod that somebody else keeps alive: the end of the one before,
+/// where the engine was not ready yet.
+pub fn second_life(turn: &TurnStatus, found: &Pod) -> Option<PodFailure> {
+    let under_load = under_load(found)?;
+    if turn.ready_time.is_some() {
+        return Some(under_load);
+    }
+    let container = pod::restarted(found)?;
+    let ended = container.last_state.as_ref()?.terminated.as_ref();
+    Some(ended.map_or(under_load, |ended| {
+        classify::terminated_failure(container, ended, Role::Engine)
+    }))
+}
+
+/// Where a pod is that has no node.
+pub fn scheduling(
     found: &Pod,
     scaling: Option<&str>,
     timeouts: &Timeouts,
@@ -190,6 +211,18 @@ pub fn since(start: Timestamp, now: Timestamp) -> std::time::Duration {
 
 /// Writes what the pod shows into the turn's record. Facts once seen stay.
 pub fn record(turn: &mut TurnStatus, found: &Pod) {
+    record_pod(turn, found);
+    if turn.ready_time.is_none() {
+        turn.ready_time = pod::ready_at(found).map(Time);
+    }
+    if let Some(created) = pod::created_at(found) {
+        turn.start_time = Some(Time(created));
+    }
+}
+
+/// What a pod shows that is the engine, or one of its pods: where and what it runs, not whether the
+/// engine is ready.
+pub fn record_pod(turn: &mut TurnStatus, found: &Pod) {
     let keep = |slot: &mut Option<String>, value: Option<&str>| {
         if let (None, Some(value)) = (&slot, value) {
             *slot = Some(value.to_owned());
@@ -208,8 +241,4 @@ pub fn record(turn: &mut TurnStatus, found: &Pod) {
         &mut turn.container_started_time,
         pod::container_started_at(found),
     );
-    stamp(&mut turn.ready_time, pod::ready_at(found));
-    if let Some(created) = pod::created_at(found) {
-        turn.start_time = Some(Time(created));
-    }
 }

@@ -4,8 +4,8 @@
 //! - [`controller`]: the story. Watches runs, pods and Jobs; reconcile is observe, decide, make, write
 //!   the status, publish events, delete;
 //! - [`observe`]: the only module that reads the API server; fills [`observed::Observed`];
-//! - [`decide`]: what to do next, a pure function; [`engine`], [`job`], [`pod`], [`classify`] and
-//!   [`mask`] tell it what objects say, [`status`] derives the parts of a status;
+//! - [`decide`]: what to do next, a pure function; [`engine`], [`object`], [`job`], [`pod`], [`classify`]
+//!   and [`mask`] tell it what objects say, [`status`] derives the parts of a status;
 //! - [`apply`]: the only module that writes; [`child`] is what it writes;
 //! - [`events`]: what people read of a change;
 //! - [`lease`]: of several operators one acts;
@@ -32,6 +32,7 @@ pub mod mask;
 pub mod metrics;
 pub mod neighbours;
 pub mod node_facts;
+pub mod object;
 pub mod observe;
 pub mod observed;
 pub mod pod;

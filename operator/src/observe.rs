@@ -1,7 +1,7 @@
 //! The only module that reads the API server.
 //!
 //! Rights that it needs: `benchmarkruns` get, list, watch; `engineprofiles` list; `configmaps` get;
-//! `pods` and `jobs` list, watch. API groups are discovered, which every account may. Where they are
+//! `pods` and `jobs` list, watch; `list` of the kinds of objects that engines are ([`objects`]). API groups are discovered, which every account may. Where they are
 //! given, also `nodes` get and `pods` list in all namespaces ([`nodes`]), and `events` list
 //! ([`pod_events`], [`pulls`]).
 //!
@@ -9,6 +9,7 @@
 //! status beside new pods would see failures that are none.
 
 pub mod nodes;
+pub mod objects;
 pub mod pod_events;
 pub mod pulls;
 
@@ -108,6 +109,9 @@ impl Observer {
         let pods = Api::<Pod>::namespaced(self.client.clone(), namespace);
         observed.pods = pods.list(&own).await.map_err(Error::read("pods"))?.items;
         let jobs = Api::<Job>::namespaced(self.client.clone(), namespace);
+        if let StoredPlan::Stored(plan) = observed.plan.clone() {
+            objects::read(&self.client, namespace, &own, &plan, &mut observed).await?;
+        }
         observed.jobs = jobs.list(&own).await.map_err(Error::read("jobs"))?.items;
         observed.pod_troubles = self.pod_events.troubles(namespace, &observed, now).await;
         let runner = observed
@@ -159,9 +163,15 @@ impl Observer {
         }
         let under_load = |turn: &&TurnStatus| turn.phase == EnginePhase::Measuring;
         let node = status.turns.iter().find(under_load);
-        if let Some(node) = node.and_then(|turn| turn.node_name.as_deref())
-            && let Some(pods) = self.nodes.pods(node).await
-        {
+        let mut there = None;
+        for node in node.iter().flat_map(|turn| turn.nodes()) {
+            if let Some(pods) = self.nodes.pods(node).await {
+                there
+                    .get_or_insert_with(Vec::new)
+                    .extend(pods.iter().cloned());
+            }
+        }
+        if let Some(pods) = there {
             let uid = run.uid().unwrap_or_default();
             let accelerator = &run.spec.hardware.accelerator.resource;
             observed.neighbours = Some(neighbours::among(&pods, &uid, accelerator));

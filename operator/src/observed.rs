@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bakeoff_crds::{
     manifests::{MonitoringApi, labels},
-    plan::Plan,
+    plan::{Plan, object::SERVING_POD},
     profile::ProfileSet,
     run::status::{Neighbours, NodeFacts},
 };
@@ -13,6 +13,7 @@ use k8s_openapi::{
     api::{batch::v1::Job, core::v1::Pod},
     jiff::Timestamp,
 };
+use kube::core::{ApiResource, DynamicObject};
 use serde::Deserialize;
 
 use crate::{pod, room::Listed};
@@ -30,6 +31,10 @@ pub struct Observed {
     pub pods: Vec<Pod>,
     /// Jobs that carry the run's UID.
     pub jobs: Vec<Job>,
+    /// The objects that engines are, where they are no lone Pods, with the run's UID.
+    pub objects: Vec<FoundObject>,
+    /// Kinds of such objects that could not be listed.
+    pub unusable_kinds: Vec<UnusableKind>,
     /// The pod-monitoring APIs that this cluster has.
     pub monitoring: Vec<MonitoringApi>,
     /// What the runner at work says of itself.
@@ -49,6 +54,45 @@ pub struct Observed {
     /// Pods of others on the node of the engine that is under load; `None` where they were not, or
     /// could not be, listed.
     pub neighbours: Option<Neighbours>,
+}
+
+/// An object of a kind that only a profile knows.
+#[derive(Clone, Debug)]
+pub struct FoundObject {
+    /// Its kind.
+    pub api: ApiResource,
+    /// The object.
+    pub object: DynamicObject,
+}
+
+impl FoundObject {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.object.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// Whether it is being deleted.
+    pub fn is_deleting(&self) -> bool {
+        self.object.metadata.deletion_timestamp.is_some()
+    }
+}
+
+/// A kind that an engine of the plan needs, and that could not be listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnusableKind {
+    /// The kind.
+    pub api: ApiResource,
+    /// Why not.
+    pub why: Unusable,
+}
+
+/// Why a kind could not be listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unusable {
+    /// The API server has no such kind.
+    NotInstalled,
+    /// The operator has no right on it.
+    Forbidden,
 }
 
 /// When a pod's image was there.
@@ -111,6 +155,36 @@ impl Observed {
     /// The pod of this name.
     pub fn pod(&self, name: &str) -> Option<&Pod> {
         self.pods.iter().find(|found| pod::name(found) == name)
+    }
+
+    /// The object of this name that an engine is.
+    pub fn object(&self, name: &str) -> Option<&FoundObject> {
+        self.objects.iter().find(|found| found.name() == name)
+    }
+
+    /// The pods that an object's controller made, by the object's name; the one that serves first.
+    pub fn pods_of_object(&self, object: &str) -> Vec<&Pod> {
+        let mut pods: Vec<&Pod> = self
+            .pods
+            .iter()
+            .filter(|found| pod::label(found, labels::OBJECT) == Some(object))
+            .collect();
+        pods.sort_by_key(|found| {
+            let serves = pod::label(found, labels::POD) == Some(SERVING_POD);
+            // One that goes is not the one that counts, where its like is there.
+            (
+                !serves,
+                pod::is_deleting(found),
+                pod::name(found).to_owned(),
+            )
+        });
+        pods
+    }
+
+    /// Why a kind cannot be used, where it could not be listed.
+    pub fn unusable(&self, api: &ApiResource) -> Option<Unusable> {
+        let mut kinds = self.unusable_kinds.iter();
+        kinds.find(|kind| kind.api == *api).map(|kind| kind.why)
     }
 
     /// The Job of this name.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bakeoff_crds::manifests::labels;
 use k8s_openapi::{
     api::core::v1::{ContainerStatus, Pod, PodCondition},
     jiff::Timestamp,
@@ -20,6 +21,11 @@ pub fn uid(pod: &Pod) -> &str {
 /// A label's value.
 pub fn label<'a>(pod: &'a Pod, key: &str) -> Option<&'a str> {
     Some(pod.metadata.labels.as_ref()?.get(key)?.as_str())
+}
+
+/// Whether it was made by the controller of an object that an engine is.
+pub fn is_of_object(pod: &Pod) -> bool {
+    label(pod, labels::OBJECT).is_some()
 }
 
 /// Which pod of an indexed Job it is, from 0.

@@ -94,7 +94,8 @@ pub fn of(plan: &Plan, listed: &Listed) -> Option<Room> {
     Some(Room::Waits(words(&misfits, resource)))
 }
 
-/// The pod that needs the most accelerators. They differ in nothing else that places them.
+/// The pod that needs the most accelerators. They differ in nothing else that places them. Pods that
+/// the controller of an object makes are its own, and not judged.
 fn most(plan: &Plan) -> Option<Asked> {
     let owner = OwnerReference::default();
     let resource = &plan.spec.hardware.accelerator.resource;
@@ -104,7 +105,10 @@ fn most(plan: &Plan) -> Option<Asked> {
             engine,
             restart: 0,
         };
-        engine_objects(plan, &owner, turn, None)?.pod.spec
+        engine_objects(plan, &owner, turn, None)?
+            .workload
+            .pod()?
+            .spec
     });
     let asked = specs.map(|spec| Asked {
         accelerators: asked_by(&spec, resource),

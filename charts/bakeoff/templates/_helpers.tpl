@@ -81,6 +81,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [monitoring.coreos.com]
   resources: [podmonitors]
   verbs: [create, patch, delete]
+{{- range .Values.rbac.engineKinds }}
+- apiGroups: [{{ .group | quote }}]
+  resources: [{{ .resource | quote }}]
+  verbs: [list, create, patch, delete] # engines that are no lone Pods
+{{- end }}
 {{- end -}}
 
 {{/* Rights on cluster-scoped kinds, whatever the scope. */}}

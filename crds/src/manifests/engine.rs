@@ -7,14 +7,15 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::core::v1::{
-        Affinity, ConfigMap, Container, ContainerPort, HTTPGetAction, NodeAffinity, NodeSelector,
-        NodeSelectorRequirement, NodeSelectorTerm, Pod, PodSpec, PreferredSchedulingTerm, Probe,
-        Service, ServicePort, ServiceSpec, Toleration, Volume, VolumeMount,
+        ConfigMap, Container, ContainerPort, HTTPGetAction, Pod, PodSpec, Probe, Service,
+        ServicePort, ServiceSpec, Volume, VolumeMount,
     },
     apimachinery::pkg::{
         api::resource::Quantity, apis::meta::v1::OwnerReference, util::intstr::IntOrString,
     },
 };
+use kube::core::DynamicObject;
+use serde::Serialize;
 
 use super::{
     Turn,
@@ -25,12 +26,50 @@ use super::{
     engine_containers::Shared,
     labels,
     model::model_volume,
-    names,
+    names, object,
+    placement::{self, placed_pod},
 };
 use crate::{
-    plan::{Deployment, EngineSource, Plan, PlannedEngine},
-    run::{Hardware, SameNode, SimulatedEngine},
+    plan::{Deployment, EngineSource, Plan, PlannedEngine, PlannedObject, object::SERVING_POD},
+    run::SimulatedEngine,
 };
+
+/// What holds an engine's containers.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant)] // one per turn
+pub enum Workload {
+    /// A Pod.
+    Pod(Pod),
+    /// An object whose controller makes the pods.
+    Object(DynamicObject),
+}
+
+impl Workload {
+    /// The Pod, where it is one.
+    pub fn pod(self) -> Option<Pod> {
+        match self {
+            Self::Pod(pod) => Some(pod),
+            Self::Object(_) => None,
+        }
+    }
+
+    /// The object, where it is one.
+    pub fn object(self) -> Option<DynamicObject> {
+        match self {
+            Self::Pod(_) => None,
+            Self::Object(object) => Some(object),
+        }
+    }
+}
+
+impl Serialize for Workload {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Pod(pod) => pod.serialize(serializer),
+            Self::Object(object) => object.serialize(serializer),
+        }
+    }
+}
 
 /// What an engine's turn puts into the cluster, beside its monitoring.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,7 +77,7 @@ pub struct EngineObjects {
     /// Files of the profile, where it has any.
     pub files: Option<ConfigMap>,
     /// The engine.
-    pub pod: Pod,
+    pub workload: Workload,
     /// Its address. It leads to the pod even when the pod is not ready, so that a readiness probe
     /// that fails under load does not cut the load off.
     pub service: Service,
@@ -52,11 +91,21 @@ pub fn engine_objects(
     turn: Turn,
     node: Option<&str>,
 ) -> Option<EngineObjects> {
+    engine_objects_on(plan, owner, turn, node.as_slice())
+}
+
+/// As [`engine_objects`], held to the nodes of the first engine where an engine spans several.
+pub fn engine_objects_on(
+    plan: &Plan,
+    owner: &OwnerReference,
+    turn: Turn,
+    nodes: &[&str],
+) -> Option<EngineObjects> {
     let engine = plan.engines.get(turn.engine)?;
     let pod_spec = match &engine.source {
         EngineSource::External(_) => return None,
-        EngineSource::Deployed(deployment) => deployed_pod(plan, turn, engine, deployment, node),
-        EngineSource::Simulated(simulated) => simulated_pod(plan, engine, simulated, node),
+        EngineSource::Deployed(deployment) => deployed_pod(plan, turn, engine, deployment, nodes),
+        EngineSource::Simulated(simulated) => simulated_pod(plan, engine, simulated, nodes),
     };
     let name = names::engine(plan, turn);
     let metadata = |name: &str| {
@@ -68,16 +117,19 @@ pub fn engine_objects(
             Some(turn),
         )
     };
+    let object = match &engine.source {
+        EngineSource::Deployed(deployment) => deployment.object.as_ref().map(|planned| {
+            let pods = pods_of_object(plan, turn, deployment, planned, &pod_spec, nodes);
+            object::engine_object(plan, owner, turn, planned, &pods)
+        }),
+        EngineSource::External(_) | EngineSource::Simulated(_) => None,
+    };
     let mut pod = Pod {
         metadata: metadata(&name),
         spec: Some(pod_spec),
         status: None,
     };
-    // Moving the pod would cost the measurement.
-    pod.metadata.annotations = Some(BTreeMap::from([(
-        "cluster-autoscaler.kubernetes.io/safe-to-evict".into(),
-        "false".into(),
-    )]));
+    pod.metadata.annotations = Some(object::stays());
     Some(EngineObjects {
         files: files(engine).map(|data| ConfigMap {
             metadata: metadata(&name),
@@ -85,11 +137,14 @@ pub fn engine_objects(
             immutable: Some(true),
             ..ConfigMap::default()
         }),
-        pod,
+        workload: match object {
+            Some(object) => Workload::Object(object),
+            None => Workload::Pod(pod),
+        },
         service: Service {
             metadata: metadata(&name),
             spec: Some(ServiceSpec {
-                selector: Some(names::labels(plan, labels::COMPONENT_ENGINE, Some(turn))),
+                selector: Some(object::serving_labels(plan, turn, engine)),
                 publish_not_ready_addresses: Some(true),
                 ports: Some(
                     ports(engine)
@@ -97,7 +152,9 @@ pub fn engine_objects(
                         .map(|(name, port)| ServicePort {
                             name: Some(name.into()),
                             port,
-                            target_port: Some(IntOrString::String(name.into())),
+                            target_port: Some(IntOrString::String(
+                                engine.port_name(port, name).to_owned(),
+                            )),
                             ..ServicePort::default()
                         })
                         .collect(),
@@ -107,6 +164,57 @@ pub fn engine_objects(
             status: None,
         },
     })
+}
+
+/// The specs of an object's pods by name. Whether a container that ended is started anew is for its
+/// controller to say, and some allow nothing else; a second life costs the turn all the same.
+fn pods_of_object<'a>(
+    plan: &Plan,
+    turn: Turn,
+    deployment: &Deployment,
+    planned: &'a PlannedObject,
+    serving: &PodSpec,
+    nodes: &[&str],
+) -> BTreeMap<&'a str, PodSpec> {
+    let (volumes, mounts) = volumes(plan, turn, deployment);
+    let shared = Shared {
+        plan,
+        deployment,
+        mounts,
+    };
+    let of_object = |mut spec: PodSpec| {
+        spec.restart_policy = None;
+        if plan.spec.hardware.nodes() > 1 {
+            placement::keep_apart(plan, &mut spec);
+        }
+        spec
+    };
+    let further = planned.pods.iter().map(|pod| {
+        let spec = PodSpec {
+            containers: vec![shared.container(pod)],
+            init_containers: None,
+            ..pod_without_containers(plan, deployment, volumes.clone(), nodes)
+        };
+        (pod.name.as_str(), of_object(spec))
+    });
+    let mut serving = of_object(serving.clone());
+    if let Some(container) = serving.containers.first_mut() {
+        if !planned.probe {
+            container.readiness_probe = None;
+        }
+        let own = container.ports.get_or_insert_default();
+        for (name, port) in &planned.ports {
+            let port = i32::from(*port);
+            if own.iter().all(|other| other.container_port != port) {
+                own.push(ContainerPort {
+                    name: Some(name.clone()),
+                    container_port: port,
+                    ..ContainerPort::default()
+                });
+            }
+        }
+    }
+    further.chain([(SERVING_POD, serving)]).collect()
 }
 
 /// Ports by name: `http`, and `metrics` and `requests` where those are others.
@@ -152,9 +260,8 @@ fn deployed_pod(
     turn: Turn,
     engine: &PlannedEngine,
     deployment: &Deployment,
-    node: Option<&str>,
+    nodes: &[&str],
 ) -> PodSpec {
-    let hardware = &plan.spec.hardware;
     let (volumes, volume_mounts) = volumes(plan, turn, deployment);
     let shared = Shared {
         plan,
@@ -163,7 +270,7 @@ fn deployed_pod(
     };
     let own = Container {
         ports: Some(container_ports(engine)),
-        readiness_probe: Some(readiness(&deployment.readiness_path)),
+        readiness_probe: Some(readiness(engine, &deployment.readiness_path)),
         ..shared.engine()
     };
     let further = deployment.containers.iter();
@@ -176,11 +283,24 @@ fn deployed_pod(
             .chain(further.map(|it| shared.container(it)))
             .collect(),
         init_containers: (!init_containers.is_empty()).then_some(init_containers),
+        ..pod_without_containers(plan, deployment, volumes, nodes)
+    }
+}
+
+/// What an engine's pods have in common, without containers.
+fn pod_without_containers(
+    plan: &Plan,
+    deployment: &Deployment,
+    volumes: Vec<Volume>,
+    nodes: &[&str],
+) -> PodSpec {
+    let hardware = &plan.spec.hardware;
+    PodSpec {
         volumes: Some(volumes),
         security_context: Some(engine_pod(deployment.pod_security)),
         image_pull_secrets: pull_secrets(&hardware.image_pull_secrets),
         runtime_class_name: hardware.runtime_class_name.clone(),
-        ..placed_pod(hardware, node)
+        ..placed_pod(hardware, nodes)
     }
 }
 
@@ -188,7 +308,7 @@ fn simulated_pod(
     plan: &Plan,
     engine: &PlannedEngine,
     simulated: &SimulatedEngine,
-    node: Option<&str>,
+    nodes: &[&str],
 ) -> PodSpec {
     let settings = serde_json::to_string(simulated).unwrap_or_default();
     let path = engine
@@ -212,7 +332,7 @@ fn simulated_pod(
         image: Some(plan.runner_image.clone()),
         args: Some(args),
         ports: Some(container_ports(engine)),
-        readiness_probe: Some(readiness(path)),
+        readiness_probe: Some(readiness(engine, path)),
         resources: plan.spec.hardware.resources.clone(),
         security_context: Some(restricted_container()),
         termination_message_policy: Some("FallbackToLogsOnError".into()),
@@ -222,102 +342,27 @@ fn simulated_pod(
         containers: vec![container],
         security_context: Some(restricted_pod()),
         image_pull_secrets: pull_secrets(&plan.spec.runner.image_pull_secrets),
-        ..placed_pod(&plan.spec.hardware, node)
+        ..placed_pod(&plan.spec.hardware, nodes)
     }
-}
-
-/// A pod without containers, placed as the hardware asks.
-pub(super) fn placed_pod(hardware: &Hardware, node: Option<&str>) -> PodSpec {
-    PodSpec {
-        restart_policy: Some("Never".into()),
-        // VLLM_PORT and its like, made from service names, break engines.
-        enable_service_links: Some(false),
-        automount_service_account_token: Some(false),
-        // An engine has nothing to save, and the next one waits for its accelerator.
-        termination_grace_period_seconds: Some(5),
-        node_selector: (!hardware.node_selector.is_empty()).then(|| hardware.node_selector.clone()),
-        tolerations: Some(tolerations(hardware)),
-        affinity: affinity(hardware, node),
-        ..PodSpec::default()
-    }
-}
-
-fn tolerations(hardware: &Hardware) -> Vec<Toleration> {
-    let accelerator = Toleration {
-        key: Some(hardware.accelerator.resource.clone()),
-        operator: Some("Exists".into()),
-        effect: Some("NoSchedule".into()),
-        ..Toleration::default()
-    };
-    hardware
-        .tolerations
-        .iter()
-        .cloned()
-        .chain([accelerator])
-        .collect()
-}
-
-/// The run's own affinity, and the node of the first engine.
-fn affinity(hardware: &Hardware, node: Option<&str>) -> Option<Affinity> {
-    let Some(node) = node else {
-        return hardware.affinity.clone();
-    };
-    let this_node = NodeSelectorRequirement {
-        key: "metadata.name".into(),
-        operator: "In".into(),
-        values: Some(vec![node.to_owned()]),
-    };
-    let mut affinity = hardware.affinity.clone().unwrap_or_default();
-    let nodes = affinity
-        .node_affinity
-        .get_or_insert_with(NodeAffinity::default);
-    match hardware.same_node {
-        SameNode::Required => {
-            let selector = nodes
-                .required_during_scheduling_ignored_during_execution
-                .get_or_insert_with(NodeSelector::default);
-            if selector.node_selector_terms.is_empty() {
-                selector
-                    .node_selector_terms
-                    .push(NodeSelectorTerm::default());
-            }
-            // Terms are alternatives, so each must hold the node.
-            for term in &mut selector.node_selector_terms {
-                term.match_fields
-                    .get_or_insert_with(Vec::new)
-                    .push(this_node.clone());
-            }
-        }
-        SameNode::Preferred => nodes
-            .preferred_during_scheduling_ignored_during_execution
-            .get_or_insert_with(Vec::new)
-            .push(PreferredSchedulingTerm {
-                weight: 100,
-                preference: NodeSelectorTerm {
-                    match_fields: Some(vec![this_node]),
-                    match_expressions: None,
-                },
-            }),
-    }
-    Some(affinity)
 }
 
 fn container_ports(engine: &PlannedEngine) -> Vec<ContainerPort> {
     ports(engine)
         .into_iter()
         .map(|(name, port)| ContainerPort {
-            name: Some(name.into()),
+            name: Some(engine.port_name(port, name).to_owned()),
             container_port: port,
             ..ContainerPort::default()
         })
         .collect()
 }
 
-fn readiness(path: &str) -> Probe {
+fn readiness(engine: &PlannedEngine, path: &str) -> Probe {
+    let port = engine.port_name(i32::from(engine.endpoint.port), "http");
     Probe {
         http_get: Some(HTTPGetAction {
             path: Some(path.to_owned()),
-            port: IntOrString::String("http".into()),
+            port: IntOrString::String(port.to_owned()),
             ..HTTPGetAction::default()
         }),
         period_seconds: Some(2),

@@ -9,8 +9,8 @@ use k8s_openapi::{
 
 use super::{
     container::{pull_secrets, restricted_container, restricted_pod},
-    engine::placed_pod,
     labels, names,
+    placement::placed_pod,
 };
 use crate::plan::Plan;
 
@@ -48,7 +48,7 @@ pub fn holder_pod(plan: &Plan, owner: &OwnerReference, node: &str) -> Pod {
             containers: vec![container],
             security_context: Some(restricted_pod()),
             image_pull_secrets: pull_secrets(&plan.spec.runner.image_pull_secrets),
-            ..placed_pod(&plan.spec.hardware, Some(node))
+            ..placed_pod(&plan.spec.hardware, &[node])
         }),
         status: None,
     }

@@ -10,11 +10,13 @@ mod jobs;
 mod model;
 mod monitoring;
 pub mod names;
+mod object;
+mod placement;
 mod shards;
 mod turns;
 
 pub use agent::runner_requests;
-pub use engine::{EngineObjects, engine_objects};
+pub use engine::{EngineObjects, Workload, engine_objects, engine_objects_on};
 pub use holder::holder_pod;
 pub use jobs::{outcome_config_map, plan_config_map, preflight_job, reporter_job, runner_job};
 pub use model::{model_claim, prefetch_job};
@@ -36,6 +38,11 @@ pub mod labels {
     pub const ENGINE: &str = "bakeoff.dev/engine";
     /// Round, from 1.
     pub const ROUND: &str = "bakeoff.dev/round";
+    /// Which of an engine's pods it is, where the engine is no lone Pod: [`crate::plan::object::SERVING_POD`], or
+    /// a name of the profile's `object.pods`.
+    pub const POD: &str = "bakeoff.dev/pod";
+    /// Name of the object whose controller made an engine's pod, where the engine is no lone Pod.
+    pub const OBJECT: &str = "bakeoff.dev/object";
     /// One of the values below.
     pub const COMPONENT: &str = "bakeoff.dev/component";
     /// An engine's pod, service, files and monitoring.

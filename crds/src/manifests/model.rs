@@ -16,8 +16,8 @@ use k8s_openapi::{
 use super::{
     agent::Agent,
     container::{hub_env, read_only, writable},
-    engine::placed_pod,
     labels, names,
+    placement::placed_pod,
 };
 use crate::{
     plan::Plan,
@@ -110,7 +110,7 @@ pub fn prefetch_job(plan: &Plan, owner: &OwnerReference) -> Option<Job> {
     }
     // A volume for one node at a time may belong to a zone or to a node: the engines'.
     if prefetch.access_mode == AccessMode::ReadWriteOnce {
-        let placed = placed_pod(&plan.spec.hardware, None);
+        let placed = placed_pod(&plan.spec.hardware, &[]);
         pod.node_selector = placed.node_selector;
         pod.tolerations = placed.tolerations;
         pod.affinity = placed.affinity;

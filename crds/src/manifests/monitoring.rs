@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::json;
 
-use super::{Turn, labels, names};
+use super::{Turn, labels, names, object};
 use crate::{plan::Plan, run::MetricsBackend};
 
 /// Which API a cluster has for it.
@@ -40,15 +40,16 @@ pub fn pod_monitoring(
     if plan.spec.metrics.backend == MetricsBackend::None || engine.endpoint.port == 0 {
         return None;
     }
-    let port = if metrics.port == engine.endpoint.port {
+    let own = if metrics.port == engine.endpoint.port {
         "http"
     } else {
         "metrics"
     };
+    let port = engine.port_name(i32::from(metrics.port), own);
     let interval = plan.spec.metrics.interval.to_string();
     let endpoint = json!({ "port": port, "path": metrics.path, "interval": interval });
     let selector = json!({
-        "matchLabels": names::labels(plan, labels::COMPONENT_ENGINE, Some(turn)),
+        "matchLabels": object::serving_labels(plan, turn, engine),
     });
     let spec = match api {
         MonitoringApi::GoogleManaged => json!({

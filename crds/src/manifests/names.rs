@@ -5,16 +5,24 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
 use super::{Turn, labels};
-use crate::plan::{Plan, RunIdentity};
+use crate::plan::{Plan, PlannedEngine, RunIdentity};
 
 /// Most characters of a name: a Job's pods add `-0` for their host name, which has 63.
 const MAX_NAME: usize = 52;
 
+/// Most characters of the name of an object whose controller makes names of it: KubeRay takes 47 for
+/// a RayService.
+const MAX_OBJECT_NAME: usize = 45;
+
 /// Name of an object of a run: the run's name, what it is, and five characters of the run's UID,
 /// so that a run made anew under an old name never meets the old one's objects.
 pub fn child(run: &RunIdentity, what: &str) -> String {
+    limited(run, what, MAX_NAME)
+}
+
+fn limited(run: &RunIdentity, what: &str, most: usize) -> String {
     let unique = run.uid.get(..5).unwrap_or(&run.uid);
-    let room = MAX_NAME.saturating_sub(what.len() + unique.len() + 2);
+    let room = most.saturating_sub(what.len() + unique.len() + 2);
     let name = run
         .name
         .get(..room)
@@ -23,12 +31,15 @@ pub fn child(run: &RunIdentity, what: &str) -> String {
     format!("{name}-{what}-{unique}")
 }
 
-/// Name of an engine's pod, service, files and monitoring.
+/// Name of an engine's pod, or of the object that it is, and of its service, files and monitoring.
 pub fn engine(plan: &Plan, turn: Turn) -> String {
-    child(
-        &plan.run,
-        &format!("{}-{}", engine_name(plan, turn), round(turn)),
-    )
+    let engine = plan.engines.get(turn.engine);
+    let most = match engine.and_then(PlannedEngine::object) {
+        Some(_) => MAX_OBJECT_NAME,
+        None => MAX_NAME,
+    };
+    let what = format!("{}-{}", engine_name(plan, turn), round(turn));
+    limited(&plan.run, &what, most)
 }
 
 /// Name of the Job that loads an engine.

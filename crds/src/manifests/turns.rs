@@ -49,6 +49,8 @@ pub fn gpu_hours_at_most(plan: &Plan) -> f64 {
     if deployed == 0.0 {
         0.0
     } else {
-        all * f64::from(spec.hardware.accelerator.count) / 3600.0
+        let accelerators =
+            f64::from(spec.hardware.accelerator.count) * f64::from(spec.hardware.nodes());
+        all * accelerators / 3600.0
     }
 }

@@ -31,6 +31,9 @@ pub(super) fn plan_engine(
         return external_engine(spec, engine, external, field);
     }
     if let Some(simulated) = &engine.simulated {
+        if spec.hardware.nodes() > 1 {
+            return Err(one_node(spec, "a simulated engine"));
+        }
         let planned = simulated_engine(spec, engine, simulated);
         let warnings = simulated_warnings(spec, &planned);
         return Ok((planned, warnings));
@@ -87,6 +90,9 @@ fn deployed_engine(
         ));
     };
     let capabilities = profile.capabilities.clone();
+    if spec.hardware.nodes() > 1 && !capabilities.multi_node {
+        return Err(one_node(spec, &format!("profile {profile_name:?}")));
+    }
     if let Some(problem) = abilities::problem(spec, &tuning, profile_name, &capabilities) {
         return Err(problem);
     }
@@ -167,6 +173,17 @@ fn deployed_engine(
         deviations: deviations(spec, engine, profile),
     };
     Ok((planned, warnings))
+}
+
+fn one_node(spec: &BenchmarkRunSpec, who: &str) -> Problem {
+    Problem::new(
+        "spec.hardware.nodes",
+        format!(
+            "{who} runs on one node, not on {}; set it to 1, take a profile that spans nodes, such as \
+             vllm-leader-worker-set, or leave the engine out",
+            spec.hardware.nodes()
+        ),
+    )
 }
 
 fn external_engine(
@@ -360,6 +377,7 @@ fn merged(all: &Tuning, own: Option<&Tuning>) -> Tuning {
         max_batch_size: own.max_batch_size.or(all.max_batch_size),
         gpu_memory_utilization: own.gpu_memory_utilization.or(all.gpu_memory_utilization),
         tensor_parallel_size: own.tensor_parallel_size.or(all.tensor_parallel_size),
+        pipeline_parallel_size: own.pipeline_parallel_size.or(all.pipeline_parallel_size),
         prefix_caching: own.prefix_caching.or(all.prefix_caching),
         max_batched_tokens: own.max_batched_tokens.or(all.max_batched_tokens),
         chunked_prefill: own.chunked_prefill.or(all.chunked_prefill),

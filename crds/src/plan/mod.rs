@@ -8,6 +8,7 @@ mod container;
 pub mod endpoint;
 mod engine;
 pub mod http;
+pub mod object;
 pub mod prefetch;
 mod read;
 pub mod resolve;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::validate::{Place, Problem, Problems};
 pub use container::PlannedContainer;
+pub use object::PlannedObject;
 pub use prefetch::{PlannedPrefetch, PlannedRepository};
 pub use read::UnreadablePlan;
 pub use resolve::{PlanSettings, resolve};
@@ -142,6 +144,25 @@ pub struct PlannedEngine {
     pub deviations: Vec<String>,
 }
 
+impl PlannedEngine {
+    /// The object that it is, where it is no lone Pod.
+    pub fn object(&self) -> Option<&PlannedObject> {
+        match &self.source {
+            EngineSource::Deployed(deployment) => deployment.object.as_ref(),
+            EngineSource::External(_) | EngineSource::Simulated(_) => None,
+        }
+    }
+
+    /// What its container calls a port: by our own name, unless its object's controller looks for the
+    /// same port under another. A port has one name, or server-side apply refuses the container.
+    pub fn port_name<'a>(&'a self, port: i32, own: &'a str) -> &'a str {
+        let mut ports = self.object().into_iter().flat_map(|object| &object.ports);
+        ports
+            .find(|(_, number)| i32::from(**number) == port)
+            .map_or(own, |(name, _)| name)
+    }
+}
+
 /// How an engine comes to be.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -181,6 +202,9 @@ pub struct Deployment {
     /// Containers that run to their end before it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub init_containers: Vec<PlannedContainer>,
+    /// The object that it is, where it is no lone Pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<PlannedObject>,
     /// Environment of the run's spec, after the profile's.
     pub extra_env: Vec<EngineEnv>,
     /// Files by path.

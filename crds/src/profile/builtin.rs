@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 
 use super::EngineProfileSpec;
 
-const BUILT_IN: [(&str, &str); 14] = [
+const BUILT_IN: [(&str, &str); 16] = [
     ("fastchat", include_str!("../../profiles/fastchat.yaml")),
     ("jetstream", include_str!("../../profiles/jetstream.yaml")),
     ("llama-cpp", include_str!("../../profiles/llama-cpp.yaml")),
     ("openllm", include_str!("../../profiles/openllm.yaml")),
     ("ray-serve", include_str!("../../profiles/ray-serve.yaml")),
+    (
+        "ray-service",
+        include_str!("../../profiles/ray-service.yaml"),
+    ),
     ("sglang", include_str!("../../profiles/sglang.yaml")),
     (
         "tensorrt-llm",
@@ -34,6 +38,10 @@ const BUILT_IN: [(&str, &str); 14] = [
         include_str!("../../profiles/triton-vllm.yaml"),
     ),
     ("vllm", include_str!("../../profiles/vllm.yaml")),
+    (
+        "vllm-leader-worker-set",
+        include_str!("../../profiles/vllm-leader-worker-set.yaml"),
+    ),
 ];
 
 /// Profiles by name.

@@ -9,10 +9,12 @@ use serde::{Deserialize, Serialize};
 
 pub mod builtin;
 mod containers;
+mod object;
 pub mod render;
 
 pub use builtin::ProfileSet;
 pub use containers::{FurtherContainer, InitContainer};
+pub use object::{EngineObject, ObjectReadiness, PortNumber};
 
 use crate::run::{HttpFormat, Protocol, SpeculativeMethod};
 
@@ -69,6 +71,9 @@ pub struct EngineProfileSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub files: Vec<ProfileFile>,
+    /// The object that the engine is, where it is no lone Pod, such as a RayService.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<EngineObject>,
     /// Folder for the download of weights; an empty volume is mounted there.
     #[schemars(length(min = 1, max = 256), regex(pattern = r"^/[A-Za-z0-9._/-]+$"))]
     pub cache_path: String,
@@ -334,6 +339,9 @@ pub struct Capabilities {
     /// One server serves several models or adapters.
     #[serde(default)]
     pub multi_model: bool,
+    /// One copy of the model can span several nodes (`hardware.nodes`).
+    #[serde(default)]
+    pub multi_node: bool,
     /// Quantized weights can be served.
     #[serde(default)]
     pub quantization: bool,

@@ -10,7 +10,8 @@ use minijinja::{Environment, UndefinedBehavior, Value, context};
 
 use super::{EngineProfileSpec, FurtherContainer};
 use crate::{
-    plan::{Deployment, PlannedContainer, prefetch},
+    common::shortened,
+    plan::{Deployment, PlannedContainer, PlannedObject, prefetch},
     run::{
         Adapter, BenchmarkRunSpec, CachePolicy, Dtype, EngineSpec, KvCacheDtype, ModelSpec,
         SpeculativeDecoding, Tuning,
@@ -134,6 +135,7 @@ impl Renderer {
             command: self.items("container.command", &container.command)?,
             env: self.environment("container", &container.env)?,
             accelerator: container.accelerator,
+            object: self.object(profile, &image)?,
             image,
             args,
             containers,
@@ -145,6 +147,52 @@ impl Renderer {
             readiness_path: self.render("readiness.path", &profile.readiness.path)?,
             pod_security: profile.pod_security,
         })
+    }
+
+    /// The object of a profile, where it has one.
+    fn object(
+        &self,
+        profile: &EngineProfileSpec,
+        image: &str,
+    ) -> Result<Option<PlannedObject>, RenderError> {
+        let Some(object) = &profile.object else {
+            return Ok(None);
+        };
+        // The ending has values escaped as YAML.
+        let place = "object.manifest.yaml";
+        let text = self.render(place, &object.manifest)?;
+        let fault = |cause: String| RenderError {
+            place: "object.manifest".into(),
+            cause,
+        };
+        let manifest = serde_saphyr::from_str(&text).map_err(|error| {
+            fault(format!(
+                "is not YAML: {}",
+                shortened(&error.to_string(), 500)
+            ))
+        })?;
+        let pods = object.pods.iter().map(|pod| {
+            let place = format!("object.pods.{}", pod.name);
+            self.container(&place, pod, image)
+        });
+        let planned = PlannedObject {
+            api_version: object.api_version.clone(),
+            kind: object.kind.clone(),
+            resource: object.resource.clone(),
+            manifest,
+            readiness: object.readiness.clone(),
+            probe: object.probe,
+            ports: object
+                .ports
+                .iter()
+                .map(|(name, port)| (name.clone(), port.0))
+                .collect(),
+            pods: pods.collect::<Result<_, _>>()?,
+        };
+        match planned.fault() {
+            None => Ok(Some(planned)),
+            Some(cause) => Err(fault(cause)),
+        }
     }
 
     fn container(
@@ -268,10 +316,17 @@ fn texts(profile: &EngineProfileSpec) -> impl Iterator<Item = &String> {
     let container = &profile.container;
     let further = profile.containers.iter();
     let before = profile.init_containers.iter();
+    let object = profile.object.iter();
     of(&container.command, &container.args, &container.env)
         .chain(further.flat_map(|it| of(&it.command, &it.args, &it.env)))
         .chain(before.flat_map(|it| of(&it.command, &it.args, &it.env)))
         .chain(profile.files.iter().map(|file| &file.content))
+        .chain(object.clone().map(|object| &object.manifest))
+        .chain(
+            object
+                .flat_map(|object| &object.pods)
+                .flat_map(|it| of(&it.command, &it.args, &it.env)),
+        )
 }
 
 /// What is fetched for the engines is there in one revision.
@@ -285,7 +340,7 @@ fn adapter_value(model: &ModelSpec, adapter: &Adapter) -> Value {
 }
 
 /// Settings that a run may leave out and that an engine may not know.
-const OPTIONAL: [&str; 16] = [
+const OPTIONAL: [&str; 17] = [
     "model.dtype",
     "model.revision",
     "model.quantization",
@@ -294,6 +349,7 @@ const OPTIONAL: [&str; 16] = [
     "tuning.maxBatchSize",
     "tuning.gpuMemoryUtilization",
     "tuning.tensorParallelSize",
+    "tuning.pipelineParallelSize",
     "tuning.prefixCaching",
     "tuning.maxBatchedTokens",
     "tuning.chunkedPrefill",
@@ -338,6 +394,7 @@ fn values(spec: &BenchmarkRunSpec, engine: &EngineSpec, tuning: &Tuning, port: u
             maxBatchSize => tuning.max_batch_size,
             gpuMemoryUtilization => tuning.gpu_memory_utilization,
             tensorParallelSize => tuning.tensor_parallel_size,
+            pipelineParallelSize => tuning.pipeline_parallel_size,
             prefixCaching => tuning.prefix_caching,
             maxBatchedTokens => tuning.max_batched_tokens,
             chunkedPrefill => tuning.chunked_prefill,
@@ -346,7 +403,10 @@ fn values(spec: &BenchmarkRunSpec, engine: &EngineSpec, tuning: &Tuning, port: u
             speculativeDecoding => tuning.speculative_decoding.as_ref().map(speculative),
             maxAdapterRank => tuning.max_adapter_rank,
         },
-        hardware => context! { acceleratorCount => spec.hardware.accelerator.count },
+        hardware => context! {
+            acceleratorCount => spec.hardware.accelerator.count,
+            nodes => spec.hardware.nodes(),
+        },
         workload => context! {
             maxInputTokens => spec.workload.limits.max_input_tokens,
             maxOutputTokens => spec.workload.limits.max_output_tokens,

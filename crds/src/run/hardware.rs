@@ -19,6 +19,11 @@ pub struct Hardware {
     /// The accelerator that each engine gets to itself.
     #[serde(default)]
     pub accelerator: Accelerator,
+    /// Nodes that each engine spans, each with `accelerator.count` accelerators. More than one takes
+    /// profiles that can, such as `vllm-leader-worker-set`. Left out: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 32))]
+    pub nodes: Option<u32>,
     /// Labels that the node must have, such as `cloud.google.com/gke-accelerator: nvidia-l4`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32))]
@@ -53,6 +58,13 @@ pub struct Hardware {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub image_pull_secrets: Vec<LocalRef>,
+}
+
+impl Hardware {
+    /// Nodes that each engine spans.
+    pub fn nodes(&self) -> u32 {
+        self.nodes.unwrap_or(1)
+    }
 }
 
 /// An extended resource and how many of it.

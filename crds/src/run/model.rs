@@ -152,6 +152,10 @@ pub struct Tuning {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 64))]
     pub tensor_parallel_size: Option<u32>,
+    /// Stages, each on accelerators of its own, that the model's layers are split into.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 64))]
+    pub pipeline_parallel_size: Option<u32>,
     /// Whether prompts' common beginnings are kept from one request to the next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix_caching: Option<bool>,

@@ -268,9 +268,19 @@ pub struct TurnStatus {
     /// What happened and what to do; last lines of the container, masked, where there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// Name of the engine's pod.
+    /// Name of the engine's pod; of several, the one that serves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_name: Option<String>,
+    /// Name of the object that the engine is, where it is no lone Pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object_name: Option<String>,
+    /// UID of that object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object_uid: Option<String>,
+    /// The pods that the object's controller made, the one that serves among them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub pods: Vec<TurnPod>,
     /// UID of the engine's pod; another one during load makes the turn invalid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_uid: Option<String>,
@@ -314,6 +324,33 @@ pub struct TurnStatus {
     /// What the runner said at its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<Summary>,
+}
+
+impl TurnStatus {
+    /// The nodes that the engine ran on: that of the pod that serves first, each once.
+    pub fn nodes(&self) -> Vec<&str> {
+        let further = self.pods.iter().filter_map(|pod| pod.node_name.as_deref());
+        let mut nodes = Vec::new();
+        for node in self.node_name.as_deref().into_iter().chain(further) {
+            if !nodes.contains(&node) {
+                nodes.push(node);
+            }
+        }
+        nodes
+    }
+}
+
+/// One of several pods of an engine.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, KubeSchema, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct TurnPod {
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// Node that it runs on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_name: Option<String>,
 }
 
 /// Pods on an engine's node that are not the run's own, request resources, and are not part of the

@@ -12,6 +12,11 @@ use tokio::sync::OnceCell;
 pub(crate) const SYSTEM: &str = "bakeoff-system";
 /// A namespace's label: pods that ask for more than the Pod Security level `restricted` are refused.
 pub(crate) const RESTRICTED: &str = "pod-security.kubernetes.io/enforce=restricted";
+/// Kinds of objects that engines may be: group and resource.
+const ENGINE_KINDS: [(&str, &str); 2] = [
+    ("ray.io", "rayservices"),
+    ("leaderworkerset.x-k8s.io", "leaderworkersets"),
+];
 /// How many operators run.
 pub(crate) const REPLICAS: usize = 2;
 
@@ -54,6 +59,12 @@ fn install(namespace: &Namespace) -> Result<()> {
         let (repository, tag) = image.rsplit_once(':').context("an image has a tag")?;
         arguments.push("--set".into());
         arguments.push(format!("{key}.repository={repository},{key}.tag={tag}"));
+    }
+    // Of the kinds that tests bring along, and of no other.
+    for (index, (group, resource)) in ENGINE_KINDS.iter().enumerate() {
+        let kind = format!("rbac.engineKinds[{index}]");
+        arguments.push("--set".into());
+        arguments.push(format!("{kind}.group={group},{kind}.resource={resource}"));
     }
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     namespace

@@ -21,7 +21,7 @@ use super::Decision;
 use crate::{
     child::{Child, ChildKind, ChildRef},
     job,
-    observed::Observed,
+    observed::{FoundObject, Observed},
     pod,
     status::conditions,
 };
@@ -173,6 +173,20 @@ impl<'a> Draft<'a> {
         self.delete_pod(found);
     }
 
+    /// Deletes an engine that is no lone Pod and what goes with it; its pods go with it.
+    pub(super) fn delete_object(&mut self, found: &FoundObject) {
+        if found.is_deleting() {
+            return;
+        }
+        let beside = self.beside_engine(found.name());
+        self.delete.extend(beside);
+        self.delete.push(ChildRef {
+            kind: ChildKind::Object(found.api.clone()),
+            name: found.name().to_owned(),
+            uid: found.object.metadata.uid.clone(),
+        });
+    }
+
     /// Deletes what goes with an engine's pod, which is gone, and has its name.
     pub(super) fn sweep_engine(&mut self, name: &str) {
         let beside = self.beside_engine(name);
@@ -205,10 +219,16 @@ impl<'a> Draft<'a> {
     /// Deletes every engine of the run; whether any was left that holds an accelerator.
     pub(super) fn delete_engines(&mut self) -> bool {
         let observed = self.observed;
-        let mut any = false;
+        let mut any = !observed.objects.is_empty();
+        for found in &observed.objects {
+            self.delete_object(found);
+        }
         for found in observed.pods_of(labels::COMPONENT_ENGINE) {
             any |= !observed.is_lost(found);
-            self.delete_engine(found);
+            // A controller would only make it anew.
+            if !pod::is_of_object(found) {
+                self.delete_engine(found);
+            }
         }
         any
     }

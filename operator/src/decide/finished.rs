@@ -9,8 +9,13 @@ pub(super) fn decide(draft: &mut Draft<'_>) {
     draft.delete_unfinished_jobs();
     draft.delete_holder();
     let observed = draft.observed;
+    for found in &observed.objects {
+        if !is_kept(draft, found.name()) {
+            draft.delete_object(found);
+        }
+    }
     for found in observed.pods_of(labels::COMPONENT_ENGINE) {
-        if !is_kept(draft, pod::name(found)) {
+        if !pod::is_of_object(found) && !is_kept(draft, pod::name(found)) {
             draft.delete_engine(found);
         }
     }
@@ -35,7 +40,7 @@ pub(super) fn decide(draft: &mut Draft<'_>) {
 fn is_kept(draft: &Draft<'_>, name: &str) -> bool {
     let last = draft.status.turns.last();
     last.is_some_and(|turn| {
-        turn.pod_name.as_deref() == Some(name)
+        (turn.pod_name.as_deref() == Some(name) || turn.object_name.as_deref() == Some(name))
             && super::turn::keeps_pod(draft.run.spec.cleanup.engines, turn)
     })
 }

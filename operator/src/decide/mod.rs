@@ -14,6 +14,7 @@ mod acceptance;
 mod budget;
 mod draft;
 mod finished;
+mod kinds;
 mod placement;
 mod prefetch;
 mod preflight;
@@ -92,6 +93,9 @@ fn step(draft: &mut Draft<'_>, settings: &PlanSettings) {
         return acceptance::accept(draft, plan);
     }
     if !draft.is_true(condition::PREFLIGHT_PASSED) {
+        if let Some(failure) = kinds::first_unusable(draft, plan) {
+            return draft.fail(failure.reason, &failure.message);
+        }
         return preflight::decide(draft, plan);
     }
     if prefetch::decide(draft, plan) {

@@ -1,9 +1,12 @@
 //! An engine's objects, and the node that all engines share.
 
 use bakeoff_crds::{
-    manifests::{Turn, engine_objects, holder_pod, pod_monitoring},
-    plan::Plan,
-    run::status::{TurnStatus, condition},
+    manifests::{Turn, Workload, engine_objects_on, holder_pod, pod_monitoring},
+    plan::{Plan, PlannedEngine},
+    run::{
+        BenchmarkRunStatus,
+        status::{TurnStatus, condition},
+    },
 };
 
 use super::{draft::Draft, restart};
@@ -41,11 +44,11 @@ pub(super) fn hold_node(
     }
 }
 
-/// The engine's objects; its pod last, so that the pod's presence stands for them all.
+/// The engine's objects; its pod last, or what makes its pods, so that its presence stands for them all.
 pub(super) fn make_engine(draft: &mut Draft<'_>, plan: &Plan, turn: Turn) {
     let owner = draft.owner();
-    let Some(objects) = engine_objects(plan, &owner, turn, draft.status.node_name.as_deref())
-    else {
+    let engine = plan.engines.get(turn.engine);
+    let Some(objects) = engine_objects_on(plan, &owner, turn, &nodes(&draft.status)) else {
         return;
     };
     draft.apply.extend(objects.files.map(Child::ConfigMap));
@@ -56,7 +59,23 @@ pub(super) fn make_engine(draft: &mut Draft<'_>, plan: &Plan, turn: Turn) {
             .apply
             .extend(monitoring.map(|object| Child::Monitoring(*api, object)));
     }
-    draft.apply.push(Child::Pod(objects.pod));
+    let child = match objects.workload {
+        Workload::Pod(pod) => Some(Child::Pod(pod)),
+        Workload::Object(object) => engine
+            .and_then(PlannedEngine::object)
+            .map(|planned| Child::Object(planned.api(), object)),
+    };
+    draft.apply.extend(child);
+}
+
+/// The nodes of the first engine, which all share: one, or all that it spanned.
+fn nodes(status: &BenchmarkRunStatus) -> Vec<&str> {
+    let Some(first) = status.node_name.as_deref() else {
+        return Vec::new();
+    };
+    let mut turns = status.turns.iter();
+    let of_first = turns.find(|turn| !turn.superseded && turn.node_name.as_deref() == Some(first));
+    of_first.map_or_else(|| vec![first], TurnStatus::nodes)
 }
 
 /// Why the pod could not be made for as long as it may wait for a node: a quota, or an admission

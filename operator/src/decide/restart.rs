@@ -156,7 +156,22 @@ pub(super) fn node_lost_under(
         .node_name
         .as_deref()
         .filter(|_| plan.spec.hardware.same_node == SameNode::Required);
-    let node = record.node_name.as_deref().or(held)?;
+    let mut nodes = record.nodes();
+    if nodes.is_empty() {
+        nodes.extend(held);
+    }
+    nodes
+        .into_iter()
+        .find_map(|node| this_node_lost_under(draft, node, record, found, job))
+}
+
+fn this_node_lost_under(
+    draft: &Draft<'_>,
+    node: &str,
+    record: &TurnStatus,
+    found: Option<&Pod>,
+    job: &JobState,
+) -> Option<PodFailure> {
     let how = match draft.observed.nodes.get(node)? {
         NodeState::Ready => return None,
         NodeState::Missing => "is gone",

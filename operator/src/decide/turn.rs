@@ -2,7 +2,7 @@
 
 use bakeoff_crds::{
     manifests::{Turn, names, runner_job, runner_service},
-    plan::{EngineSource, Plan},
+    plan::{EngineSource, Plan, PlannedEngine, PlannedObject},
     run::{
         CleanupEngines,
         status::{EnginePhase, RunPhase, TurnStatus, VerdictStatus},
@@ -11,13 +11,15 @@ use bakeoff_crds::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{budget::Reached, draft::Draft, placement, restart, turns};
+use super::{budget::Reached, draft::Draft, kinds, placement, restart, turns};
 use crate::{
     child::Child,
     classify::PodFailure,
     engine::{self, EngineState},
     job::JobState,
-    neighbours, pod,
+    neighbours, object,
+    observed::Unusable,
+    pod,
     status::progress,
 };
 
@@ -73,6 +75,7 @@ fn begin(draft: &mut Draft<'_>, plan: &Plan, turn: Turn, is_deployed: bool) {
         return draft.progressing(RunPhase::Running, "Freeing", message);
     }
     let engine = draft.status.current_engine.clone().unwrap_or_default();
+    let is_object = object_of(plan, turn).is_some();
     let message = format!("The turn of {engine} begins");
     draft.status.turns.push(TurnStatus {
         engine,
@@ -83,11 +86,30 @@ fn begin(draft: &mut Draft<'_>, plan: &Plan, turn: Turn, is_deployed: bool) {
         } else {
             EnginePhase::Measuring
         },
-        pod_name: is_deployed.then(|| names::engine(plan, turn)),
+        pod_name: (is_deployed && !is_object).then(|| names::engine(plan, turn)),
+        object_name: is_object.then(|| names::engine(plan, turn)),
         start_time: Some(Time(draft.now)),
         ..TurnStatus::default()
     });
     draft.progressing(RunPhase::Running, "Scheduling", &message);
+}
+
+/// The object that the engine of a turn is, where it is no lone Pod.
+fn object_of(plan: &Plan, turn: Turn) -> Option<&PlannedObject> {
+    plan.engines
+        .get(turn.engine)
+        .and_then(PlannedEngine::object)
+}
+
+/// What the cluster shows of the object that a turn's engine is.
+fn seen<'a>(draft: &Draft<'a>, record: &TurnStatus) -> object::Seen<'a> {
+    let observed = draft.observed;
+    let name = record.object_name.as_deref().unwrap_or_default();
+    let pods = observed.pods_of_object(name).into_iter();
+    object::Seen {
+        object: observed.object(name).map(|found| &found.object),
+        pods: pods.map(|pod| (pod, observed.pod_trouble(pod))).collect(),
+    }
 }
 
 fn advance(
@@ -98,23 +120,32 @@ fn advance(
     is_deployed: bool,
 ) -> TurnStatus {
     let timeouts = &plan.spec.policy.timeouts;
+    let planned_object = object_of(plan, place.turn);
+    let seen = seen(draft, &record);
+    if let Some(planned) = planned_object {
+        object::record(&mut record, planned, &seen, draft.now);
+    }
     let found = record
         .pod_name
         .as_deref()
         .and_then(|name| draft.observed.pod(name));
     if let Some(found) = found
+        && planned_object.is_none()
         && record
             .pod_uid
             .as_deref()
             .is_none_or(|seen| seen == pod::uid(found))
     {
         engine::record(&mut record, found);
-        if let Some(pull) = draft.observed.pulls.get(pod::uid(found)) {
+    }
+    if let Some(found) = found {
+        let pull = draft.observed.pulls.get(pod::uid(found));
+        if let Some(pull) = pull.filter(|_| record.pod_uid.as_deref() == Some(pod::uid(found))) {
             record.image_pulled_time.get_or_insert(Time(pull.at));
             record.image_was_present.get_or_insert(pull.was_present);
         }
     }
-    if let Some(node) = &record.node_name {
+    for node in record.nodes() {
         note_node(draft, node);
     }
     let more_follow = !place.is_last && place.reached.is_none();
@@ -128,7 +159,12 @@ fn advance(
         return end(draft, plan, place, record, Some(failure), None);
     }
     record_runner_node(draft, &names::runner(plan, place.turn), &mut record);
-    let engine = if is_deployed {
+    let engine = if let Some(planned) = planned_object {
+        match kinds::unusable(draft, planned) {
+            Some(failure) => EngineState::Failed(failure),
+            None => object::state(&record, planned, &seen, timeouts, draft.now),
+        }
+    } else if is_deployed {
         let events = found.and_then(|found| draft.observed.pod_trouble(found));
         engine::state(&record, found, events, timeouts, draft.now)
     } else {
@@ -331,10 +367,17 @@ fn free(
         .pod_name
         .as_deref()
         .and_then(|name| observed.pod(name));
-    if let (Some(found), false) = (found, is_kept) {
-        draft.delete_pod(found);
-    }
-    let is_gone = (found.is_none_or(|found| observed.is_lost(found)) || is_kept)
+    let object = object_of(plan, place.turn);
+    let engine_is_gone = match (object, found) {
+        _ if is_kept => true,
+        (Some(planned), _) => free_object(draft, planned, &record),
+        (None, None) => true,
+        (None, Some(found)) => {
+            draft.delete_pod(found);
+            observed.is_lost(found)
+        }
+    };
+    let is_gone = engine_is_gone
         && !observed
             .pods_of_job(&runner)
             .any(|pod| !pod::has_ended(pod) && !observed.is_lost(pod));
@@ -345,7 +388,8 @@ fn free(
         .reached
         .is_some_and(|reached| reached.reason == reason::DEADLINE_EXCEEDED);
     if is_gone || is_out_of_time {
-        if let (Some(name), false) = (&record.pod_name, is_kept) {
+        let name = record.object_name.as_ref().or(record.pod_name.as_ref());
+        if let (Some(name), false) = (name, is_kept) {
             draft.sweep_engine(name);
         }
         if plan.spec.runner.parallelism > 1 {
@@ -359,6 +403,20 @@ fn free(
         draft.wake_in(std::time::Duration::from_secs(1));
     }
     record
+}
+
+/// Deletes the object that an engine is; whether it is gone, and its pods with it.
+fn free_object(draft: &mut Draft<'_>, planned: &PlannedObject, record: &TurnStatus) -> bool {
+    let observed = draft.observed;
+    let name = record.object_name.as_deref().unwrap_or_default();
+    let found = observed.object(name);
+    if let Some(found) = found {
+        draft.delete_object(found);
+    }
+    // What may not be listed may be there.
+    let may_be_there = observed.unusable(&planned.api()) == Some(Unusable::Forbidden);
+    let mut pods = observed.pods_of_object(name).into_iter();
+    found.is_none() && !may_be_there && pods.all(|pod| observed.is_lost(pod))
 }
 
 /// Whether the clean-up policy keeps the pod of a turn.

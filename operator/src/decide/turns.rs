@@ -95,7 +95,9 @@ pub(super) fn record<'a>(draft: &'a Draft<'_>, plan: &Plan, turn: Turn) -> Optio
 
 /// Failures that the next round would only meet again: neither image nor model nor settings have
 /// changed since. A crash, a lost node or a deadline may go otherwise.
-const COMES_AGAIN: [&str; 8] = [
+const COMES_AGAIN: [&str; 10] = [
+    reason::ENGINE_KIND_NOT_INSTALLED,
+    reason::ENGINE_KIND_FORBIDDEN,
     reason::IMAGE_PULL_FAILED,
     reason::CONTAINER_CONFIG_ERROR,
     reason::SECRET_NOT_FOUND,

@@ -9,7 +9,7 @@ use bakeoff_operator::{
 };
 use proptest::prelude::*;
 
-use crate::world::{Fault, World, prefetched};
+use crate::world::{Fault, OBJECT_AND_POD, TWO_BY_TWO, World, prefetched};
 
 fn any_fault() -> impl Strategy<Value = Option<Fault>> {
     prop_oneof![
@@ -58,12 +58,15 @@ proptest! {
         faults in prop::collection::vec(any_fault(), 4),
         abort in any::<bool>(),
         fetched in any::<bool>(),
+        with_object in any::<bool>(),
         happenings in prop::collection::vec(any_happening(), 0..80),
     ) {
-        let mut world = match fetched {
-            true => World::new(&prefetched("{size: 20Gi}")),
-            false => World::two_by_two(),
+        let yaml = match (fetched, with_object) {
+            (true, _) => prefetched("{size: 20Gi}"),
+            (false, true) => OBJECT_AND_POD.to_owned(),
+            (false, false) => TWO_BY_TWO.to_owned(),
         };
+        let mut world = World::new(&yaml);
         if abort {
             world.run.spec.policy.on_engine_failure = OnEngineFailure::Abort;
         }

@@ -12,6 +12,7 @@ mod invariants;
 mod leadership;
 mod lifecycle;
 mod node_loss;
+mod objects;
 mod prefetch;
 mod preflight;
 mod room;

@@ -85,7 +85,7 @@ pub(super) fn text(plan: &Plan) -> anyhow::Result<String> {
             if let Some(files) = engine.files {
                 documents.push(yaml(&files)?);
             }
-            documents.push(yaml(&engine.pod)?);
+            documents.push(yaml(&engine.workload)?);
             documents.push(yaml(&engine.service)?);
         }
         if let Some(monitoring) = pod_monitoring(plan, &owner, turn, MonitoringApi::GoogleManaged) {

@@ -27,7 +27,7 @@ async fn every_built_in_profile_has_its_turn() -> Result<()> {
         prepare(&namespace, Bucket::S3).await?;
         let profiles = ProfileSet::builtin();
         let mut engines = Vec::new();
-        for name in profiles.names() {
+        for name in alone(&profiles) {
             let profile = with_simulated_images(&profiles, name, &namespace)?;
             namespace.apply(&profile.to_string())?;
             let mut env = vec![
@@ -42,7 +42,7 @@ async fn every_built_in_profile_has_its_turn() -> Result<()> {
             engines.push(json!({ "name": name, "profile": profile, "env": env }));
         }
         let outcome = in_turn(&namespace, &engines).await;
-        for name in profiles.names() {
+        for name in alone(&profiles) {
             let ours = own_name(name, &namespace);
             namespace.kubectl.run(&["delete", "engineprofile", &ours])?;
         }
@@ -72,8 +72,15 @@ async fn every_protocol_has_its_turn() -> Result<()> {
     .await
 }
 
+/// The profiles that are a Pod. Those that are another object need its controller, which
+/// [`super::other_objects`] plays.
+fn alone(profiles: &ProfileSet) -> impl Iterator<Item = &str> {
+    let is_alone = |name: &&str| profiles.get(name).is_some_and(|it| it.object.is_none());
+    profiles.names().filter(is_alone)
+}
+
 /// A profile as an object of its own name, whose containers are simulated engines.
-fn with_simulated_images(
+pub(super) fn with_simulated_images(
     profiles: &ProfileSet,
     name: &str,
     namespace: &Namespace,
@@ -85,8 +92,9 @@ fn with_simulated_images(
         None => images::name(&format!("simulator-{name}")),
     };
     spec["container"]["image"] = image(&spec["container"], name).into();
-    for list in ["containers", "initContainers"] {
-        for container in spec[list].as_array_mut().into_iter().flatten() {
+    for list in ["/containers", "/initContainers", "/object/pods"] {
+        let containers = spec.pointer_mut(list).and_then(Value::as_array_mut);
+        for container in containers.into_iter().flatten() {
             let own_name = container["name"].as_str().unwrap_or_default().to_owned();
             container["image"] = image(container, &own_name).into();
         }
@@ -99,12 +107,22 @@ fn with_simulated_images(
     }))
 }
 
-fn own_name(profile: &str, namespace: &Namespace) -> String {
+pub(super) fn own_name(profile: &str, namespace: &Namespace) -> String {
     format!("{}-{profile}", namespace.name)
 }
 
 /// Runs these engines one after the other, and holds each to its requests.
 async fn in_turn(namespace: &Namespace, engines: &[Value]) -> Result<()> {
+    let hardware = json!({ "accelerator": { "resource": "nvidia.com/gpu", "count": 1 } });
+    in_turn_on(namespace, engines, &hardware).await
+}
+
+/// As [`in_turn`], on this hardware.
+pub(super) async fn in_turn_on(
+    namespace: &Namespace,
+    engines: &[Value],
+    hardware: &Value,
+) -> Result<()> {
     let run = json!({
         "apiVersion": "bakeoff.dev/v1alpha1",
         "kind": "BenchmarkRun",
@@ -119,7 +137,8 @@ async fn in_turn(namespace: &Namespace, engines: &[Value]) -> Result<()> {
             },
             "tuning": { "maxBatchSize": 8 },
             "hardware": {
-                "accelerator": { "resource": "nvidia.com/gpu", "count": 1 },
+                "accelerator": hardware["accelerator"],
+                "nodes": hardware["nodes"].as_u64().unwrap_or(1),
                 "sharedMemory": "16Mi",
                 "resources": { "requests": { "cpu": "20m", "memory": "32Mi" } },
             },

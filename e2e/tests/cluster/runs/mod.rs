@@ -3,6 +3,7 @@
 mod agreement;
 mod bakeoff;
 mod canary;
+mod controllers;
 mod every_engine;
 mod failures;
 mod hub;
@@ -10,6 +11,7 @@ mod inputs;
 mod lifecycle;
 mod lost_node;
 mod objects;
+mod other_objects;
 mod pod_monitor;
 mod prefetched;
 mod read_again;

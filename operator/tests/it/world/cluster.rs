@@ -16,6 +16,7 @@ impl World {
     /// Scheduler, kubelet, Job controller and garbage collector each do what is next.
     pub fn cluster_acts(&mut self) {
         self.reap();
+        self.controller_acts();
         let names: Vec<String> = self
             .observed
             .pods
@@ -60,7 +61,10 @@ impl World {
     fn engine_acts(&mut self, name: &str) {
         let fault = self.fault_of(name);
         let now = self.now;
-        let node = self.free_node();
+        let node = match self.node_of_part(name) {
+            Some(part) => part,
+            None => self.free_node(),
+        };
         let found = self.pod_mut(name);
         if pod::scheduled_at(found).is_none() {
             match fault {

@@ -2,6 +2,7 @@
 //! kubelet and a Job controller do their parts, one at a time, well or badly.
 
 mod cluster;
+mod controller;
 mod job;
 mod objects;
 mod pods;
@@ -20,7 +21,7 @@ use bakeoff_crds::{
 use bakeoff_operator::{
     decide::{Decision, decide, has_ended},
     events::{self, Notice},
-    observed::{Observed, Progress, StoredPlan},
+    observed::{FoundObject, Observed, Progress, StoredPlan},
     pod,
     status::conditions,
 };
@@ -30,6 +31,7 @@ use k8s_openapi::{
     jiff::{SignedDuration, Timestamp},
 };
 
+pub use controller::Controller;
 pub use pods::*;
 
 /// When every world begins.
@@ -65,6 +67,41 @@ pub fn prefetched(prefetch: &str) -> String {
         .replace("simulated: {protocol: OpenAiCompletions}", "profile: vllm")
         .replace("simulated: {protocol: Tgi}", "profile: tgi")
 }
+/// A RayService and a Pod, two rounds.
+pub const OBJECT_AND_POD: &str = r#"
+apiVersion: bakeoff.dev/v1alpha1
+kind: BenchmarkRun
+metadata: {name: duel, namespace: bench, uid: 0f1e2d3c-aaaa-bbbb-cccc-000000000001, generation: 1}
+spec:
+  model: {id: acme/tiny}
+  engines:
+  - {name: alpha, profile: ray-service}
+  - {name: beta, profile: vllm}
+  workload:
+    prompts: {inline: ["Hello"]}
+    sweep: {concurrency: [1, 2, 4]}
+    requestsPerStage: 10
+  output: {uri: "s3://results/here"}
+  policy: {rounds: 2}
+"#;
+
+/// Two LeaderWorkerSets over two nodes, one round.
+pub const TWO_NODES: &str = r#"
+apiVersion: bakeoff.dev/v1alpha1
+kind: BenchmarkRun
+metadata: {name: duel, namespace: bench, uid: 0f1e2d3c-aaaa-bbbb-cccc-000000000001, generation: 1}
+spec:
+  model: {id: acme/tiny}
+  hardware: {nodes: 2}
+  engines:
+  - {name: alpha, profile: vllm-leader-worker-set}
+  - {name: beta, profile: vllm-leader-worker-set, tuning: {prefixCaching: false}}
+  workload:
+    prompts: {inline: ["Hello"]}
+    sweep: {concurrency: [1, 2, 4]}
+    requestsPerStage: 10
+  output: {uri: "s3://results/here"}
+"#;
 
 /// What goes wrong with an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,6 +138,8 @@ pub struct World {
     /// What happened, in order: `made Pod x`, `deleted Pod x`, `gone x`.
     pub log: Vec<String>,
     pub notices: Vec<Notice>,
+    /// What the controller of engines' objects does.
+    pub controller: Controller,
     /// Pods that are never gone, because nobody can tell that they went.
     pub stuck: BTreeSet<String>,
     /// Claims that were made, by name.
@@ -123,6 +162,7 @@ impl World {
             verdict: VerdictStatus::Valid,
             log: Vec::new(),
             notices: Vec::new(),
+            controller: Controller::Works,
             stuck: BTreeSet::new(),
             claims: BTreeMap::new(),
             settings: PlanSettings {
@@ -266,11 +306,14 @@ impl World {
     /// What must hold at every moment.
     fn check(&self) {
         let engines = self.engines();
-        let holding = engines
+        // All pods of one object are one engine.
+        let holding: BTreeSet<_> = engines
             .iter()
             .filter(|found| !self.observed.is_lost(found))
-            .count();
-        assert!(holding <= 1, "engines overlap: {:?}", self.log);
+            .map(|found| pod::label(found, labels::OBJECT).unwrap_or(pod::name(found)))
+            .chain(self.observed.objects.iter().map(FoundObject::name))
+            .collect();
+        assert!(holding.len() <= 1, "engines overlap: {:?}", self.log);
         let is = |kind| conditions::is_true(&self.status().conditions, kind);
         assert!(!(is(condition::COMPLETE) && is(condition::FAILED)));
         let generation = self.run.metadata.generation;

@@ -3,7 +3,7 @@
 use bakeoff_crds::manifests::labels;
 use bakeoff_operator::{
     child::{Child, ChildKind, ChildRef},
-    observed::StoredPlan,
+    observed::{FoundObject, StoredPlan},
     pod,
 };
 use k8s_openapi::{
@@ -13,6 +13,8 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
 };
+
+use kube::core::DynamicObject;
 
 use super::World;
 
@@ -60,6 +62,21 @@ impl World {
                     ..job.clone()
                 });
                 self.make_job_pod(job);
+            }
+            Child::Object(api, object) => {
+                let metadata = stamp(&object.metadata);
+                assert!(
+                    self.observed.object(child.name()).is_none(),
+                    "{} twice",
+                    child.name()
+                );
+                self.observed.objects.push(FoundObject {
+                    api: api.clone(),
+                    object: DynamicObject {
+                        metadata,
+                        ..object.clone()
+                    },
+                });
             }
             Child::ConfigMap(config_map) => {
                 stamp(&config_map.metadata);
@@ -109,7 +126,16 @@ impl World {
 
     pub(super) fn remove(&mut self, child: &ChildRef) {
         let now = Some(Time(self.now));
-        match child.kind {
+        match &child.kind {
+            ChildKind::Object(_) => {
+                let mut objects = self.observed.objects.iter_mut();
+                let found = objects
+                    .find(|found| found.name() == child.name)
+                    .unwrap_or_else(|| panic!("no object {}", child.name));
+                assert_eq!(found.object.metadata.uid, child.uid);
+                assert!(!found.is_deleting(), "{} twice", child.name);
+                found.object.metadata.deletion_timestamp = now;
+            }
             ChildKind::Pod => {
                 let found = self.pod_mut(&child.name);
                 assert_eq!(
@@ -144,6 +170,24 @@ impl World {
             .push(format!("deleted {} {}", child.kind.name(), child.name));
     }
 
+    /// Objects that are being deleted go, and the garbage collector has their pods go after them.
+    fn reap_objects(&mut self) {
+        let now = Time(self.now);
+        let observed = &mut self.observed;
+        let (going, stay): (Vec<_>, Vec<_>) = std::mem::take(&mut observed.objects)
+            .into_iter()
+            .partition(FoundObject::is_deleting);
+        observed.objects = stay;
+        for object in going {
+            self.log.push(format!("gone {}", object.name()));
+            for found in &mut observed.pods {
+                if pod::label(found, labels::OBJECT) == Some(object.name()) {
+                    found.metadata.deletion_timestamp.get_or_insert(now.clone());
+                }
+            }
+        }
+    }
+
     /// Pods and Jobs that are being deleted go.
     pub fn reap(&mut self) {
         let deleting: Vec<String> = self
@@ -168,5 +212,7 @@ impl World {
             }
             stays
         });
+        // After the pods, so that pods outlive their object by a step, as they do.
+        self.reap_objects();
     }
 }

@@ -76,7 +76,7 @@ fn deployed(profile: &str, adapters: serde_json::Value, tuning: serde_json::Valu
 /// arguments stands here.
 fn command_lines(profile: &str, deployment: &Deployment) -> Vec<Vec<String>> {
     let entrypoint = match profile {
-        "vllm" => "vllm serve",
+        "vllm" | "vllm-leader-worker-set" => "vllm serve",
         "tgi" => "text-generation-launcher",
         "llama-cpp" => "llama-server",
         "jetstream" => "jetstream-http",
@@ -86,13 +86,22 @@ fn command_lines(profile: &str, deployment: &Deployment) -> Vec<Vec<String>> {
         true => words(entrypoint),
         false => deployment.command.clone(),
     };
-    let containers = deployment.containers.iter();
+    let of_object = deployment.object.iter().flat_map(|object| &object.pods);
+    // What a controller runs in a pod without a command is its own affair.
+    let of_object = of_object.filter(|pod| !pod.command.is_empty());
+    let containers = deployment.containers.iter().chain(of_object);
     std::iter::once([&command[..], &deployment.args].concat())
+        .filter(|line| !line.is_empty())
         .chain(containers.map(|it| match it.command.is_empty() {
             // Its image's program, which it is named after.
             true => [std::slice::from_ref(&it.name), &it.args].concat(),
             false => [&it.command[..], &it.args].concat(),
         }))
+        // As the kubelet does, where a controller adds the variable.
+        .map(|line| {
+            let expand = |word: String| word.replace("$(LWS_WORKER_INDEX)", "0");
+            line.into_iter().map(expand).collect()
+        })
         .collect()
 }
 
@@ -129,6 +138,15 @@ fn the_programs_take_what_the_built_in_profiles_give_them() {
     // Model, batch and length as the program shows them; an engine that is told none has its own.
     for (profile, engine, port, metrics, model, batch, length) in [
         ("vllm", Engine::Vllm, 8000, None, "org/model", 7, 4096),
+        (
+            "vllm-leader-worker-set",
+            Engine::Vllm,
+            8000,
+            None,
+            "org/model",
+            7,
+            4096,
+        ),
         ("tgi", Engine::Tgi, 8080, None, "org/model", 7, 4096),
         (
             "triton-vllm",
@@ -241,8 +259,8 @@ fn the_programs_take_what_the_built_in_profiles_give_them() {
         assert_eq!(config.max_model_len, length, "{profile}");
         assert_eq!(launch.listen, any(port), "{profile}");
         assert_eq!(launch.metrics, metrics.map(any), "{profile}");
-        // The run switches it off; these two tell of it.
-        let tells = matches!(profile, "vllm" | "sglang");
+        // The run switches it off; these tell of it.
+        let tells = matches!(profile, "vllm" | "vllm-leader-worker-set" | "sglang");
         assert_eq!(config.prefix_caching, !tells, "{profile}");
         let profiles = ProfileSet::builtin();
         let metrics = profiles.get(profile).unwrap().metrics.as_ref();
@@ -275,7 +293,7 @@ fn the_programs_take_every_tuning_field() {
         {
             let tuning = serde_json::json!({
                 "maxBatchSize": 7, "gpuMemoryUtilization": 0.8, "tensorParallelSize": 1,
-                "prefixCaching": on, "maxBatchedTokens": 4096, "chunkedPrefill": on,
+                "pipelineParallelSize": 1, "prefixCaching": on, "maxBatchedTokens": 4096, "chunkedPrefill": on,
                 "inFlightBatching": on, "kvCacheDtype": "Fp8", "speculativeDecoding": draft,
             });
             launches(name, &deployed(name, serde_json::json!([]), tuning));
@@ -702,6 +720,40 @@ fn vllm_takes_adapters_in_both_forms_and_refuses_them_without_leave() {
         let Misuse(found) = adapters(line).unwrap_err();
         assert!(found.contains(message), "{line}: {found}");
     }
+}
+
+#[test]
+fn a_ray_services_application_is_one_that_ray_serve_takes() {
+    for on in [true, false] {
+        let tuning = serde_json::json!({
+            "maxBatchSize": 7, "gpuMemoryUtilization": 0.8, "pipelineParallelSize": 1,
+            "prefixCaching": on, "maxBatchedTokens": 4096, "chunkedPrefill": on, "kvCacheDtype": "Fp8",
+            "speculativeDecoding": {"method": "NGram", "numTokens": 5},
+        });
+        let object = deployed("ray-service", serde_json::json!([]), tuning).object;
+        let manifest = object.unwrap().manifest;
+        let application = manifest["spec"]["serveConfigV2"].as_str().unwrap();
+        let world = World {
+            variable: &|_| None,
+            file: &|_| Ok(application.to_owned()),
+        };
+        let script = ["-c", "exec serve run /application.yaml"].map(str::to_owned);
+        let launch = plan(Program::Shell, &script, &world).unwrap();
+        assert_eq!(launch.config.engine, Engine::RayServe);
+        assert_eq!(launch.config.max_batch_size, 7);
+        assert_eq!(launch.listen.port(), 8000);
+    }
+}
+
+#[test]
+fn a_further_node_of_vllm_serves_nobody() {
+    let listen = |line: &str| Ok::<_, Misuse>(plan_with(Program::Vllm, line, &[], &[])?.listen);
+    let leader = listen("serve m --nnodes=2 --node-rank=0 --master-addr=a --port 80").unwrap();
+    assert_eq!(leader.port(), 80);
+    let worker = listen("serve m --nnodes=2 --node-rank=1 --master-addr=a --headless").unwrap();
+    assert!(worker.ip().is_loopback() && worker.port() == 0);
+    let Misuse(beyond) = listen("serve m --nnodes=2 --node-rank=2").unwrap_err();
+    assert!(beyond.contains("node rank 2"), "{beyond}");
 }
 
 #[test]

@@ -30,6 +30,11 @@ pub(super) const FLAGS: &[Flag] = &[
     value(&["--pipeline-parallel-size", "-pp"]),
     value(&["--data-parallel-size", "-dp"]),
     value(&["--distributed-executor-backend"]),
+    value(&["--nnodes"]),
+    value(&["--node-rank"]),
+    value(&["--master-addr"]),
+    value(&["--master-port"]),
+    switch(&["--headless"]),
     value(&["--seed"]),
     value(&["--generation-config"]),
     value(&["--override-generation-config"]),
@@ -104,12 +109,25 @@ pub fn plan(words: &[String], world: &World<'_>) -> Result<Launch, Misuse> {
     if let Some(length) = arguments.number("--max-model-len")? {
         config.max_model_len = length;
     }
+    let (nodes, rank) = (
+        arguments.number::<u32>("--nnodes")?.unwrap_or(1),
+        arguments.number::<u32>("--node-rank")?.unwrap_or(0),
+    );
+    if rank >= nodes {
+        return Err(refuse(format!(
+            "node rank {rank} is not below the number of nodes, {nodes}"
+        )));
+    }
     Ok(Launch {
         config,
-        listen: address(
-            arguments.get("--host").unwrap_or("0.0.0.0"),
-            arguments.number("--port")?.unwrap_or(8000),
-        ),
+        listen: match arguments.get("--headless") {
+            // A further node of an engine serves nobody.
+            Some(_) => address("127.0.0.1", 0),
+            None => address(
+                arguments.get("--host").unwrap_or("0.0.0.0"),
+                arguments.number("--port")?.unwrap_or(8000),
+            ),
+        },
         metrics: None,
     })
 }
