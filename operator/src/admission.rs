@@ -43,10 +43,15 @@ pub fn says(events: &[Event]) -> Option<String> {
     newest.message.as_deref().map(mask)
 }
 
-/// Whether a Job has been there for this long.
+/// Whether a Job has been under way for this long.
 pub fn has_waited(job: &Job, span: Duration, now: Timestamp) -> bool {
-    let created = job.metadata.creation_timestamp.as_ref();
-    created.is_some_and(|created| pod::has_passed(created.0, span, now))
+    // A Job that was suspended starts when it is let go.
+    let started = job
+        .status
+        .as_ref()
+        .and_then(|status| status.start_time.as_ref());
+    let since = started.or(job.metadata.creation_timestamp.as_ref());
+    since.is_some_and(|since| pod::has_passed(since.0, span, now))
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use crate::{classify, mask::mask, pod, volumes};
 /// Whether to ask what the autoscaler says of this pod.
 pub fn is_due(found: &Pod, now: Timestamp) -> bool {
     pod::scheduled_at(found).is_none()
+        && pod::gates(found).is_none()
         && !pod::is_deleting(found)
         && !pod::has_ended(found)
         && classify::is_over(found, volumes::GRACE, now)

@@ -17,6 +17,8 @@ use crate::{
 pub enum EngineState {
     /// Not made yet.
     Absent,
+    /// Held back by scheduling gates, which it names: whoever set them takes them away.
+    Gated(String),
     /// Waits for a node; with what the scheduler says.
     Scheduling(String),
     /// Has a node and is not ready.
@@ -65,8 +67,11 @@ pub fn state(
     if turn.ready_time.is_some() || pod::ready_at(found).is_some() {
         return EngineState::Ready;
     }
+    if let Some(gates) = pod::gates(found) {
+        return EngineState::Gated(gates);
+    }
     match pod::scheduled_at(found) {
-        None => scheduling(found, events, timeouts, now),
+        None => scheduling(turn, found, events, timeouts, now),
         Some(scheduled) => starting(found, scheduled, timeouts, now),
     }
 }
@@ -125,8 +130,15 @@ pub fn second_life(turn: &TurnStatus, found: &Pod) -> Option<PodFailure> {
     }))
 }
 
+/// Since when a pod waits for a node: since it was made, or since it was admitted.
+pub fn waits_since(turn: &TurnStatus, found: &Pod) -> Option<Timestamp> {
+    let admitted = turn.admitted_time.as_ref().map(|time| time.0);
+    admitted.or_else(|| pod::created_at(found))
+}
+
 /// Where a pod is that has no node.
 pub fn scheduling(
+    turn: &TurnStatus,
     found: &Pod,
     scaling: Option<&str>,
     timeouts: &Timeouts,
@@ -140,8 +152,7 @@ pub fn scheduling(
         Some(scaling) => format!("{says} The autoscaler says {scaling}"),
         None => says.to_owned(),
     };
-    if pod::created_at(found)
-        .is_some_and(|created| is_over(created, timeouts.scheduling.get(), now))
+    if waits_since(turn, found).is_some_and(|since| is_over(since, timeouts.scheduling.get(), now))
     {
         let otherwise = scaling
             .and_then(autoscaler::remedy)
@@ -210,13 +221,19 @@ pub fn since(start: Timestamp, now: Timestamp) -> std::time::Duration {
 }
 
 /// Writes what the pod shows into the turn's record. Facts once seen stay.
-pub fn record(turn: &mut TurnStatus, found: &Pod) {
+pub fn record(turn: &mut TurnStatus, found: &Pod, now: Timestamp) {
     record_pod(turn, found);
+    // No object tells when a gate was taken away.
+    if pod::gates(found).is_some() {
+        turn.gated_time.get_or_insert(Time(now));
+    } else if turn.gated_time.is_some() {
+        turn.admitted_time.get_or_insert(Time(now));
+    }
     if turn.ready_time.is_none() {
         turn.ready_time = pod::ready_at(found).map(Time);
     }
-    if let Some(created) = pod::created_at(found) {
-        turn.start_time = Some(Time(created));
+    if let Some(since) = waits_since(turn, found) {
+        turn.start_time = Some(Time(since));
     }
 }
 

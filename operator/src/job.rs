@@ -75,7 +75,13 @@ fn unmade(
     now: Timestamp,
 ) -> Option<Failure> {
     let has_pods = observed.pods_of_job(name).next().is_some();
-    if has_pods || !admission::has_waited(job, Duration::from_secs(scheduling), now) {
+    // Whoever suspended it, such as a queue, lets it go on.
+    let is_suspended = job
+        .spec
+        .as_ref()
+        .is_some_and(|spec| spec.suspend == Some(true));
+    if is_suspended || has_pods || !admission::has_waited(job, Duration::from_secs(scheduling), now)
+    {
         return None;
     }
     let says = observed.trouble(job.metadata.uid.as_deref().unwrap_or_default());

@@ -85,7 +85,7 @@ pub fn state(
         .iter()
         .find(|(found, _)| pod::scheduled_at(found).is_none());
     if let Some((found, events)) = unscheduled {
-        return engine::scheduling(found, *events, timeouts, now);
+        return engine::scheduling(turn, found, *events, timeouts, now);
     }
     let last = seen
         .pods

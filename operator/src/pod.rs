@@ -74,6 +74,13 @@ pub fn created_at(pod: &Pod) -> Option<Timestamp> {
     pod.metadata.creation_timestamp.as_ref().map(|time| time.0)
 }
 
+/// The scheduling gates that hold it back, by name, a comma between; `None` where there are none.
+pub fn gates(pod: &Pod) -> Option<String> {
+    let gates = pod.spec.as_ref()?.scheduling_gates.as_deref()?;
+    let names: Vec<&str> = gates.iter().map(|gate| gate.name.as_str()).collect();
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
 /// When the scheduler placed it.
 pub fn scheduled_at(pod: &Pod) -> Option<Timestamp> {
     true_since(pod, "PodScheduled")

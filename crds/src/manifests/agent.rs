@@ -220,7 +220,7 @@ impl<'a> Agent<'a> {
             ..PodSpec::default()
         };
         Job {
-            metadata: names::metadata(plan, owner, name, component, turn),
+            metadata: names::queued(plan, names::metadata(plan, owner, name, component, turn)),
             spec: Some(JobSpec {
                 backoff_limit: Some(backoff_limit(component)),
                 pod_failure_policy: Some(failure_policy()),

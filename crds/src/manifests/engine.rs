@@ -125,7 +125,7 @@ pub fn engine_objects_on(
         EngineSource::External(_) | EngineSource::Simulated(_) => None,
     };
     let mut pod = Pod {
-        metadata: metadata(&name),
+        metadata: names::queued(plan, metadata(&name)),
         spec: Some(pod_spec),
         status: None,
     };

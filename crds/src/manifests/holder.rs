@@ -31,13 +31,9 @@ pub fn holder_pod(plan: &Plan, owner: &OwnerReference, node: &str) -> Pod {
         security_context: Some(restricted_container()),
         ..Container::default()
     };
-    let mut metadata = names::metadata(
-        plan,
-        owner,
-        names::holder(&plan.run),
-        labels::COMPONENT_HOLDER,
-        None,
-    );
+    let name = names::holder(&plan.run);
+    let metadata = names::metadata(plan, owner, name, labels::COMPONENT_HOLDER, None);
+    let mut metadata = names::queued(plan, metadata);
     metadata.annotations = Some(BTreeMap::from([(
         "cluster-autoscaler.kubernetes.io/safe-to-evict".into(),
         "false".into(),

@@ -59,6 +59,8 @@ pub mod labels {
     pub const MODEL: &str = "bakeoff.dev/model";
     /// Annotation of that claim: the model's revision.
     pub const MODEL_REVISION: &str = "bakeoff.dev/model-revision";
+    /// The queue of Kueue's that an object waits in.
+    pub const QUEUE: &str = "kueue.x-k8s.io/queue-name";
     /// The Job that writes the report.
     pub const COMPONENT_REPORTER: &str = "reporter";
     /// The pod that holds the node.

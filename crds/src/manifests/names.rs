@@ -116,6 +116,17 @@ pub(super) fn labels(plan: &Plan, component: &str, turn: Option<Turn>) -> BTreeM
     labels
 }
 
+/// The same for an object that takes room in the cluster: Kueue looks for its queue's name on Jobs,
+/// pods and other kinds of workloads
+/// (<https://kueue.sigs.k8s.io/docs/reference/labels-and-annotations/>).
+pub(super) fn queued(plan: &Plan, mut metadata: ObjectMeta) -> ObjectMeta {
+    if let Some(queue) = &plan.spec.queue_name {
+        let labels = metadata.labels.get_or_insert_default();
+        labels.insert(labels::QUEUE.to_owned(), queue.clone());
+    }
+    metadata
+}
+
 /// Metadata of an object of a run.
 pub(super) fn metadata(
     plan: &Plan,

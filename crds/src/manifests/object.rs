@@ -22,7 +22,8 @@ pub(super) fn engine_object(
 ) -> DynamicObject {
     let name = names::engine(plan, turn);
     let mut made = DynamicObject::new(&name, &planned.api());
-    made.metadata = names::metadata(plan, owner, name, labels::COMPONENT_ENGINE, Some(turn));
+    let metadata = names::metadata(plan, owner, name, labels::COMPONENT_ENGINE, Some(turn));
+    made.metadata = names::queued(plan, metadata);
     made.data = filled(&planned.manifest, &|pod| {
         let spec = pods.get(pod)?;
         Some(json!(PodTemplateSpec {

@@ -66,6 +66,8 @@ pub use workload::{
 #[x_kube(validation = Rule::new(
     "has(self.hardware) == has(oldSelf.hardware) && has(self.tuning) == has(oldSelf.tuning) \
      && has(self.objectives) == has(oldSelf.objectives) \
+     && has(self.queueName) == has(oldSelf.queueName) \
+     && (!has(self.queueName) || self.queueName == oldSelf.queueName) \
      && self.model == oldSelf.model && self.engines == oldSelf.engines \
      && self.workload == oldSelf.workload && self.output == oldSelf.output \
      && self.runner == oldSelf.runner && self.metrics == oldSelf.metrics && self.policy == oldSelf.policy \
@@ -90,6 +92,14 @@ pub struct BenchmarkRunSpec {
     /// begins its turn again later.
     #[serde(default)]
     pub suspend: bool,
+    /// A queue of Kueue's: its label goes on every Job, lone pod and engine's object of the run, and
+    /// waiting to be admitted counts against `policy.timeouts.total` alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 63),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+    )]
+    pub queue_name: Option<String>,
     /// The model that every engine serves.
     pub model: ModelSpec,
     /// Engine settings, the same for all.

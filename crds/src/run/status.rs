@@ -296,9 +296,15 @@ pub struct TurnStatus {
     /// Exit code of the engine's container, where it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
-    /// When the pod was made.
+    /// When the pod was made; or, where a scheduling gate held it back, when it was admitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
+    /// When the pod was first seen held back by a scheduling gate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gated_time: Option<Time>,
+    /// When it was first seen without one again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admitted_time: Option<Time>,
     /// When it had a node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduled_time: Option<Time>,

@@ -16,7 +16,10 @@ pub(super) fn disrupted(pod: &Pod, role: Role) -> Option<PodFailure> {
         "Evicted" | "NodeLost" | "Preempting" | "NodeShutdown" | "Terminated" | "Shutdown"
     );
     // https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions
-    let disruption = pod::condition(pod, "DisruptionTarget").filter(|found| found.status == "True");
+    // The second is Kueue's, set before it deletes the pod of a workload that it takes the place of.
+    let is_set = |kind| pod::condition(pod, kind).filter(|found| found.status == "True");
+    let by_queue = is_set("TerminationTarget");
+    let disruption = is_set("DisruptionTarget").or(by_queue);
     if !taken_away && disruption.is_none() {
         return None;
     }
@@ -35,6 +38,10 @@ pub(super) fn disrupted(pod: &Pod, role: Role) -> Option<PodFailure> {
         (Role::Engine, _, "PreemptionByScheduler") | (Role::Engine, "Preempting", _) => (
             reason::ENGINE_PREEMPTED,
             "Use a node that no more important pod may take, or run again",
+        ),
+        (Role::Engine, ..) if by_queue.is_some() => (
+            reason::ENGINE_PREEMPTED,
+            "The queue gave its place to another; give the run a queue or a priority that keeps it",
         ),
         (Role::Engine, "Evicted", _) => (
             reason::ENGINE_EVICTED,

@@ -72,6 +72,12 @@ fn failures_of_engines_have_their_names() {
             "NodeLost",
             "imminent node shutdown",
         ),
+        (
+            json!({ "phase": "Running", "conditions": [{ "type": "TerminationTarget", "status": "True",
+                "reason": "WorkloadEvictedDueToPreemption", "message": "Preempted to accommodate a workload" }] }),
+            "EnginePreempted",
+            "WorkloadEvictedDueToPreemption",
+        ),
         // Refused by the kubelet.
         (
             json!({ "phase": "Failed", "reason": "UnexpectedAdmissionError", "message": "Allocate failed due to no healthy devices present" }),

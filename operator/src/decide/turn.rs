@@ -136,7 +136,7 @@ fn advance(
             .as_deref()
             .is_none_or(|seen| seen == pod::uid(found))
     {
-        engine::record(&mut record, found);
+        engine::record(&mut record, found, draft.now);
     }
     if let Some(found) = found {
         let pull = draft.observed.pulls.get(pod::uid(found));
@@ -213,9 +213,15 @@ fn advance(
                 record
             }
         },
+        (_, EngineState::Gated(gates)) => {
+            let message = format!("The pod of {name} waits to be admitted: {gates}");
+            draft.progressing(RunPhase::Running, "Queued", &message);
+            record.phase = EnginePhase::Scheduling;
+            record
+        }
         (_, EngineState::Scheduling(says)) => {
-            if let Some(created) = found.and_then(pod::created_at) {
-                draft.wake_in(engine::left(created, timeouts.scheduling.get(), draft.now));
+            if let Some(since) = found.and_then(|found| engine::waits_since(&record, found)) {
+                draft.wake_in(engine::left(since, timeouts.scheduling.get(), draft.now));
             }
             draft.wake_in(LOOK_AT_EVENTS);
             let message = format!("The pod of {name} waits for a node: {says}");

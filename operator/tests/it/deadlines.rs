@@ -8,6 +8,7 @@ use bakeoff_operator::{
     pod,
     status::conditions,
 };
+use k8s_openapi::{api::core::v1::PodSchedulingGate, apimachinery::pkg::apis::meta::v1::Time};
 
 use crate::world::{World, unschedulable};
 
@@ -253,4 +254,66 @@ fn the_time_of_accelerators_is_bounded() {
         "{message}"
     );
     assert_eq!(world.reason(condition::COMPLETE), "PartialFailure");
+}
+
+#[test]
+fn a_pod_that_waits_to_be_admitted_has_time_for_a_node_from_then_on() {
+    let mut world = World::two_by_two();
+    world.play_until(|world| !world.engines().is_empty());
+    let name = pod::name(world.engine()).to_owned();
+    let gates = |world: &mut World, gates: &[&str]| {
+        let gates = gates.iter().map(|gate| PodSchedulingGate {
+            name: (*gate).to_owned(),
+        });
+        let spec = world.pod_mut(&name).spec.as_mut().unwrap();
+        spec.scheduling_gates = Some(gates.collect());
+    };
+    gates(&mut world, &["kueue.x-k8s.io/admission"]);
+    world.pass(6 * 3600);
+    world.settle();
+    let turn = &world.status().turns[0];
+    assert_eq!((turn.phase, &turn.reason), (EnginePhase::Scheduling, &None));
+    assert_eq!(world.reason(condition::PROGRESSING), "Queued");
+    let message = &world.condition(condition::PROGRESSING).unwrap().message;
+    assert!(message.contains("kueue.x-k8s.io/admission"), "{message}");
+    gates(&mut world, &[]);
+    world.settle();
+    let admitted = world.now;
+    world.pass(1799);
+    world.settle();
+    let turn = &world.status().turns[0];
+    assert_eq!((turn.phase, &turn.reason), (EnginePhase::Scheduling, &None));
+    assert_eq!(
+        turn.start_time.as_ref().unwrap().0,
+        admitted,
+        "the queue is no cold start"
+    );
+    world.pass(1);
+    world.settle();
+    assert_eq!(
+        world.status().turns[0].reason.as_deref(),
+        Some("Unschedulable")
+    );
+}
+
+#[test]
+fn a_job_that_a_queue_suspended_is_waited_for() {
+    let mut world = World::two_by_two();
+    world.settle();
+    world.observed.pods.clear();
+    let job = world.observed.jobs.first_mut().unwrap();
+    job.spec.as_mut().unwrap().suspend = Some(true);
+    world.pass(6 * 3600);
+    world.settle();
+    assert!(world.condition(condition::FAILED).is_none());
+    let now = world.now;
+    let job = world.observed.jobs.first_mut().unwrap();
+    job.spec.as_mut().unwrap().suspend = Some(false);
+    job.status.get_or_insert_default().start_time = Some(Time(now));
+    world.pass(1799);
+    world.settle();
+    assert!(world.condition(condition::FAILED).is_none());
+    world.pass(1);
+    world.settle();
+    assert_eq!(world.reason(condition::FAILED), "PodNotAdmitted");
 }

@@ -4,6 +4,9 @@ use anyhow::{Context, Result, ensure};
 use bakeoff_crds::report::{Distribution, Report, StageReport};
 use bakeoff_crds::run::{BenchmarkRun, status::VerdictStatus, status::condition};
 use bakeoff_e2e::harness::{Namespace, await_condition, has_cluster, with_namespace};
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use kube::api::{EvictParams, ListParams};
 
 use super::agreement;
 use super::bakeoff::{nothing_left, report};
@@ -130,20 +133,7 @@ async fn killed(index: u32) -> Result<()> {
         // Half a minute under load.
         prepared(&namespace).await?;
         start(&namespace, "sharded", 4, "{requestRate: [10]}", 300)?;
-        let under_load = |run: Option<&BenchmarkRun>| {
-            run.and_then(|run| run.status.as_ref())
-                .and_then(|status| reason(status, condition::PROGRESSING).ok())
-                .is_some_and(|(_, message)| message.contains("rate-10"))
-        };
-        let runs = namespace.api::<BenchmarkRun>();
-        await_condition(
-            runs,
-            "sharded",
-            "the stage is under way",
-            RUN_LIMIT,
-            under_load,
-        )
-        .await?;
+        under_way(&namespace, "rate-10").await?;
         namespace.kubectl(&[
             "delete",
             "pod",
@@ -189,6 +179,62 @@ async fn killed(index: u32) -> Result<()> {
             again.shards.iter().all(|shard| !shard.lost),
             "{:?}",
             again.shards
+        );
+        nothing_left(&namespace).await
+    })
+    .await
+}
+
+/// Waits until a stage is said to be under way.
+async fn under_way(namespace: &Namespace, stage: &str) -> Result<()> {
+    let named = |run: Option<&BenchmarkRun>| {
+        run.and_then(|run| run.status.as_ref())
+            .and_then(|status| reason(status, condition::PROGRESSING).ok())
+            .is_some_and(|(_, message)| message.contains(stage))
+    };
+    let runs = namespace.api::<BenchmarkRun>();
+    let what = format!("{stage} is under way");
+    await_condition(runs, "sharded", &what, RUN_LIMIT, named).await?;
+    Ok(())
+}
+
+/// Through the eviction API, as a drained node does it: the pod has its time to store what it has.
+#[tokio::test]
+async fn a_runner_that_is_evicted_drives_its_stage_again_and_no_other() -> Result<()> {
+    if !has_cluster() {
+        return Ok(());
+    }
+    let _beside = crate::turns::beside().await;
+    with_namespace(async |namespace| {
+        prepared(&namespace).await?;
+        start(&namespace, "sharded", 1, "{requestRate: [10, 12]}", 200)?;
+        under_way(&namespace, "rate-12").await?;
+        let runners = ListParams::default().labels("bakeoff.dev/component=runner");
+        let pods = namespace.api::<Pod>();
+        let name = pods
+            .list(&runners)
+            .await?
+            .items
+            .first()
+            .map(ResourceExt::name_any);
+        let name = name.context("no runner")?;
+        pods.evict(&name, &EvictParams::default()).await?;
+        let report = read(&namespace, "sharded").await?;
+        let stages = report.engines[0].stages.iter();
+        let driven: Vec<_> = stages
+            .map(|stage| (&*stage.name, stage.attempt, stage.requests.succeeded == 200))
+            .collect();
+        let expected = [
+            ("rate-10", 1, true),
+            ("rate-12", 1, false),
+            ("rate-12", 2, true),
+        ];
+        ensure!(driven == expected, "{driven:?}");
+        let cut = &report.engines[0].stages[1];
+        ensure!(
+            cut.verdict.status == VerdictStatus::Invalid,
+            "{:?}",
+            cut.verdict
         );
         nothing_left(&namespace).await
     })

@@ -174,6 +174,7 @@ impl Arguments {
             prompts.inline = vec![DEFAULT_PROMPT.into()];
         }
         BenchmarkRunSpec {
+            queue_name: None,
             suspend: false,
             model: ModelSpec {
                 hub: None,
