@@ -86,6 +86,9 @@ fn api_server(layout: &Layout, credentials: &Credentials) -> Result<()> {
             // The second as OpenShift has it: an owner reference that blocks a deletion needs a right.
             "--enable-admission-plugins=NodeRestriction,OwnerReferencesPermissionEnforcement"
                 .into(),
+            // With them a test says what a queue's webhooks would do.
+            "--runtime-config=admissionregistration.k8s.io/v1beta1=true".into(),
+            "--feature-gates=MutatingAdmissionPolicy=true".into(),
             "--allow-privileged=true".into(),
             // `kubectl logs` else looks the node's name up in DNS.
             "--kubelet-preferred-address-types=InternalIP".into(),

@@ -14,6 +14,7 @@ mod objects;
 mod other_objects;
 mod pod_monitor;
 mod prefetched;
+mod queue;
 mod read_again;
 mod shards;
 mod truth;
