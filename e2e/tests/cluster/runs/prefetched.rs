@@ -1,6 +1,6 @@
 //! A model that is fetched once, from a hub on this machine, into a volume that engines mount.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -11,7 +11,7 @@ use bakeoff_crds::summary::reason as reasons;
 use bakeoff_e2e::harness::{Namespace, await_condition, has_cluster, with_namespace};
 use bakeoff_e2e::images;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
-use kube::ResourceExt as _;
+use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams};
 use serde_json::json;
 
