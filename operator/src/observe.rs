@@ -116,6 +116,7 @@ impl Observer {
         observed.pod_troubles = self.pod_events.troubles(namespace, &observed, now).await;
         let runner = observed
             .pods_of(labels::COMPONENT_RUNNER)
+            .chain(observed.pods_of(labels::COMPONENT_PREFETCH))
             .filter(|runner| leads(runner) && !pod::has_ended(runner) && !pod::is_deleting(runner))
             .find_map(pod::ip);
         if let Some(ip) = runner {

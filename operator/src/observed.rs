@@ -37,7 +37,7 @@ pub struct Observed {
     pub unusable_kinds: Vec<UnusableKind>,
     /// The pod-monitoring APIs that this cluster has.
     pub monitoring: Vec<MonitoringApi>,
-    /// What the runner at work says of itself.
+    /// What the runner at work, or the Job that fetches the model, says of itself.
     pub progress: Option<Progress>,
     /// The nodes of the run's pods, by name; those that could not be read are left out.
     pub nodes: BTreeMap<String, NodeState>,
@@ -128,7 +128,7 @@ pub enum StoredPlan {
     Stored(Plan),
 }
 
-/// Answer of a runner's `/progress`.
+/// Answer of `/progress` of a runner, or of the Job that fetches the model.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Progress {
@@ -142,6 +142,10 @@ pub struct Progress {
     pub stages_planned: u32,
     /// Runner pods that shard 0 misses, where several act as one.
     pub shards_missing: Vec<u32>,
+    /// Of the Job that fetches the model: bytes in the volume.
+    pub bytes_done: u64,
+    /// Bytes of the files that it has listed; 0 before that.
+    pub bytes_planned: u64,
 }
 
 impl Observed {

@@ -84,6 +84,7 @@ mod tests {
             stages_done: 7,
             stages_planned: 12,
             shards_missing: vec![3],
+            ..Progress::default()
         };
         assert_eq!(reader.read("127.0.0.1").await, Some(expected));
     }

@@ -43,8 +43,12 @@ fn step(draft: &mut Draft<'_>, plan: &Plan, prefetch: &PlannedPrefetch) {
         }
         JobState::Deleting => under_way(draft, "Waiting for an earlier prefetch Job to go"),
         JobState::Active => {
-            let id = &plan.spec.model.id;
-            under_way(draft, &format!("Fetching {id} into volume {claim}"));
+            let message = format!(
+                "Fetching {} into volume {claim}{}",
+                plan.spec.model.id,
+                how_far(draft)
+            );
+            under_way(draft, &message);
         }
         JobState::Stuck(failure) | JobState::Failed(failure, _) => {
             let Failure {
@@ -67,6 +71,18 @@ fn step(draft: &mut Draft<'_>, plan: &Plan, prefetch: &PlannedPrefetch) {
     }
 }
 
+/// Where the Job tells how far it is, in words and in `status.progress`.
+fn how_far(draft: &mut Draft<'_>) -> String {
+    let progress = draft.observed.progress.as_ref();
+    let Some(progress) = progress.filter(|progress| progress.bytes_planned > 0) else {
+        return String::new();
+    };
+    let (done, planned) = (progress.bytes_done as f64, progress.bytes_planned as f64);
+    let percent = (done / planned * 100.0).min(100.0).floor();
+    draft.status.progress = Some(format!("model {percent} %"));
+    format!(": {:.1} of {:.1} GB", done / 1e9, planned / 1e9)
+}
+
 fn under_way(draft: &mut Draft<'_>, message: &str) {
     draft.progressing(RunPhase::Prefetching, "Prefetching", message);
 }
@@ -81,6 +97,7 @@ fn passed(draft: &mut Draft<'_>, claim: &str, node_name: Option<String>, content
             content.seconds
         ),
     };
+    draft.status.progress = None;
     draft.status.model_volume = Some(ModelVolume {
         claim_name: claim.to_owned(),
         node_name,

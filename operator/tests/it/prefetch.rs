@@ -4,7 +4,7 @@ use bakeoff_crds::{
     run::status::{RunPhase, condition},
     summary::{Failure, Termination, exit_code},
 };
-use bakeoff_operator::pod;
+use bakeoff_operator::{observed::Progress, pod};
 
 use crate::world::{World, prefetch_words, prefetched, schedule, unschedulable, waiting};
 
@@ -37,6 +37,20 @@ fn the_model_comes_after_the_preflight_and_before_the_first_engine() {
             .contains("acme/tiny into volume duel-model-0f1e2")
     );
     assert!(world.engines().is_empty());
+    // What the Job tells of itself.
+    world.observed.progress = Some(Progress {
+        bytes_done: 7_400_000_000,
+        bytes_planned: 14_000_000_000,
+        ..Progress::default()
+    });
+    world.settle();
+    assert_eq!(world.status().progress.as_deref(), Some("model 52 %"));
+    let progressing = world.condition(condition::PROGRESSING).unwrap();
+    assert!(
+        progressing.message.ends_with(": 7.4 of 14.0 GB"),
+        "{progressing:?}"
+    );
+    world.observed.progress = None;
     assert_eq!(
         made(&world),
         [

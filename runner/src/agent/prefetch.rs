@@ -1,13 +1,17 @@
 //! `bakeoff agent prefetch`: fetches the model into the volume that all engines mount.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 
-use bakeoff_crds::summary::{Failure, PrefetchSummary, Termination, reason};
+use axum::{Json, Router, routing::get};
+use bakeoff_crds::{
+    manifests::RUNNER_PORT,
+    summary::{Failure, PrefetchSummary, Termination, reason},
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::last_words::{TERMINATION_LOG, check_ca_bundle, failure, read_plan, say};
 use crate::{
-    models,
+    models::{self, progress::Progress},
     store::{Environment, Inputs},
 };
 
@@ -23,6 +27,9 @@ pub struct Arguments {
     /// Folder that the model is copied from, in place of the hub or the bucket
     #[arg(long, value_name = "FOLDER")]
     from: Option<PathBuf>,
+    /// Where /progress is served
+    #[arg(long, value_name = "ADDRESS", default_value_t = SocketAddr::from(([0, 0, 0, 0], RUNNER_PORT as u16)))]
+    listen: SocketAddr,
     /// File for the last words
     #[arg(long, value_name = "FILE", default_value = TERMINATION_LOG, env = "BAKEOFF_TERMINATION_LOG")]
     termination_log: PathBuf,
@@ -58,5 +65,20 @@ async fn prefetch(arguments: &Arguments) -> Result<PrefetchSummary, Failure> {
         output: plan.spec.output.clone(),
         environment,
     };
-    models::fill(&plan, &inputs, &arguments.into, arguments.from.as_deref()).await
+    let progress = Arc::new(Progress::default());
+    serve(arguments.listen, Arc::clone(&progress)).await;
+    let from = arguments.from.as_deref();
+    models::fill(&plan, &inputs, &arguments.into, from, &progress).await
+}
+
+/// Tells the operator how far it is; where that cannot be, it fetches all the same.
+async fn serve(address: SocketAddr, progress: Arc<Progress>) {
+    let answer = get(move || async move { Json(progress.snapshot()) });
+    let routes = Router::new().route("/progress", answer);
+    match tokio::net::TcpListener::bind(address).await {
+        Ok(listener) => {
+            tokio::spawn(async move { axum::serve(listener, routes).await });
+        }
+        Err(error) => tracing::warn!(%address, %error, "progress is not served"),
+    }
 }

@@ -41,3 +41,41 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Agent::Report(arguments) => runtime.block_on(report::run(arguments)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bakeoff_crds::manifests::{prefetch_job, preflight_job, reporter_job};
+    use clap::Args as _;
+
+    use super::*;
+    use crate::report::fixture;
+
+    const RUN: &str = r#"
+apiVersion: bakeoff.dev/v1alpha1
+kind: BenchmarkRun
+metadata: {name: words, namespace: bench, uid: 0f9a1b2c-0000-4000-8000-000000000000}
+spec:
+  model: {id: org/model, persistentVolumeClaim: {claimName: slow}, prefetch: {size: 1Gi}}
+  engines: [{name: vllm, profile: vllm}]
+  workload: {prompts: {inline: [hello]}}
+  output: {uri: "s3://results/bakeoff"}
+"#;
+
+    #[test]
+    fn the_words_of_the_jobs_are_understood() {
+        let plan = fixture::plan_of(RUN);
+        let owner = Default::default();
+        let jobs = [
+            Some(preflight_job(&plan, &owner)),
+            prefetch_job(&plan, &owner),
+            Some(reporter_job(&plan, &owner)),
+        ];
+        for job in jobs.into_iter().flatten() {
+            let pod = job.spec.unwrap().template.spec.unwrap();
+            let words = pod.containers[0].args.clone().unwrap();
+            let command = Arguments::augment_args(clap::Command::new("agent"));
+            let understood = command.try_get_matches_from(&words);
+            assert!(understood.is_ok(), "{words:?}: {understood:?}");
+        }
+    }
+}

@@ -18,6 +18,7 @@ use tokio::{
 };
 
 use super::{
+    progress::Progress,
     source::{RemoteFile, Source, Trouble},
     volume::{Staging, StoredFile, not_written},
 };
@@ -33,6 +34,21 @@ const WRONG_HASHES: u32 = 2;
 /// Bytes that are written and read at once.
 const BUFFER: usize = 1 << 20;
 
+/// From where, and where to.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// Who has the files.
+    pub source: &'a Source,
+    /// The commit that they are of.
+    pub commit: Option<&'a str>,
+    /// The repository that they are of.
+    pub repository: &'a PlannedRepository,
+    /// Where they are kept.
+    pub staging: &'a Staging,
+    /// Who is told.
+    pub progress: &'a Progress,
+}
+
 /// A file that is there in part.
 struct Partial {
     file: BufWriter<File>,
@@ -44,26 +60,22 @@ struct Partial {
 ///
 /// # Errors
 /// Where it is not given, cannot be kept, or is another than its source says.
-pub async fn download(
-    source: &Source,
-    commit: Option<&str>,
-    repository: &PlannedRepository,
-    file: RemoteFile,
-    staging: &Staging,
-) -> Result<(StoredFile, u64), Failure> {
-    let target = staging.path(&file.path);
-    let partial = staging.partial_path(&file.path);
-    let name = source.describe(repository, &file.path);
+pub async fn download(place: &Place<'_>, file: RemoteFile) -> Result<(StoredFile, u64), Failure> {
+    let target = place.staging.path(&file.path);
+    let partial = place.staging.partial_path(&file.path);
+    let name = place.source.describe(place.repository, &file.path);
     // Whole since an earlier try.
     if target.exists() {
         let (sha256, size) = hash_of(&target).await?;
+        place.progress.add(size);
         return Ok((stored(file, size, sha256), 0));
     }
     let mut fetched = 0;
     let mut wrong_hashes = 0;
     loop {
         let mut here = Partial::open(&partial).await?;
-        match complete(source, commit, repository, &file, &mut here, &name).await {
+        place.progress.add(here.length);
+        match complete(place, &file, &mut here, &name).await {
             Ok(bytes) => fetched += bytes,
             Err(failure) => {
                 // What came is kept for the next try, as far as it can be.
@@ -80,6 +92,7 @@ pub async fn download(
             return Ok((stored(file, length, sha256), fetched));
         }
         std::fs::remove_file(&partial).map_err(|error| not_written(&partial, &error))?;
+        place.progress.take_back(length);
         wrong_hashes += 1;
         let told = format!(
             "{name} has SHA-256 {sha256}, and its source says {}",
@@ -103,9 +116,7 @@ fn stored(file: RemoteFile, size: u64, sha256: String) -> StoredFile {
 
 /// Asks for what is missing until all of it is there; gives the bytes that came.
 async fn complete(
-    source: &Source,
-    commit: Option<&str>,
-    repository: &PlannedRepository,
+    place: &Place<'_>,
     file: &RemoteFile,
     here: &mut Partial,
     name: &str,
@@ -114,10 +125,14 @@ async fn complete(
     let mut in_vain = 0;
     let mut pause = FIRST_PAUSE;
     loop {
-        let opened = source.open(repository, commit, file, here.length).await;
+        let opened = place
+            .source
+            .open(place.repository, place.commit, file, here.length)
+            .await;
         let (cause, wait) = match opened {
             Ok(opened) => {
                 if opened.from != here.length {
+                    place.progress.take_back(here.length);
                     here.restart().await?;
                 }
                 // A source that begins elsewhere than at the beginning or where it was asked to.
@@ -131,6 +146,7 @@ async fn complete(
                         match part {
                             Ok(part) => {
                                 fetched += part.len() as u64;
+                                place.progress.add(part.len() as u64);
                                 here.write(&part).await?;
                             }
                             Err(cause) => {
@@ -144,6 +160,7 @@ async fn complete(
                         (None, Some(size)) if here.length != size => {
                             let length = here.length;
                             if length > size {
+                                place.progress.take_back(here.length);
                                 here.restart().await?;
                             }
                             (format!("it ended after {length} of {size} bytes"), None)

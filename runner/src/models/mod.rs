@@ -1,13 +1,14 @@
 //! Models fetched once into a volume, for engines to mount.
 //!
 //! [`source`] lists the files of a repository and opens them, wherever they are; [`choice`] leaves
-//! out what no engine needs twice; [`download`] brings one file whole, however often it is cut; and
-//! [`volume`] is what the volume looks like: a folder of a repository is there whole, with the list
+//! out what no engine needs twice; [`download`] brings one file whole, however often it is cut;
+//! [`progress`] says how far it is; and [`volume`] is what the volume looks like: a folder of a repository is there whole, with the list
 //! of its files and their SHA-256s, or not at all.
 
 pub mod choice;
 pub mod download;
 mod hub;
+pub mod progress;
 pub mod source;
 #[cfg(test)]
 mod stand_in;
@@ -22,7 +23,8 @@ use bakeoff_crds::{
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use self::{
-    download::download,
+    download::{Place, download},
+    progress::Progress,
     source::{Listing, Source},
     volume::{Content, Volume, summary_of},
 };
@@ -41,6 +43,7 @@ pub async fn fill(
     inputs: &Inputs,
     into: &Path,
     from: Option<&Path>,
+    progress: &Progress,
 ) -> Result<PrefetchSummary, Failure> {
     let begun = clock::now();
     let volume = Volume::open(into)?;
@@ -57,7 +60,7 @@ pub async fn fill(
             0 => Source::of_model(plan, inputs, from)?,
             _ => Source::hub(plan, inputs)?,
         };
-        let (content, fetched) = one(&volume, repository, &source).await?;
+        let (content, fetched) = one(&volume, repository, &source, progress).await?;
         fetched_bytes += fetched;
         contents.push(content);
     }
@@ -70,6 +73,7 @@ async fn one(
     volume: &Volume,
     repository: &PlannedRepository,
     source: &Source,
+    progress: &Progress,
 ) -> Result<(Content, u64), Failure> {
     let _lock = volume.lock(&repository.folder).await?;
     if let Some(content) = volume.content(&repository.folder)? {
@@ -79,6 +83,14 @@ async fn one(
     let Listing { commit, files } = source.list(repository).await?;
     let staging = volume.staging(&repository.folder, commit.as_deref())?;
     staging.has_room(&files)?;
+    progress.plan(files.iter().filter_map(|file| file.size).sum());
+    let place = Place {
+        source,
+        commit: commit.as_deref(),
+        repository,
+        staging: &staging,
+        progress,
+    };
     tracing::info!(
         id = repository.id,
         revision = repository.revision,
@@ -87,7 +99,7 @@ async fn one(
         "fetching"
     );
     let fetched: Vec<(volume::StoredFile, u64)> = stream::iter(files)
-        .map(|file| download(source, commit.as_deref(), repository, file, &staging))
+        .map(|file| download(&place, file))
         .buffer_unordered(AT_ONCE)
         .try_collect()
         .await?;

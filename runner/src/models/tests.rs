@@ -49,6 +49,7 @@ struct Case {
     volume: tempfile::TempDir,
     plan: Plan,
     token: Option<&'static str>,
+    progress: Progress,
 }
 
 impl Case {
@@ -63,6 +64,7 @@ impl Case {
             volume: tempfile::tempdir().unwrap(),
             plan,
             token: None,
+            progress: Progress::default(),
         }
     }
 
@@ -78,7 +80,12 @@ impl Case {
     }
 
     async fn fill(&self) -> Result<PrefetchSummary, Failure> {
-        fill(&self.plan, &self.inputs(), self.volume.path(), None).await
+        self.fill_from(None).await
+    }
+
+    async fn fill_from(&self, from: Option<&Path>) -> Result<PrefetchSummary, Failure> {
+        let into = self.volume.path();
+        fill(&self.plan, &self.inputs(), into, from, &self.progress).await
     }
 
     /// The model's folder.
@@ -175,6 +182,11 @@ async fn what_is_cut_goes_on_where_it_ended() {
     assert_eq!(ranges[0], "");
     assert!(ranges[1..].iter().all(|range| range.starts_with("bytes=")));
     assert_eq!(filled.fetched_bytes, filled.bytes, "no byte came twice");
+    let progress = case.progress.snapshot();
+    assert_eq!(
+        (progress.bytes_done, progress.bytes_planned),
+        (filled.bytes, filled.bytes)
+    );
 }
 
 #[tokio::test]
@@ -189,6 +201,12 @@ async fn a_source_without_ranges_begins_again() {
         HubFile::large(300_000).bytes
     );
     assert!(filled.fetched_bytes > filled.bytes);
+    // What was thrown away does not count as done.
+    let progress = case.progress.snapshot();
+    assert_eq!(
+        (progress.bytes_done, progress.bytes_planned),
+        (filled.bytes, filled.bytes)
+    );
 }
 
 #[tokio::test]
@@ -344,9 +362,7 @@ async fn a_model_is_copied_from_a_folder_whole() {
     std::fs::write(source.path().join(".bakeoff.json"), "{}").unwrap();
     let case = Case::new(&hub);
     let from = Some(source.path());
-    let filled = fill(&case.plan, &case.inputs(), case.volume.path(), from)
-        .await
-        .unwrap();
+    let filled = case.fill_from(from).await.unwrap();
     assert_eq!(filled.commit, None);
     assert_eq!((filled.files, filled.bytes), (3, 7 + 4 + 5_000));
     assert_eq!(case.file("pytorch_model.bin"), b"weights");
@@ -355,14 +371,7 @@ async fn a_model_is_copied_from_a_folder_whole() {
     assert!(hub.seen().iter().all(|it| it.path.contains("org/lora")));
     let nowhere = source.path().join("nowhere");
     let case = Case::new(&hub);
-    let failed = fill(
-        &case.plan,
-        &case.inputs(),
-        case.volume.path(),
-        Some(&nowhere),
-    )
-    .await
-    .unwrap_err();
+    let failed = case.fill_from(Some(&nowhere)).await.unwrap_err();
     assert_eq!(failed.reason, reason::MODEL_NOT_FOUND);
 }
 

@@ -13,7 +13,9 @@ use bakeoff_e2e::images;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams};
-use serde_json::json;
+use object_store::ObjectStoreExt as _;
+use object_store::path::Path;
+use serde_json::{Value, json};
 
 use super::bakeoff::{nothing_left, report};
 use super::hub::{COMMIT, FALSE_MODEL, Hub, MODEL, TOKEN};
@@ -72,14 +74,14 @@ impl Drop for Volumes<'_> {
     }
 }
 
-fn run(name: &str, id: &str, retention: &str, namespace: &Namespace, hub: &Hub) -> Result<String> {
+fn run(name: &str, id: &str, retention: &str, namespace: &Namespace, hub: &str) -> Result<Value> {
     let engine = |profile: &str| json!({ "name": profile, "profile": profile, "image": images::name(&format!("simulator-{profile}")) });
-    let run = json!({
+    Ok(json!({
         "apiVersion": "bakeoff.dev/v1alpha1", "kind": "BenchmarkRun",
         "metadata": { "name": name },
         "spec": {
             "model": {
-                "id": id, "hub": hub.url,
+                "id": id, "hub": hub,
                 "tokenSecretRef": { "name": "hub", "key": "token" },
                 "tokenizer": { "configMapRef": { "name": "inputs", "key": "tokenizer.json" } },
                 "prefetch": {
@@ -107,8 +109,7 @@ fn run(name: &str, id: &str, retention: &str, namespace: &Namespace, hub: &Hub) 
                 "upload": "1m", "total": "15m",
             }},
         },
-    });
-    Ok(run.to_string())
+    }))
 }
 
 fn token() -> String {
@@ -132,7 +133,7 @@ async fn a_model_is_fetched_once_for_all_engines_and_runs() -> Result<()> {
         let _volumes = Volumes::make(&namespace, 1)?;
         namespace.apply(&token())?;
 
-        namespace.apply(&run("first", MODEL, "Retain", &namespace, &hub)?)?;
+        namespace.apply(&run("first", MODEL, "Retain", &namespace, &hub.url)?.to_string())?;
         let status = complete(&namespace, "first").await?;
         for turn in &status.turns {
             // A simulated engine ends where its model is not there.
@@ -185,7 +186,7 @@ async fn a_model_is_fetched_once_for_all_engines_and_runs() -> Result<()> {
         let is_gone = |run: Option<&BenchmarkRun>| run.is_none();
         let minute = Duration::from_secs(60);
         await_condition(runs, "first", "it is gone", minute, is_gone).await?;
-        namespace.apply(&run("second", MODEL, "Retain", &namespace, &hub)?)?;
+        namespace.apply(&run("second", MODEL, "Retain", &namespace, &hub.url)?.to_string())?;
         let status = complete(&namespace, "second").await?;
         let again = status.model_volume.context("no volume in the status")?;
         ensure!(again.content.fetched_bytes == 0, "{again:?}");
@@ -211,7 +212,7 @@ async fn a_model_that_is_not_what_its_hub_says_ends_the_run_and_its_volume_goes_
         let hub = Hub::start().await?;
         let _volumes = Volumes::make(&namespace, 1)?;
         namespace.apply(&token())?;
-        namespace.apply(&run("false", FALSE_MODEL, "Delete", &namespace, &hub)?)?;
+        namespace.apply(&run("false", FALSE_MODEL, "Delete", &namespace, &hub.url)?.to_string())?;
         let status = ended(&namespace, "false", RUN_LIMIT).await?;
         let (found, message) = reason(&status, condition::FAILED)?;
         ensure!(found == reasons::HASH_MISMATCH, "{found}: {message}");
@@ -229,6 +230,41 @@ async fn a_model_that_is_not_what_its_hub_says_ends_the_run_and_its_volume_goes_
         let is_gone = |claim: Option<&PersistentVolumeClaim>| claim.is_none();
         let minute = Duration::from_secs(60);
         await_condition(claims, claim, "it is gone", minute, is_gone).await?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_model_is_fetched_from_a_bucket() -> Result<()> {
+    if !has_cluster() {
+        return Ok(());
+    }
+    let _beside = crate::turns::beside().await;
+    with_namespace(async |namespace| {
+        install::operator(&namespace).await?;
+        prepare(&namespace, Bucket::S3).await?;
+        let _volumes = Volumes::make(&namespace, 1)?;
+        namespace.apply(&token())?;
+        let folder = format!("models/{}", namespace.name);
+        let store = Bucket::S3.open(&namespace)?;
+        for (name, bytes) in [("config.json", 2), ("sub/weights.bin", 5 << 20)] {
+            let path = Path::from(format!("{folder}/{name}"));
+            store.put(&path, vec![7; bytes].into()).await?;
+        }
+        // No hub is asked for anything.
+        let mut run = run("bucket", MODEL, "Delete", &namespace, "http://127.0.0.1:9")?;
+        let uri = format!("s3://{}/{folder}", bakeoff_e2e::services::s3::BUCKET);
+        run["spec"]["model"]["prefetch"]["uri"] = uri.into();
+        namespace.apply(&run.to_string())?;
+        let status = complete(&namespace, "bucket").await?;
+        for turn in &status.turns {
+            ensure!(turn.phase == EnginePhase::Succeeded, "{turn:#?}");
+        }
+        let volume = status.model_volume.context("no volume in the status")?;
+        ensure!(volume.content.files == 2, "{volume:?}");
+        ensure!(volume.content.bytes == 2 + (5 << 20), "{volume:?}");
+        ensure!(volume.content.commit.is_none(), "{volume:?}");
         Ok(())
     })
     .await
