@@ -11,7 +11,10 @@ use bakeoff_crds::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Measured, assemble, fixture, join, log, table, write::render};
-use crate::testing::fuzz::{self, Random};
+use crate::{
+    store::held,
+    testing::fuzz::{self, Random},
+};
 
 /// The value with up to three changes, where it can still be read.
 fn mutant<T: Serialize + DeserializeOwned>(value: &T, random: &mut Random) -> Option<T> {
@@ -145,6 +148,41 @@ fn a_reporters_log_is_read_or_refused() {
         }
         if let Err(error) = log::read(&String::from_utf8_lossy(&bytes)) {
             assert!(error.to_string().len() < 6000, "{error}");
+        }
+    });
+}
+
+#[test]
+fn a_log_with_held_files_is_read_or_refused() {
+    let one = held::write("team/run-1/engines/a/stage.json", b"{\"name\": \"a\"}");
+    let whole = format!(
+        "{one}INFO between\n{}",
+        held::write("team/run-1/x", &[0; 3000])
+    );
+    let words: &[&[u8]] = &[
+        b"\n",
+        b"|",
+        b" ",
+        b"-----",
+        b"-----BEGIN BAKEOFF FILE ",
+        b"-----END BAKEOFF FILE ",
+        b"../",
+        b"\xFF",
+        b"=",
+    ];
+    fuzz::cases(500, |random| {
+        let mut bytes = whole.as_bytes().to_vec();
+        for _ in 0..1 + random.below(4) {
+            random.mutate(&mut bytes, &[whole.as_bytes()], words);
+        }
+        match held::read(&String::from_utf8_lossy(&bytes)) {
+            // What is read is what was written, wherever it is said to belong.
+            Ok(files) => assert!(
+                files
+                    .iter()
+                    .all(|file| [13, 3000].contains(&file.bytes.len()))
+            ),
+            Err(error) => assert!(error.to_string().len() < 20_000, "{error}"),
         }
     });
 }

@@ -194,6 +194,93 @@ fn what_a_bucket_that_stays_away_did_not_take_is_on_the_logs_and_goes_up_later()
     }
 }
 
+/// Without a cluster there is no pod's log; the program's output is one.
+#[test]
+fn bakeoff_run_leaves_its_report_on_its_output_where_it_cannot_store_it() {
+    let _alone = alone();
+    let run = Run::new("1", "4s");
+    run.bucket.decide(|asked| match asked.method.as_str() {
+        "PUT" if asked.key.ends_with("report.json") => Act::Refuse(507, "XMinioStorageFull"),
+        _ => Act::Serve,
+    });
+    let file = run.path("run.yaml").display().to_string();
+    let ended = run.end(&["run".to_owned(), file]);
+    assert_eq!(ended.code, Some(1), "{}", ended.log);
+    assert!(
+        ended
+            .log
+            .contains("give this output to bakeoff report --upload"),
+        "{}",
+        ended.log
+    );
+    run.bucket.decide(|_| Act::Serve);
+    let told = upload(&run, &[&ended]);
+    assert!(
+        told.log
+            .contains("The run is whole: s3://results/runs/team/kept-"),
+        "{}",
+        told.log
+    );
+    let objects = run.bucket.objects();
+    let ends = |end: &str| objects.keys().filter(|key| key.ends_with(end)).count();
+    assert_eq!(
+        (
+            ends("/report.json"),
+            ends("/manifest.json"),
+            ends("/stage.json")
+        ),
+        (1, 1, 1)
+    );
+    run.bucket.assert_never_overwritten();
+}
+
+/// Parts of several runner pods, each on its own pod's log.
+#[test]
+fn parts_of_shards_that_were_not_stored_go_up_later_and_are_laid_together() {
+    let _alone = alone();
+    let run = Run::of_shards(2, "2", "4s");
+    let mut gone = false;
+    run.bucket.decide(move |asked| {
+        gone |= asked.key.contains("/shard-");
+        if gone {
+            Act::Refuse(503, "SlowDown")
+        } else {
+            Act::Serve
+        }
+    });
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = port.local_addr().unwrap().to_string();
+    drop(port);
+    let shard = |index: &str| {
+        let mut words = run.load();
+        for word in &mut words {
+            if word == "127.0.0.1:0" && index == "0" {
+                word.clone_from(&address);
+            }
+            if word.ends_with("last-words") && index == "1" {
+                word.push_str("-of-shard-1");
+            }
+        }
+        words.extend(["--shards", "2", "--shard-index", index].map(str::to_owned));
+        words.extend(["--shard-leader".to_owned(), format!("http://{address}")]);
+        run.start(&words)
+    };
+    let ended = [shard("0"), shard("1")].map(|child| Ended::of(child.wait_with_output().unwrap()));
+    for ended in &ended {
+        assert_eq!(ended.code, Some(75), "{}", ended.log);
+        assert!(ended.log.contains("BEGIN BAKEOFF FILE"), "{}", ended.log);
+    }
+    run.bucket.decide(|_| Act::Serve);
+    let told = upload(&run, &[&ended[0], &ended[1]]);
+    assert!(told.log.contains("The run is not whole"), "{}", told.log);
+    let reported = run.end(&run.report());
+    assert_eq!(reported.code, Some(0), "{}", reported.log);
+    let report: Report = run.stored("report.json").unwrap();
+    let stage = &report.engines[0].stages[0];
+    assert_eq!(stage.requests.succeeded, REQUESTS, "{:?}", stage.requests);
+    assert_eq!(stage.shards.len(), 2);
+}
+
 /// A reporter that may read and cannot write: its own log is enough.
 #[test]
 fn a_report_that_was_not_stored_is_finished_from_the_reporters_log() {

@@ -19,6 +19,8 @@ pub enum Act {
     Refuse(u16, &'static str),
     /// Takes the request and never answers; the connection stays.
     Hang,
+    /// Does what is asked for and never answers; the connection stays.
+    HangAfter,
     /// Breaks off without having done anything.
     CutBefore,
     /// Does what is asked for, and breaks off without an answer.
@@ -126,8 +128,12 @@ fn connection(stream: TcpStream, state: &Mutex<State>) -> Option<()> {
         };
         let act = (state.decide)(&asked);
         match act {
-            Act::Serve | Act::CutAfter | Act::CutMidway => {
+            Act::Serve | Act::HangAfter | Act::CutAfter | Act::CutMidway => {
                 let answer = answer(&mut state, &request);
+                if act == Act::HangAfter {
+                    state.hanging.push(writer);
+                    return None;
+                }
                 drop(state);
                 match act {
                     Act::Serve => writer.write_all(&answer).ok()?,

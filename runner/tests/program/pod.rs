@@ -45,6 +45,11 @@ pub struct Run {
 impl Run {
     /// A run with stages of these concurrencies, and so many seconds for a write with all its tries.
     pub fn new(concurrency: &str, upload: &str) -> Self {
+        Self::of_shards(1, concurrency, upload)
+    }
+
+    /// The same, by so many runner pods.
+    pub fn of_shards(shards: u32, concurrency: &str, upload: &str) -> Self {
         let (bucket, engine) = (Bucket::start(), engine());
         let folder = tempfile::tempdir().unwrap();
         let yaml = format!(
@@ -61,7 +66,7 @@ spec:
     warmup: {{requests: 0}}
     sweep: {{concurrency: [{concurrency}]}}
     requestsPerStage: {REQUESTS}
-  runner: {{calibration: Never}}
+  runner: {{parallelism: {shards}, calibration: Never}}
   policy: {{timeouts: {{upload: {upload}}}}}
   output: {{uri: 's3://{}/runs', endpoint: '{}', region: test}}
 ",
@@ -69,6 +74,7 @@ spec:
             bucket::NAME,
             bucket.url
         );
+        std::fs::write(folder.path().join("run.yaml"), &yaml).unwrap();
         let run: BenchmarkRun = serde_saphyr::from_str(&yaml).unwrap();
         let settings = PlanSettings {
             runner_image: "unused".into(),

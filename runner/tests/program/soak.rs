@@ -45,9 +45,9 @@ fn soak_of_processes_that_are_killed() {
     let runs = variable("BAKEOFF_SOAK", RUNS);
     let mut kills = 0;
     for seed in first..first + runs {
-        let killed = one(seed);
-        kills += killed;
-        println!("seed {seed}: {killed} processes killed");
+        // Before: whatever fails is of the last seed that was printed.
+        println!("seed {seed}");
+        kills += one(seed);
     }
     println!("{runs} runs from seed {first}: {kills} processes killed");
     assert!(kills > 0, "nothing was killed, so nothing was tried");
@@ -79,9 +79,8 @@ fn until_done(run: &Run, words: &[String], requests: usize, random: &mut StdRng,
     for start in 0..MOST_STARTS {
         let before = run.bucket.objects();
         let ended = if start < MOST_KILLS {
-            let moment = random.random_range(1..requests);
-            let later = Duration::from_micros(random.random_range(0..30_000));
-            killed(run, words, moment, later)
+            let request = random.random_range(1..requests);
+            killed(run, words, request, &Moment::any(random))
         } else {
             Some(run.end(words))
         };
@@ -102,27 +101,60 @@ fn until_done(run: &Run, words: &[String], requests: usize, random: &mut StdRng,
     panic!("seed {seed}: not done after {MOST_STARTS} starts");
 }
 
-/// Kills the program so long after its n-th request to the bucket, right before the answer to it if
-/// that is no time at all; where it ended before, how.
-fn killed(run: &Run, words: &[String], moment: usize, later: Duration) -> Option<Ended> {
+/// When a process is killed: at its n-th request to the bucket.
+enum Moment {
+    /// Before it is done.
+    Before,
+    /// Once it is done, before it is answered.
+    After,
+    /// So long after it was answered.
+    Later(Duration),
+}
+
+impl Moment {
+    fn any(random: &mut StdRng) -> Self {
+        match random.random_range(0..3) {
+            0 => Self::Before,
+            1 => Self::After,
+            _ => Self::Later(Duration::from_micros(random.random_range(0..30_000))),
+        }
+    }
+
+    /// What becomes of the request.
+    fn act(&self) -> Act {
+        match self {
+            Self::Before => Act::Hang,
+            Self::After => Act::HangAfter,
+            Self::Later(_) => Act::Serve,
+        }
+    }
+}
+
+/// Kills the program at its n-th request to the bucket; where it ended before, how.
+fn killed(run: &Run, words: &[String], request: usize, moment: &Moment) -> Option<Ended> {
     let seen = Arc::new(AtomicUsize::new(0));
-    let counter = Arc::clone(&seen);
-    run.bucket.decide(move |_| {
-        counter.fetch_add(1, Ordering::Relaxed);
-        Act::Serve
-    });
+    let (counter, act) = (Arc::clone(&seen), moment.act());
+    run.bucket
+        .decide(move |_| match counter.fetch_add(1, Ordering::Relaxed) + 1 {
+            number if number < request => Act::Serve,
+            _ => act,
+        });
     let mut child: Child = run.start(words);
-    while seen.load(Ordering::Relaxed) < moment {
+    while seen.load(Ordering::Relaxed) < request {
         if child.try_wait().unwrap().is_some() {
             return Some(Ended::of(child.wait_with_output().unwrap()));
         }
-        std::thread::yield_now();
+        // How often it is looked at; nothing depends on it where the request hangs.
+        std::thread::sleep(Duration::from_millis(1));
     }
-    // The moment is what is random; nothing waits for anything here.
-    std::thread::sleep(later);
+    if let Moment::Later(time) = moment {
+        // The moment is what is random; nothing waits for anything here.
+        std::thread::sleep(*time);
+    }
     // One that has ended meanwhile is not killed by this; it has done its work.
     child.kill().unwrap();
     let ended = Ended::of(child.wait_with_output().unwrap());
+    run.bucket.decide(|_| Act::Serve);
     ended.code.is_some().then_some(ended)
 }
 
