@@ -228,6 +228,12 @@ pub struct Budget {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.001, max = 1_000_000.0))]
     pub accelerator_hours: Option<f64>,
+    /// What external endpoints may cost by their `pricePerMillionTokens`, in the same currency. A run
+    /// that may come to more is refused before its first request: all its requests, each with as many
+    /// tokens as `workload.limits` allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1_000_000_000.0))]
+    pub endpoint_cost: Option<f64>,
 }
 
 impl Budget {

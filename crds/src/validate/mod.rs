@@ -2,6 +2,7 @@
 //! server and in `bakeoff validate` alike.
 
 pub mod addresses;
+mod budget;
 pub mod document;
 mod loads;
 mod metrics;
@@ -63,6 +64,7 @@ pub fn rules(spec: &BenchmarkRunSpec, place: Place) -> Vec<Problem> {
     metrics::rules(spec, &mut problems);
     price::rules(spec, &mut problems);
     addresses::rules(spec, &mut problems);
+    budget::rules(spec, &mut problems);
     problems
 }
 
