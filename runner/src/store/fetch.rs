@@ -41,6 +41,9 @@ pub enum FetchError {
         source_name: String,
         /// What kept it, and the remedy.
         cause: String,
+        /// Whether a later process may fare better: a server that is away comes back, and what is
+        /// not there stays so.
+        may_pass: bool,
     },
     /// The ConfigMap or its key is missing.
     #[error("ConfigMap {name} with key {key} does not exist; make it in the run's namespace")]
@@ -77,21 +80,24 @@ impl Inputs {
         mounted_at: &str,
     ) -> Result<Fetched, FetchError> {
         let name = describe(source);
-        let unavailable = |cause: String| FetchError::Unavailable {
+        let unavailable = |cause: String, may_pass: bool| FetchError::Unavailable {
             source_name: name.clone(),
             cause,
+            may_pass,
         };
+        let for_good = |cause: String| unavailable(cause, false);
         let bytes = match (&source.uri, &source.config_map_ref, &source.path) {
             (Some(uri), None, None) if uri.starts_with("http") => {
-                self.download(uri, None).await.map_err(unavailable)?
+                let read = self.read_http(uri, None).await;
+                read.map_err(|(cause, may_pass)| unavailable(cause, may_pass))?
             }
             (Some(uri), None, None) => self
                 .read_bucket(uri)
                 .await
-                .map_err(|error| unavailable(error.to_string()))?,
+                .map_err(|error| unavailable(error.to_string(), error.may_pass()))?,
             (None, Some(reference), None) => {
                 let Some(path) = self.environment.get(mounted_at) else {
-                    return Err(unavailable(format!(
+                    return Err(for_good(format!(
                         "a ConfigMap can be read only in a pod, which sets {mounted_at}; use path outside a cluster"
                     )));
                 };
@@ -102,11 +108,11 @@ impl Inputs {
                         key: reference.key.clone(),
                     });
                 }
-                read(path).await.map_err(unavailable)?
+                read(path).await.map_err(for_good)?
             }
-            (None, None, Some(path)) => read(&self.base.join(path)).await.map_err(unavailable)?,
+            (None, None, Some(path)) => read(&self.base.join(path)).await.map_err(for_good)?,
             _ => {
-                return Err(unavailable(
+                return Err(for_good(
                     "set exactly one of uri, configMapRef and path".into(),
                 ));
             }
@@ -119,12 +125,20 @@ impl Inputs {
     /// # Errors
     /// What kept it, in words.
     pub async fn download(&self, url: &str, token: Option<&str>) -> Result<Bytes, String> {
-        let answer = self.get(url, token).await?;
+        let read = self.read_http(url, token).await;
+        read.map_err(|(cause, _)| cause)
+    }
+
+    /// As [`Self::download`]; a failure with whether it may pass.
+    async fn read_http(&self, url: &str, token: Option<&str>) -> Result<Bytes, (String, bool)> {
+        let answer = self.get(url, token).await.map_err(|cause| (cause, true))?;
         let status = answer.status();
         if !status.is_success() {
-            return Err(format!("the server answered HTTP {status}"));
+            let may_pass = status.is_server_error() || [408, 429].contains(&status.as_u16());
+            return Err((format!("the server answered HTTP {status}"), may_pass));
         }
-        body_of(answer, MOST_BYTES).await.map(Bytes::from)
+        let body = body_of(answer, MOST_BYTES).await;
+        body.map(Bytes::from).map_err(|cause| (cause, true))
     }
 
     /// The answer to a GET, whatever its status.

@@ -278,3 +278,44 @@ async fn nothing_is_written_while_nobody_can_tell_what_is_there() {
     assert!(!seen.is_empty() && !seen.contains(&Method::PUT), "{seen:?}");
     server.abort();
 }
+
+#[tokio::test]
+async fn what_is_not_there_is_not_waited_for() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let inputs = Inputs {
+        base: "/nowhere".into(),
+        output: backend::output_of("file:///nowhere"),
+        environment: Environment::default(),
+    };
+    let of = |uri: String| FileSource {
+        uri: Some(uri),
+        ..FileSource::default()
+    };
+    let may_pass = async |source: FileSource| {
+        let failed = inputs.fetch(&source, environment::DATASET_FILE).await;
+        match failed.unwrap_err() {
+            fetch::FetchError::Unavailable { may_pass, .. } => may_pass,
+            other => panic!("{other}"),
+        }
+    };
+    for (status, expected) in [(404, false), (403, false), (429, true), (503, true)] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri = format!("http://{}/set.json", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let _ = connection.read(&mut [0; 1024]).await.unwrap();
+            let answer = format!("HTTP/1.1 {status} No\r\ncontent-length: 0\r\n\r\n");
+            connection.write_all(answer.as_bytes()).await.unwrap();
+        });
+        assert_eq!(may_pass(of(uri)).await, expected, "{status}");
+        server.await.unwrap();
+    }
+    // Nobody listens there.
+    assert!(may_pass(of("http://127.0.0.1:1/".into())).await);
+    let file = FileSource {
+        path: Some("no-such-file".into()),
+        ..FileSource::default()
+    };
+    assert!(!may_pass(file).await);
+}

@@ -20,6 +20,8 @@ pub mod trace;
 
 use bakeoff_crds::summary::reason;
 
+use crate::store::FetchError;
+
 pub use freeze::{Frozen, freeze};
 pub use sources::Sources;
 
@@ -83,8 +85,10 @@ impl WorkloadError {
     /// there and wrong stays wrong.
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::DatasetUnavailable(_) | Self::TokenizerUnavailable(_) => true,
-            Self::Source(_)
+            Self::DatasetUnavailable(FetchError::Unavailable { may_pass, .. }) => *may_pass,
+            Self::TokenizerUnavailable(_) => true,
+            Self::DatasetUnavailable(_)
+            | Self::Source(_)
             | Self::Dataset(_)
             | Self::NothingLeft { .. }
             | Self::Tokenizer(_)
