@@ -23,6 +23,8 @@ use super::fate::Fate;
 
 /// The node's name.
 const NODE: &str = "bakeoff-played";
+/// Load on an engine of this name never ends.
+pub(super) const ENDLESS: &str = "endless";
 /// How often the node looks at its pods.
 const LOOK: Duration = Duration::from_millis(150);
 /// How long a Job's pod works.
@@ -175,6 +177,7 @@ async fn play(client: &Client, ledger: &Ledger, pod: &Pod) -> Result<()> {
         (Some("Running"), Some(fate)) if has_worked(pod) && !is_disrupted(pod) => {
             (fate.status)(pod)
         }
+        (Some("Running"), None) if engine == ENDLESS => return Ok(()),
         (Some("Running"), None) if works && has_worked(pod) => {
             let words = match component {
                 labels::COMPONENT_RUNNER => {

@@ -6,16 +6,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use bakeoff_crds::run::BenchmarkRun;
-use bakeoff_crds::run::status::RunPhase;
-use bakeoff_e2e::harness::{Namespace, await_condition, has_cluster, with_namespace};
+use bakeoff_e2e::harness::{Namespace, has_cluster, with_namespace};
 use bakeoff_operator::lease::LeaseName;
 use bakeoff_operator::observe::nodes::NodeRights;
 use futures::{StreamExt as _, stream};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::api::{Patch, PatchParams, PostParams};
-use serde_json::json;
+use kube::api::PostParams;
 
+use super::machine::ENDLESS;
 use super::right::{Right, Rights};
 use super::wire::{Disturbance, Wire};
 use super::{AT_ONCE, operator, without_the_installed_operator};
@@ -65,11 +64,15 @@ async fn every_right_is_needed_and_they_suffice() -> Result<()> {
 async fn each(namespace: &Namespace) -> Result<()> {
     let rights = Rights::of_chart(namespace)?.each();
     ensure!(rights.len() > 20, "only {} rights were read", rights.len());
-    let refused = with(None).await?;
-    ensure!(refused.is_empty(), "refused with all rights: {refused:?}");
+    for is_cut in [false, true] {
+        let refused = with(None, is_cut).await?;
+        ensure!(refused.is_empty(), "refused with all rights: {refused:?}");
+    }
     let needless = stream::iter(&rights)
         .map(async |right| -> Result<Option<&Right>> {
-            let refused = with(Some(right)).await?;
+            // Jobs go by themselves, but for those of a run that is cut.
+            let is_cut = right.resource == "jobs" && right.verb == "delete";
+            let refused = with(Some(right), is_cut).await?;
             let is_needed = refused.contains(right);
             if is_needed {
                 println!("without {right}: refused");
@@ -91,10 +94,10 @@ async fn each(namespace: &Namespace) -> Result<()> {
 
 /// What the operator is refused in a run where it has all rights but one. A run that is refused
 /// just that is not waited for any longer.
-async fn with(taken: Option<&Right>) -> Result<BTreeSet<Right>> {
+async fn with(taken: Option<&Right>, is_cut: bool) -> Result<BTreeSet<Right>> {
     let mut refused = None;
     with_namespace(async |namespace| {
-        let result = run(&namespace, taken).await;
+        let result = run(&namespace, taken, is_cut).await;
         Rights::take_back(&namespace)?;
         refused = Some(result?);
         Ok(())
@@ -103,7 +106,11 @@ async fn with(taken: Option<&Right>) -> Result<BTreeSet<Right>> {
     refused.context("a case without an outcome")
 }
 
-async fn run(namespace: &Namespace, taken: Option<&Right>) -> Result<BTreeSet<Right>> {
+async fn run(
+    namespace: &Namespace,
+    taken: Option<&Right>,
+    is_cut: bool,
+) -> Result<BTreeSet<Right>> {
     let rights = Rights::of_chart(namespace)?;
     let rights = match taken {
         Some(right) => rights.without(right),
@@ -114,7 +121,13 @@ async fn run(namespace: &Namespace, taken: Option<&Right>) -> Result<BTreeSet<Ri
     let wire = Wire::new(client, Disturbance::None);
     let named = |yaml: &str| yaml.replace("VOLUME", &namespace.name);
     namespace.apply(&named(VOLUME))?;
-    namespace.apply(&named(RUN))?;
+    let run = match is_cut {
+        true => RUN
+            .replace("alpha", ENDLESS)
+            .replace("total: 10m", "total: 45s"),
+        false => RUN.to_owned(),
+    };
+    namespace.apply(&named(&run))?;
     let lease = LeaseName {
         namespace: namespace.name.clone(),
         name: namespace.name.clone(),
@@ -125,14 +138,7 @@ async fn run(namespace: &Namespace, taken: Option<&Right>) -> Result<BTreeSet<Ri
         neighbours: true,
     };
     let operator = operator::with_lease(wire.client(&namespace.name), lease, rights);
-    let seen = async {
-        // Jobs go by themselves, unless a run is held back.
-        if taken.is_none_or(|right| right.resource == "jobs" && right.verb == "delete") {
-            hold_back_once(namespace).await?;
-        }
-        until_refused(namespace, &wire, taken).await
-    };
-    let seen = seen.await;
+    let seen = until_refused(namespace, &wire, taken).await;
     operator.abort();
     let seen = seen.with_context(|| match taken {
         Some(right) => format!("without {right}"),
@@ -140,23 +146,6 @@ async fn run(namespace: &Namespace, taken: Option<&Right>) -> Result<BTreeSet<Ri
     });
     // Where the end does not come, what was refused tells why.
     seen.with_context(|| format!("refused: {:?}", wire.refused()))
-}
-
-/// Suspends the run while its first Job works, and lets it go on then.
-async fn hold_back_once(namespace: &Namespace) -> Result<()> {
-    for (suspend, phase) in [(true, RunPhase::Preflight), (false, RunPhase::Suspended)] {
-        let reached = move |run: Option<&BenchmarkRun>| {
-            let status = run.and_then(|run| run.status.as_ref());
-            status.is_some_and(|status| status.phase == phase)
-        };
-        let runs = namespace.api::<BenchmarkRun>();
-        let what = format!("it is {phase:?}");
-        await_condition(runs.clone(), RUN_NAME, &what, LIMIT, reached).await?;
-        let patch = json!({ "spec": { "suspend": suspend } });
-        let ours = PatchParams::default();
-        runs.patch(RUN_NAME, &ours, &Patch::Merge(patch)).await?;
-    }
-    Ok(())
 }
 
 async fn until_refused(
