@@ -308,4 +308,47 @@ mod tests {
         let mine = serde_json::json!({"prefetch": {"claimName": "mine"}});
         assert_eq!(claim(mine), "mine");
     }
+
+    #[test]
+    fn what_is_downloaded_all_the_same_is_told() {
+        let warnings = |engines: &str, tuning: &str| {
+            let yaml = format!(
+                "
+apiVersion: bakeoff.dev/v1alpha1
+kind: BenchmarkRun
+metadata: {{name: w, namespace: bench}}
+spec:
+  model: {{id: org/m, prefetch: {{size: 1Gi}}}}
+  tuning: {tuning}
+  engines: {engines}
+  workload: {{prompts: {{inline: [one]}}}}
+  output: {{uri: 's3://results'}}
+"
+            );
+            let run: crate::BenchmarkRun = serde_saphyr::from_str(&yaml).unwrap();
+            let settings = crate::plan::PlanSettings {
+                runner_image: "runner".into(),
+                place: crate::plan::Place::Cluster,
+            };
+            let profiles = crate::profile::ProfileSet::builtin();
+            let plan = crate::plan::resolve(&run, &profiles, &settings).unwrap();
+            (plan.warnings.join("; "), plan.prefetch.is_some())
+        };
+        let vllm = "[{name: a, profile: vllm}]";
+        assert_eq!(warnings(vllm, "{}"), (String::new(), true));
+        let draft = "{speculativeDecoding: {method: DraftModel, draftModel: DRAFT, numTokens: 4}}";
+        let of = |draft_model| warnings(vllm, &draft.replace("DRAFT", draft_model)).0;
+        assert!(of("org/small").contains("a: the draft model org/small"));
+        assert_eq!(of("/drafts/small"), "");
+        let own = "[{name: l, profile: llama-cpp, model: {id: org/gguf}}]";
+        assert!(
+            warnings(own, "{}")
+                .0
+                .contains("l: its own model.id org/gguf")
+        );
+        let external =
+            "[{name: e, external: {url: 'https://api.example.com', protocol: OpenAiChat}}]";
+        let (told, fetches) = warnings(external, "{}");
+        assert!(told.contains("deploys no engine") && !fetches, "{told}");
+    }
 }

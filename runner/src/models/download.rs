@@ -124,7 +124,12 @@ async fn complete(
     let mut fetched = 0;
     let mut in_vain = 0;
     let mut pause = FIRST_PAUSE;
+    // The most that was ever here: the same bytes once more are no progress.
+    let mut most = here.length;
     loop {
+        if file.size == Some(here.length) {
+            return Ok(fetched);
+        }
         let opened = place
             .source
             .open(place.repository, place.commit, file, here.length)
@@ -139,7 +144,6 @@ async fn complete(
                 if opened.from != here.length {
                     (format!("it begins at byte {}", opened.from), None)
                 } else {
-                    let before = fetched;
                     let mut bytes = opened.bytes;
                     let mut cut = None;
                     while let Some(part) = bytes.next().await {
@@ -155,10 +159,18 @@ async fn complete(
                             }
                         }
                     }
-                    let has_grown = fetched > before;
+                    let has_grown = here.length > most;
+                    most = most.max(here.length);
                     let trouble = match (cut, file.size) {
                         (None, Some(size)) if here.length != size => {
                             let length = here.length;
+                            // Whole, and once more of that length.
+                            if !has_grown {
+                                let told = format!(
+                                    "{name} has {length} bytes, and its source says {size}"
+                                );
+                                return Err(failure(reason::HASH_MISMATCH, told));
+                            }
                             if length > size {
                                 place.progress.take_back(here.length);
                                 here.restart().await?;

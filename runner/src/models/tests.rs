@@ -258,6 +258,20 @@ async fn other_bytes_than_the_hub_tells_are_fetched_anew_and_then_refused() {
 }
 
 #[tokio::test]
+async fn a_file_of_another_length_than_the_hub_tells_is_not_asked_for_without_an_end() {
+    for told in [9, 11] {
+        let mut file = HubFile::small("ten bytes.");
+        file.told_size = Some(told);
+        let hub = hub_of(&[("config.json", file)]).await;
+        let failed = Case::new(&hub).fill().await.unwrap_err();
+        assert_eq!(failed.reason, reason::HASH_MISMATCH, "{told}");
+        let says = format!("has 10 bytes, and its source says {told}");
+        assert!(failed.message.contains(&says), "{}", failed.message);
+        assert!(of_file(&hub.seen(), "/config.json").len() <= 3);
+    }
+}
+
+#[tokio::test]
 async fn each_refusal_has_its_reason() {
     let hub = hub_of(&model()).await.gated("secret");
     for (token, says) in [
@@ -361,10 +375,17 @@ async fn a_model_is_copied_from_a_folder_whole() {
     // As where an earlier run fetched it.
     std::fs::write(source.path().join(".bakeoff.json"), "{}").unwrap();
     let case = Case::new(&hub);
+    // An earlier try was ended when it had all of a file but its name.
+    let folder = case.folder();
+    let name = folder.file_name().unwrap().to_str().unwrap();
+    let staging = case.volume.path().join(format!(".{name}-0.partial"));
+    std::fs::create_dir(&staging).unwrap();
+    std::fs::write(staging.join("pytorch_model.bin.bakeoff-partial"), "weights").unwrap();
     let from = Some(source.path());
     let filled = case.fill_from(from).await.unwrap();
     assert_eq!(filled.commit, None);
     assert_eq!((filled.files, filled.bytes), (3, 7 + 4 + 5_000));
+    assert_eq!(filled.fetched_bytes, 4 + 5_000);
     assert_eq!(case.file("pytorch_model.bin"), b"weights");
     assert_eq!(case.file("sub/model.safetensors"), b"more");
     // Adapters come from the hub all the same.
