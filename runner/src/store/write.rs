@@ -8,7 +8,8 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
 use super::{Store, StoreError, patience, sha256_hex};
 
 /// Time for the question whether something is there already: a server that takes connections and
-/// says nothing shows here, not after the long time that a large object may take.
+/// says nothing shows here, not after the long time that a large object may take. A quarter of the time
+/// for the write with all its tries, where that is less.
 const LOOK: Duration = Duration::from_secs(30);
 
 /// See [`Store::put_new`].
@@ -47,11 +48,12 @@ async fn put_once(store: &Store, path: &str, bytes: &Bytes) -> Result<(), StoreE
 }
 
 async fn look(store: &Store, key: &Path) -> Result<ObjectMeta, object_store::Error> {
-    let asked = tokio::time::timeout(LOOK, store.client.head(key)).await;
+    let time = LOOK.min(store.upload_timeout / 4);
+    let asked = tokio::time::timeout(time, store.client.head(key)).await;
     asked.unwrap_or_else(|_| {
         Err(object_store::Error::Generic {
             store: "store",
-            source: format!("no answer within {} s", LOOK.as_secs()).into(),
+            source: format!("no answer within {time:?}").into(),
         })
     })
 }

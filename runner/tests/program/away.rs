@@ -93,6 +93,27 @@ fn held_while(what: &str, act: Act, times: usize) {
     run.bucket.assert_never_overwritten();
 }
 
+/// Twice it takes the question whether a stage is there, and says nothing.
+#[test]
+fn a_bucket_that_says_nothing_for_a_while_is_asked_again() {
+    let _alone = alone();
+    let run = Run::new("1", "16s");
+    let key = run.key(&stage(1, 1));
+    let mut left = 2;
+    run.bucket.decide(move |asked| {
+        if asked.key == key && left > 0 {
+            left -= 1;
+            return Act::Hang;
+        }
+        Act::Serve
+    });
+    let ended = run.end(&run.load());
+    assert_eq!(ended.code, Some(0), "{}", ended.log);
+    assert!(ended.log.contains("no answer within 4s"), "{}", ended.log);
+    let report: StageReport = run.stored(&stage(1, 1)).unwrap();
+    assert_eq!(report.requests.succeeded, REQUESTS);
+}
+
 /// A pod that begins while the bucket is away: it waits for what it reads, too.
 #[test]
 fn runner_and_reporter_wait_for_a_bucket_that_they_cannot_read_yet() {

@@ -80,7 +80,10 @@ fn until_done(run: &Run, words: &[String], requests: usize, random: &mut StdRng,
         let before = run.bucket.objects();
         let ended = if start < MOST_KILLS {
             let request = random.random_range(1..requests);
-            killed(run, words, request, &Moment::any(random))
+            let ended = killed(run, words, request, &Moment::any(random));
+            // Whoever comes after a process that ended before its moment is not meant.
+            run.bucket.decide(|_| Act::Serve);
+            ended
         } else {
             Some(run.end(words))
         };
@@ -154,7 +157,6 @@ fn killed(run: &Run, words: &[String], request: usize, moment: &Moment) -> Optio
     // One that has ended meanwhile is not killed by this; it has done its work.
     child.kill().unwrap();
     let ended = Ended::of(child.wait_with_output().unwrap());
-    run.bucket.decide(|_| Act::Serve);
     ended.code.is_some().then_some(ended)
 }
 
