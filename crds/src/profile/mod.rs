@@ -324,6 +324,8 @@ pub enum CommonMetric {
     GenerationTokens,
     /// Requests that ended well.
     RequestsSucceeded,
+    /// How long the loading of the weights took at the start, in seconds.
+    WeightLoading,
 }
 
 /// What an engine can do. Both the feature table of the report and the warnings come from here.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Probe, SearchReport, StageReport, Verdict};
+use super::{AcceleratorDevice, Probe, SearchReport, StageReport, Verdict};
 use crate::{
     plan::Capabilities,
     run::{
@@ -95,6 +95,9 @@ pub struct Provenance {
     /// What those nodes are, as far as the operator may read them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hardware: Vec<NodeFacts>,
+    /// The accelerators that it had, over all rounds; empty where nobody told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accelerators: Vec<AcceleratorDevice>,
     /// Pods of others on those nodes while it was loaded, one entry per round in which they could
     /// be listed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -145,6 +148,10 @@ pub struct ColdStart {
     /// Until its container started: image pulled, volumes mounted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container_started_seconds: Option<f64>,
+    /// How long the loading of the weights took, as the engine tells of itself: it lies between the
+    /// container's start and readiness.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_loading_seconds: Option<f64>,
     /// Until it was ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_seconds: Option<f64>,

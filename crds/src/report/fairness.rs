@@ -50,7 +50,7 @@ pub struct FairnessFinding {
     /// Name of the engine; absent where it is about several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<String>,
-    /// Whether it differs or is not known.
+    /// Whether it differs, is not known, or is only to be known.
     pub status: FairnessStatus,
     /// What it is.
     pub message: String,
@@ -68,6 +68,8 @@ pub enum FairnessCheckKind {
     Image,
     /// The node, in each round.
     Node,
+    /// The accelerators by their UUIDs, in each round.
+    Accelerators,
     /// The weights: one commit of the model's repository.
     Weights,
     /// The tokens of the same prompt: by the engines and by the model's tokenizer. Chat templates and
@@ -77,9 +79,14 @@ pub enum FairnessCheckKind {
     ForcedLength,
     /// The same answer to the same prompt at temperature 0.
     Greedy,
+    /// The token of the beginning where a prompt has it already: read, left out or taken for text by
+    /// all.
+    BeginToken,
     /// The token of the end: counted by all or by none.
     EndToken,
     /// What engines found in their prefix caches: nothing of before the stage, and by
     /// `workload.cachePolicy` emptied or filled for all.
     PrefixCache,
+    /// What the engines' profiles warn of. It makes no comparison unfair; a reader should know it.
+    Cautions,
 }

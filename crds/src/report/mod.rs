@@ -2,6 +2,7 @@
 //!
 //! Definitions of the latencies follow the field's use: see each field.
 
+mod accelerator;
 mod answers;
 mod cache;
 mod client;
@@ -30,6 +31,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    accelerator::AcceleratorDevice,
     answers::{Agreement, OutputSanity, Quality, QualityDifference},
     cache::{CacheReport, CacheReset},
     client::{ClientReport, NetworkReport, ReceiveBacklog},
@@ -46,7 +48,7 @@ pub use self::{
     group::RequestGroup,
     interval::{Interval, IntervalMethod},
     metrics::{EngineMetric, MetricValue},
-    probe::{Probe, ProbeAnswer, ProbeQuestion},
+    probe::{Probe, ProbeAnswer, ProbeBegin, ProbeQuestion},
     reconciliation::{MetricSource, ReconciledMeasure, ReconciliationCheck},
     retry_after::RetryAfter,
     search::{SearchEnd, SearchGoal, SearchReport},

@@ -24,9 +24,24 @@ pub struct Probe {
     /// compiles or captures when it is ready already shows here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_token_seconds: Option<f64>,
+    /// What the engine makes of the token of the beginning where a prompt has it already; absent where
+    /// it was not asked: of chats, whose template puts it there, and of tokenizers without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begin: Option<ProbeBegin>,
     /// What was asked; empty where the engine's first answer failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub questions: Vec<ProbeQuestion>,
+}
+
+/// The first question again, with the token of the beginning written in front of it.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ProbeBegin {
+    /// The token as it is written, such as `<s>`.
+    pub token: String,
+    /// Tokens of the prompt as the engine counts them then; absent where it does not say or fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_tokens: Option<u32>,
 }
 
 /// One of the run's prompts as a question.

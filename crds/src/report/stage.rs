@@ -6,9 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CacheReport, ClientReport, Cost, Distribution, Energy, EngineMetric, Goodput, Interval,
-    NoSteadyState, OutputSanity, Quality, ReconciliationCheck, RequestGroup, RetryAfter,
-    ShardReport, SteadyState, TokenDistribution, Verdict,
+    AcceleratorDevice, CacheReport, ClientReport, Cost, Distribution, Energy, EngineMetric,
+    Goodput, Interval, NoSteadyState, OutputSanity, Quality, ReconciliationCheck, RequestGroup,
+    RetryAfter, ShardReport, SteadyState, TokenDistribution, Verdict,
 };
 use crate::plan::Load;
 
@@ -118,6 +118,9 @@ pub struct StageReport {
     /// `containerMemoryBytes`).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub resources: BTreeMap<String, EngineMetric>,
+    /// The engine's GPUs, by NVIDIA's DCGM exporter through Prometheus; empty where nobody told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accelerators: Vec<AcceleratorDevice>,
     /// Energy that the engine's GPUs took; absent where nobody told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub energy: Option<Energy>,

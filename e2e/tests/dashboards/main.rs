@@ -25,7 +25,7 @@ use server::Server;
 const INTERVAL: Duration = Duration::from_millis(200);
 
 /// Panels of the runs' dashboard that show what profiles map, by the metric.
-const PANELS: [(CommonMetric, &str); 13] = [
+const PANELS: [(CommonMetric, &str); 14] = [
     (CommonMetric::Running, "Requests that the engine works on"),
     (CommonMetric::Waiting, "Requests that wait in the engine"),
     (CommonMetric::KvCacheUsage, "KV cache in use"),
@@ -54,6 +54,7 @@ const PANELS: [(CommonMetric, &str); 13] = [
         CommonMetric::RequestsSucceeded,
         "Requests answered a second",
     ),
+    (CommonMetric::WeightLoading, "Loading of the weights"),
 ];
 
 fn panel(metric: CommonMetric) -> &'static str {

@@ -40,6 +40,7 @@ pub(super) async fn measure(
     result.calibration = load.calibration;
     let figures = figures(round, scraping, direct, &driven).await;
     (result.engine_metrics, result.resources) = (figures.engine, figures.resources);
+    result.accelerators = figures.accelerators;
     result.cache = cache;
     let part = (driven.start, &driven.records[..]);
     files::write(

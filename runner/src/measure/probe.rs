@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bakeoff_crds::{
     plan::{Stage, StageEnd},
-    report::{Probe, ProbeAnswer, ProbeQuestion},
-    run::Sampling,
+    report::{Probe, ProbeAnswer, ProbeBegin, ProbeQuestion},
+    run::{Protocol, Sampling},
     summary::reason,
 };
 
@@ -57,7 +57,7 @@ pub(super) async fn probe(
         probe.first_token_time = Some(clock::wall(token).to_string());
     }
     if first.records.iter().all(Record::succeeded) {
-        probe.questions = ask(client, load).await?;
+        (probe.questions, probe.begin) = ask(client, load).await?;
     }
     let json = serde_json::to_vec_pretty(&probe)
         .map_err(|error| MeasureError::new(reason::UPLOAD_FAILED, error.to_string()))?;
@@ -96,7 +96,18 @@ fn chosen(prompts: &[Prompt]) -> Vec<&Prompt> {
         .collect()
 }
 
-async fn ask(client: &Client<'_>, load: &Load) -> Result<Vec<ProbeQuestion>, MeasureError> {
+/// The token of the beginning, for prompts that are sent one by one and as they are.
+fn begin_token(client: &Client<'_>) -> Option<String> {
+    let is_chat = client.engine.endpoint.protocol == Protocol::OpenAiChat;
+    let one_by_one = client.plan.spec.workload.prompts_per_request == 1;
+    let tokenizer = client.tokenizer.as_ref();
+    tokenizer.filter(|_| !is_chat && one_by_one)?.begin()
+}
+
+async fn ask(
+    client: &Client<'_>,
+    load: &Load,
+) -> Result<(Vec<ProbeQuestion>, Option<ProbeBegin>), MeasureError> {
     let workload = &client.plan.spec.workload;
     let codec = Codec::new(
         &client.engine.endpoint,
@@ -124,14 +135,25 @@ async fn ask(client: &Client<'_>, load: &Load) -> Result<Vec<ProbeQuestion>, Mea
         })
         .collect();
     // One after the other, and then again: an answer from the cache would else follow at once.
+    let begin = begin_token(client);
+    let begun = begin
+        .as_ref()
+        .zip(asked.first())
+        .map(|(token, prompt)| Prompt {
+            text: format!("{token}{}", prompt.text),
+            max_tokens: 1,
+            ..prompt.clone()
+        });
+    let questions = TIMES * asked.len();
     let requests = (0..TIMES)
         .flat_map(|_| &asked)
+        .chain(&begun)
         .map(|prompt| writer.request(&vec![prompt; together], 0))
         .collect::<Result<Vec<_>, _>>()?;
     let stage = Stage {
         name: "probe".into(),
         load: closed_loop_of_one(),
-        end: StageEnd::Requests((TIMES * asked.len()) as u64),
+        end: StageEnd::Requests((questions + begun.iter().len()) as u64),
     };
     let mut input = load.stage(client, &stage);
     input.script = Arc::new(Script::of_requests(requests));
@@ -142,7 +164,15 @@ async fn ask(client: &Client<'_>, load: &Load) -> Result<Vec<ProbeQuestion>, Mea
     let driven = run(input, &client.progress).await?;
     let driven = read_answers(driven, client.tokenizer.clone(), Arc::from([])).await?;
     let of_all = |tokens: u32| tokens.saturating_mul(u32::try_from(together).unwrap_or(u32::MAX));
-    Ok(asked
+    let at = |record: &Record| record.index as usize;
+    let begin = begin.filter(|_| begun.is_some()).map(|token| {
+        let record = driven.records.iter().find(|it| at(it) == questions);
+        ProbeBegin {
+            token,
+            input_tokens: record.and_then(|it| it.input_tokens.filter(|_| it.succeeded())),
+        }
+    });
+    let asked = asked
         .iter()
         .enumerate()
         .map(|(place, prompt)| ProbeQuestion {
@@ -158,11 +188,12 @@ async fn ask(client: &Client<'_>, load: &Load) -> Result<Vec<ProbeQuestion>, Mea
             answers: driven
                 .records
                 .iter()
-                .filter(|record| record.index as usize % asked.len() == place)
+                .filter(|record| at(record) < questions && at(record) % asked.len() == place)
                 .map(answer)
                 .collect(),
         })
-        .collect())
+        .collect();
+    Ok((asked, begin))
 }
 
 fn answer(record: &Record) -> ProbeAnswer {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bakeoff_crds::{
     plan::{EngineSource, Plan},
-    report::{EngineMetric, StageReport, Verdict},
+    report::{AcceleratorDevice, EngineMetric, StageReport, Verdict},
     run::{GpuExporter, Metrics, MetricsBackend},
 };
 
@@ -12,7 +12,10 @@ use super::{Client, EngineRound};
 use crate::{
     clock,
     drive::Driven,
-    scrape::{self, Metadata, Prometheus, Scraper, TimeWindow, Wanted, metrics_url, resources},
+    scrape::{
+        self, Metadata, Prometheus, Scraper, TimeWindow, Wanted, accelerators, metrics_url,
+        resources,
+    },
     stats::{
         energy,
         reconcile::{Circumstances, reconcile},
@@ -85,12 +88,15 @@ pub(crate) struct Figures {
     pub(crate) engine: BTreeMap<String, EngineMetric>,
     /// Its hardware.
     pub(crate) resources: BTreeMap<String, EngineMetric>,
+    /// Its GPUs.
+    pub(crate) accelerators: Vec<AcceleratorDevice>,
 }
 
 /// Puts what was read of the engine into a stage's report, and judges the stage by it.
 pub(crate) fn attach(plan: &Plan, stage: &mut StageReport, figures: Figures) {
     stage.engine_metrics = figures.engine;
     stage.resources = figures.resources;
+    stage.accelerators = figures.accelerators;
     stage.energy = energy::energy(stage);
     let circumstances = Circumstances {
         prompts_per_request: plan.spec.workload.prompts_per_request,
@@ -132,6 +138,7 @@ pub(super) async fn figures(
     Figures {
         engine: scrape::merge(direct, found),
         resources: resources(prometheus, &scraping.wanted, &round.pod, window).await,
+        accelerators: accelerators(prometheus, &scraping.wanted, &round.pod, window).await,
     }
 }
 

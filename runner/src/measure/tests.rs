@@ -65,13 +65,24 @@ async fn measure_with(
     progress: Arc<Progress>,
     prompts: &[Prompt],
 ) -> RoundResult {
-    measure_round(plan, url, store, progress, prompts, 0).await
+    measure_round(plan, url, store, progress, prompts, (0, None)).await
 }
 
 /// Measures the plan's engine in a round that has begun anew so often.
 async fn measure_anew(plan: &Plan, url: &str, store: &Store, restart: u32) -> RoundResult {
     let prompts = frozen(plan);
-    measure_round(plan, url, store, Arc::default(), &prompts, restart).await
+    measure_round(plan, url, store, Arc::default(), &prompts, (restart, None)).await
+}
+
+/// Measures the plan's engine with a tokenizer of the model.
+async fn measure_counted(
+    plan: &Plan,
+    url: &str,
+    store: &Store,
+    tokenizer: TokenCounter,
+) -> RoundResult {
+    let (prompts, tokenizer) = (frozen(plan), Some(Arc::new(tokenizer)));
+    measure_round(plan, url, store, Arc::default(), &prompts, (0, tokenizer)).await
 }
 
 fn client<'a>(
@@ -100,10 +111,13 @@ async fn measure_round(
     store: &Store,
     progress: Arc<Progress>,
     prompts: &[Prompt],
-    restart: u32,
+    (restart, tokenizer): (u32, Option<Arc<TokenCounter>>),
 ) -> RoundResult {
     let round = EngineRound {
-        client: client(plan, url, progress, prompts),
+        client: Client {
+            tokenizer,
+            ..client(plan, url, progress, prompts)
+        },
         round: 1,
         restart,
         store,

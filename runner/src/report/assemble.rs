@@ -1,13 +1,14 @@
 //! From the plan, the stages and what the operator knows to the report. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bakeoff_crds::{
     outcome::Outcome,
-    plan::{self, EngineSource, Plan, PlannedEngine},
+    plan::{self, CommonMetric, EngineSource, Plan, PlannedEngine},
     report::{
-        ColdStart, EngineFailure, EngineReport, ModelFiles, NodeNeighbours, Probe, Provenance,
-        Report, ReportRun, RevisionSource, SCHEMA_VERSION, SearchReport, StageReport,
+        AcceleratorDevice, ColdStart, EngineFailure, EngineReport, ModelFiles, NodeNeighbours,
+        Probe, Provenance, Report, ReportRun, RevisionSource, SCHEMA_VERSION, SearchReport,
+        StageReport,
     },
     run::status::{EnginePhase, RoundRestart, TurnStatus},
     summary::PreflightSummary,
@@ -19,6 +20,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::{
     compare::compare, cost, fairness, model_files::model_files, table::names_of_stages, verdict,
 };
+use crate::scrape::metric_name;
 
 /// What a report needs beside the plan and the stages.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -175,10 +177,13 @@ fn engine_report(
             .iter()
             .filter_map(|turn| {
                 let model_files = model_files(plan, engine, turn, outcome);
-                cold_start(turn, &probes, model_files)
+                cold_start(turn, &probes, model_files, &stages)
             })
             .collect(),
-        provenance: provenance(plan, engine, &turns, &probes, facts),
+        provenance: Provenance {
+            accelerators: accelerators(&stages),
+            ..provenance(plan, engine, &turns, &probes, facts)
+        },
         probes,
         capabilities: engine.capabilities.clone(),
         deviations: engine.deviations.clone(),
@@ -296,6 +301,7 @@ fn provenance(
             .cloned()
             .collect(),
         nodes,
+        accelerators: Vec::new(),
         neighbours: turns
             .iter()
             .filter_map(|turn| {
@@ -357,10 +363,32 @@ fn model(plan: &Plan, engine: &PlannedEngine) -> String {
     }
 }
 
+/// The accelerators of all stages.
+fn accelerators(stages: &[StageReport]) -> Vec<AcceleratorDevice> {
+    let all: BTreeSet<&AcceleratorDevice> = stages
+        .iter()
+        .flat_map(|stage| &stage.accelerators)
+        .collect();
+    all.into_iter().cloned().collect()
+}
+
+/// How long the weights took to load in a round, as the engine tells.
+fn weight_loading(stages: &[StageReport], round: u32) -> Option<f64> {
+    let of_round = stages.iter().filter(|stage| stage.round == round);
+    let name = metric_name(CommonMetric::WeightLoading);
+    let mut told = of_round.filter_map(|stage| {
+        let metric = stage.engine_metrics.get(name)?;
+        metric.direct.as_ref().or(metric.prometheus.as_ref())?.mean
+    });
+    // An engine that has not loaded anything itself says 0.
+    told.find(|seconds| *seconds > 0.0)
+}
+
 fn cold_start(
     turn: &TurnStatus,
     probes: &[Probe],
     model_files: Option<ModelFiles>,
+    stages: &[StageReport],
 ) -> Option<ColdStart> {
     let begun = turn.start_time.as_ref()?;
     let since = |moment: Timestamp| moment.duration_since(begun.0).as_secs_f64();
@@ -375,6 +403,7 @@ fn cold_start(
         image_was_present: turn.image_was_present,
         model_files,
         container_started_seconds: until(&turn.container_started_time),
+        weight_loading_seconds: weight_loading(stages, turn.round),
         ready_seconds: until(&turn.ready_time),
         first_token_seconds: first_token.map(since),
         first_request_seconds: probe.and_then(|probe| probe.first_token_seconds),

@@ -1,5 +1,6 @@
 //! Whether all engines were measured under the same conditions. Pure.
 
+mod begin;
 mod cache;
 mod conditions;
 mod parity;
@@ -26,12 +27,15 @@ pub fn of_run(plan: &Plan, outcome: &Outcome, engines: &[EngineReport]) -> Fairn
         Some((Kind::Settings, conditions::settings(&measured))),
         conditions::image(outcome, &measured).map(|found| (Kind::Image, found)),
         conditions::node(outcome, &measured).map(|found| (Kind::Node, found)),
+        conditions::accelerators(&measured).map(|found| (Kind::Accelerators, found)),
         weights::weights(plan, &measured).map(|found| (Kind::Weights, found)),
         Some((Kind::InputTokens, parity::input_tokens(&measured))),
         forced.then(|| (Kind::ForcedLength, parity::forced_length(&measured))),
         Some((Kind::Greedy, parity::greedy(&measured))),
+        begin::begin_token(&measured).map(|found| (Kind::BeginToken, found)),
         Some((Kind::EndToken, parity::end_token(&measured))),
         Some((Kind::PrefixCache, cache::prefix_cache(plan, &measured))),
+        conditions::cautions(&measured).map(|found| (Kind::Cautions, found)),
     ];
     let checks: Vec<FairnessCheck> = checks
         .into_iter()
@@ -58,6 +62,14 @@ fn differs(engine: Option<&str>, message: impl Into<String>) -> FairnessFinding 
         engine: engine.map(str::to_owned),
         status: FairnessStatus::Deviating,
         message: message.into(),
+    }
+}
+
+/// What is known and no difference.
+fn noted(engine: &str, message: impl Into<String>) -> FairnessFinding {
+    FairnessFinding {
+        status: FairnessStatus::Fair,
+        ..differs(Some(engine), message)
     }
 }
 

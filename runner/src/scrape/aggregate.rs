@@ -7,7 +7,7 @@ use bakeoff_crds::{
     report::{EngineMetric, MetricValue},
 };
 
-use super::{is_share, metric_name, select::Selector, text};
+use super::{is_averaged, metric_name, select::Selector, text};
 
 /// One metric's series: the names that it may have, and its kind.
 #[derive(Clone, Debug)]
@@ -155,7 +155,11 @@ impl Wanted {
                 return Some(Reading { value, count });
             }
             let (value, series) = total(samples, selector, "")?;
-            let divisor = if is_share(self.metric) { series } else { 1.0 };
+            let divisor = if is_averaged(self.metric) {
+                series
+            } else {
+                1.0
+            };
             Some(Reading {
                 value: value / divisor,
                 count: 0.0,

@@ -2,9 +2,11 @@
 //!
 //! [`text`] reads the exposition format, [`select`] finds an engine's series in it, [`aggregate`]
 //! keeps what a window needs of them, [`sampler`] reads the engine's page at an interval beside the
-//! load, and [`promql`] asks a Prometheus for the same window, and [`resources`] for the hardware;
+//! load, and [`promql`] asks a Prometheus for the same window, [`resources`] and [`accelerators`](mod@accelerators)
+//! for the hardware;
 //! [`google`] has the token that Google's asks for.
 
+pub mod accelerators;
 pub mod aggregate;
 #[cfg(test)]
 mod fuzz;
@@ -19,6 +21,7 @@ use std::collections::BTreeMap;
 
 use bakeoff_crds::{plan::CommonMetric, report::EngineMetric};
 
+pub use accelerators::accelerators;
 pub use google::Metadata;
 pub use promql::{Prometheus, Target, TimeWindow};
 pub use resources::{Wanted, resources};
@@ -40,12 +43,16 @@ pub fn metric_name(metric: CommonMetric) -> &'static str {
         CommonMetric::PromptTokens => "promptTokens",
         CommonMetric::GenerationTokens => "generationTokens",
         CommonMetric::RequestsSucceeded => "requestsSucceeded",
+        CommonMetric::WeightLoading => "weightLoading",
     }
 }
 
-/// Whether several series of one metric are averaged, as shares are, rather than added up.
-fn is_share(metric: CommonMetric) -> bool {
-    metric == CommonMetric::KvCacheUsage
+/// Whether several series of one metric are averaged, as shares and times are, rather than added up.
+fn is_averaged(metric: CommonMetric) -> bool {
+    matches!(
+        metric,
+        CommonMetric::KvCacheUsage | CommonMetric::WeightLoading
+    )
 }
 
 /// Joins what the direct scrape and Prometheus gave for one window.
@@ -82,6 +89,7 @@ mod tests {
             CommonMetric::TimeToFirstToken,
             CommonMetric::Running,
             CommonMetric::RequestsSucceeded,
+            CommonMetric::WeightLoading,
         ] {
             let spelled = serde_json::to_value(metric).unwrap();
             assert_eq!(spelled, metric_name(metric));

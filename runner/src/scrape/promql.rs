@@ -1,6 +1,10 @@
 //! Asks a Prometheus for the engines' metrics over exactly a stage's window.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use bakeoff_crds::{
     common::shortened,
@@ -18,7 +22,7 @@ use serde::Deserialize;
 use super::{
     aggregate::selectors,
     google::{self, Metadata},
-    is_share, metric_name,
+    is_averaged, metric_name,
     select::Selector,
 };
 use crate::store::{
@@ -225,6 +229,34 @@ impl Prometheus {
         promql: &str,
         window: TimeWindow,
     ) -> Result<Option<f64>, String> {
+        let (status, body) = self.answer(promql, window).await?;
+        value_of(&body).map_err(|reason| match status.is_success() {
+            true => reason,
+            false => format!("{reason} (HTTP {status})"),
+        })
+    }
+
+    /// The labels of all series that a query gives at the window's end.
+    pub(super) async fn label_sets(
+        &self,
+        promql: &str,
+        window: TimeWindow,
+    ) -> Result<Vec<HashMap<String, String>>, String> {
+        let (_, body) = self.answer(promql, window).await?;
+        match data_of(&body)?.into_inner().0 {
+            Data::Vector(samples) => Ok(samples
+                .into_iter()
+                .map(|sample| sample.into_inner().0)
+                .collect()),
+            Data::Scalar(_) | Data::Matrix(_) => Err("NotAVector: it has no labels".into()),
+        }
+    }
+
+    async fn answer(
+        &self,
+        promql: &str,
+        window: TimeWindow,
+    ) -> Result<(StatusCode, Vec<u8>), String> {
         let unreachable = |cause: String| format!("PrometheusUnreachable: {cause}");
         let mut answer = self.send(promql, window).await.map_err(unreachable)?;
         if let (StatusCode::UNAUTHORIZED, Some(google)) = (answer.status(), &self.google) {
@@ -239,10 +271,7 @@ impl Prometheus {
             ));
         }
         let body = body_of(answer, LONGEST_ANSWER).await.map_err(unreachable)?;
-        value_of(&body).map_err(|reason| match status.is_success() {
-            true => reason,
-            false => format!("{reason} (HTTP {status})"),
-        })
+        Ok((status, body))
     }
 }
 
@@ -272,17 +301,7 @@ enum Answer {
 /// # Errors
 /// Why it has no such value, as an absent metric says it.
 pub(super) fn value_of(body: &[u8]) -> Result<Option<f64>, String> {
-    let answer = serde_json::from_slice(body).map_err(|error| {
-        let error = shortened(&error.to_string(), MOST_SHOWN);
-        format!("PrometheusUnreachable: the answer is none of Prometheus: {error}; correct spec.metrics.url")
-    })?;
-    let data = match answer {
-        Answer::Success { data } => data,
-        Answer::Error { error } => {
-            let error = shortened(&error, MOST_SHOWN);
-            return Err(format!("QueryRefused: {error}; correct the query"));
-        }
-    };
+    let data = data_of(body)?;
     let value = match data.data() {
         Data::Scalar(sample) => Some(sample.value()),
         Data::Vector(samples) => match samples.as_slice() {
@@ -300,6 +319,21 @@ pub(super) fn value_of(body: &[u8]) -> Result<Option<f64>, String> {
         }
     };
     Ok(value.filter(|value| value.is_finite()))
+}
+
+/// What an answer holds.
+fn data_of(body: &[u8]) -> Result<PromqlResult, String> {
+    let answer = serde_json::from_slice(body).map_err(|error| {
+        let error = shortened(&error.to_string(), MOST_SHOWN);
+        format!("PrometheusUnreachable: the answer is none of Prometheus: {error}; correct spec.metrics.url")
+    })?;
+    match answer {
+        Answer::Success { data } => Ok(data),
+        Answer::Error { error } => {
+            let error = shortened(&error, MOST_SHOWN);
+            Err(format!("QueryRefused: {error}; correct the query"))
+        }
+    }
 }
 
 pub(super) fn metric_of(value: Result<MetricValue, String>) -> EngineMetric {
@@ -328,7 +362,7 @@ fn queries(
     let series = |suffix| format!("{}[{range}]", vector(selector, suffix, target));
     match kind {
         SeriesKind::Gauge => {
-            let over = if is_share(metric) { "avg" } else { "sum" };
+            let over = if is_averaged(metric) { "avg" } else { "sum" };
             let plain = series("");
             (
                 format!("{over}(avg_over_time({plain}))"),

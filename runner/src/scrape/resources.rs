@@ -139,7 +139,7 @@ pub async fn resources(
 
 /// Selectors of the GPUs, the likelier first: a Prometheus that scrapes the exporter's pod renames the
 /// labels that tell whose GPU it is, unless it honours them.
-fn gpu_labels(wanted: &Wanted, target: &Target, window: TimeWindow) -> Vec<String> {
+pub(super) fn gpu_labels(wanted: &Wanted, target: &Target, window: TimeWindow) -> Vec<String> {
     if !wanted.gpu {
         Vec::new()
     } else if !wanted.gpu_labels.is_empty() {

@@ -95,6 +95,12 @@ fn figures(parts: &[Part]) -> Figures {
     Figures {
         engine: first(|part| &part.result.engine_metrics),
         resources: first(|part| &part.result.resources),
+        accelerators: parts
+            .iter()
+            .map(|part| &part.result.accelerators)
+            .find(|found| !found.is_empty())
+            .cloned()
+            .unwrap_or_default(),
     }
 }
 

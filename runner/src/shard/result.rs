@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bakeoff_crds::{
     plan::Stage,
-    report::{CacheReport, EngineMetric},
+    report::{AcceleratorDevice, CacheReport, EngineMetric},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -87,6 +87,9 @@ pub struct ShardResult {
     /// What Prometheus knows of the engine's hardware; shard 0 alone asks.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub resources: BTreeMap<String, EngineMetric>,
+    /// The engine's GPUs; shard 0 alone asks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accelerators: Vec<AcceleratorDevice>,
 }
 
 impl ShardResult {
@@ -112,6 +115,7 @@ impl ShardResult {
             engine_metrics: BTreeMap::new(),
             cache: None,
             resources: BTreeMap::new(),
+            accelerators: Vec::new(),
         }
     }
 }

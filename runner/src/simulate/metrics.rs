@@ -211,14 +211,15 @@ impl Metrics {
                 tensorrt_llm::render(&state, &labels, &mut page);
             }
             Engine::JetStream => jetstream::render(&state, &mut page),
-            Engine::TorchServeVllm => torchserve::render(&state, &mut page),
+            Engine::TorchServeVllm | Engine::TorchServe => torchserve::render(&state, &mut page),
             Engine::RayServe => {
                 let labels = [("ReplicaId", "0"), ("model_name", config.shown_model())];
                 vllm::render(&state, &labels, &mut page);
                 // Ray takes no colon, and puts its own name before each.
                 return page.into_text().replace("vllm:", "ray_vllm_");
             }
-            // None, or none that Bakeoff reads yet.
+            // They have no page: FastChat, `transformers serve`, wrappers and handlers of one's own; or
+            // its names are not known: SAX.
             _ => {}
         }
         page.into_text()

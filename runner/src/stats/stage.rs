@@ -182,6 +182,7 @@ pub fn report(context: &StageContext<'_>, driven: &Driven) -> StageReport {
         shards: Vec::new(),
         engine_metrics: BTreeMap::new(),
         resources: BTreeMap::new(),
+        accelerators: Vec::new(),
         energy: None,
         reconciliation: Vec::new(),
         cost: None,

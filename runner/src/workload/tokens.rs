@@ -67,6 +67,23 @@ impl TokenCounter {
         self.count(text, false)
     }
 
+    /// The token that is put before a prompt, as it is written; none where there is no such one, or no
+    /// tokenizer.
+    pub fn begin(&self) -> Option<String> {
+        let Self::Model(tokenizer) = self else {
+            return None;
+        };
+        let ids = |special| {
+            let encoded = caught(|| tokenizer.encode_fast(TRIAL, special)).ok()?;
+            Some(encoded.get_ids().to_vec())
+        };
+        let (with, without) = (ids(true)?, ids(false)?);
+        let first = with
+            .first()
+            .filter(|first| without.first() != Some(*first))?;
+        tokenizer.id_to_token(*first)
+    }
+
     fn count(&self, text: &str, special: bool) -> u32 {
         let estimate = || text.len().div_ceil(BYTES_PER_TOKEN);
         let tokens = match self {
@@ -94,11 +111,11 @@ fn caught<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> 
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// A tokenizer whose words are single tokens, those that it does not know as well.
-    pub(in crate::workload) fn words_tokenizer() -> Vec<u8> {
+    pub(crate) fn words_tokenizer() -> Vec<u8> {
         let vocabulary: serde_json::Map<String, serde_json::Value> = super::super::synthetic::WORDS
             .iter()
             .enumerate()
@@ -163,6 +180,22 @@ pub(super) mod tests {
             "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null, "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "vocab": vocabulary, "merges": merges}
         }))
         .unwrap()
+    }
+
+    #[test]
+    fn the_token_of_the_beginning_is_read_from_what_it_adds() {
+        for (file, expected) in [
+            (Some(words_tokenizer()), Some("<s>")),
+            (Some(bpe_tokenizer()), Some("<s>")),
+            (None, None),
+        ] {
+            let counter = TokenCounter::new(file.as_deref()).unwrap();
+            assert_eq!(counter.begin().as_deref(), expected);
+        }
+        let mut bare: serde_json::Value = serde_json::from_slice(&words_tokenizer()).unwrap();
+        bare["post_processor"] = serde_json::Value::Null;
+        let counter = TokenCounter::new(Some(bare.to_string().as_bytes())).unwrap();
+        assert_eq!(counter.begin(), None);
     }
 
     #[test]

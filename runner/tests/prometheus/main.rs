@@ -18,9 +18,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use bakeoff_crds::{
     plan::{CommonMetric, PlannedMetrics, Series, SeriesKind},
-    report::{EngineMetric, MetricValue},
+    report::{AcceleratorDevice, EngineMetric, MetricValue},
 };
-use bakeoff_runner::scrape::{Prometheus, Target, TimeWindow, Wanted, resources};
+use bakeoff_runner::scrape::{Prometheus, Target, TimeWindow, Wanted, accelerators, resources};
 use server::Server;
 
 /// How often the Prometheus of the tests scrapes.
@@ -81,6 +81,13 @@ fn is_the_gpu(found: &BTreeMap<String, EngineMetric>) {
     assert_eq!(of("gpuHardwareSlowdownShare").mean, Some(0.0));
 }
 
+fn is_the_device(found: &[AcceleratorDevice]) {
+    let [device] = found else { panic!("{found:?}") };
+    assert_eq!(device.uuid, "GPU-5a5f3c4e-9a3d-0c1e-5d6c-1a2b3c4d5e6f");
+    assert_eq!(device.product.as_deref(), Some("NVIDIA L4"));
+    assert_eq!(device.driver.as_deref(), Some("550.90.07"));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hardware_is_read_from_a_real_prometheus() {
     let Some(server) = Server::start(INTERVAL, &exporter::start().await.jobs()).await else {
@@ -100,6 +107,7 @@ async fn hardware_is_read_from_a_real_prometheus() {
             1e-9,
         );
         assert_eq!(found.len(), 12);
+        is_the_device(&accelerators(&prometheus, &all(), &pod(name), window).await);
     }
     // By the node, for an exporter that knows no pods.
     let wanted = Wanted {
@@ -107,10 +115,13 @@ async fn hardware_is_read_from_a_real_prometheus() {
         gpu_labels: BTreeMap::from([("Hostname".into(), exporter::NODE.into())]),
     };
     is_the_gpu(&resources(&prometheus, &wanted, &Target::default(), window).await);
+    is_the_device(&accelerators(&prometheus, &wanted, &Target::default(), window).await);
     // The names that DCGM had before its fourth version.
     let found = resources(&prometheus, &all(), &pod(exporter::OLD), window).await;
     is_near(value(&found, "gpuPowerCappedShare").mean, 1.0, 1e-9);
 
+    let none = accelerators(&prometheus, &all(), &pod("another"), window).await;
+    assert_eq!(none, []);
     let found = resources(&prometheus, &all(), &pod("another"), window).await;
     for (name, metric) in found {
         let reason = metric.absent.unwrap();

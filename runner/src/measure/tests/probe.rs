@@ -143,3 +143,30 @@ async fn an_engine_that_tells_its_commit_is_believed() {
     let from = bakeoff_crds::report::RevisionSource::Engine;
     assert_eq!(provenance.model_revision_from, Some(from));
 }
+
+#[tokio::test]
+async fn a_prompt_with_the_token_of_the_beginning_is_asked_where_prompts_go_as_they_are() {
+    use crate::workload::tokens::{TokenCounter, tests::words_tokenizer};
+    for (protocol, asked) in [
+        ("OpenAiCompletions", true),
+        ("Tgi", true),
+        ("OpenAiChat", false),
+    ] {
+        let plan = plan_with(protocol, "None");
+        let server = start(&plan);
+        let store = Store::in_memory();
+        let counter = TokenCounter::new(Some(&words_tokenizer())).unwrap();
+        measure_counted(&plan, &server.url, &store, counter).await;
+        let probes = collect::probes(&store, &plan).await.unwrap();
+        let probe = &probes[0].1;
+        let begin = probe.begin.as_ref();
+        assert_eq!(begin.map(|begin| &*begin.token), asked.then_some("<s>"));
+        if let Some(begin) = begin {
+            assert!(begin.input_tokens.is_some(), "{protocol}");
+        }
+        for question in &probe.questions {
+            assert_eq!(question.answers.len(), 2, "{protocol}");
+            assert_eq!(question.answers[0], question.answers[1], "{protocol}");
+        }
+    }
+}

@@ -1,4 +1,5 @@
 use bakeoff_crds::{
+    report::{EngineMetric, MetricValue},
     run::status::{Neighbours, VerdictStatus},
     summary::reason,
 };
@@ -395,4 +396,32 @@ fn figures_of_a_lost_node_never_stand_for_an_engine_that_was_not_measured_again(
             .all(|best| best.engine != "tgi")
     );
     assert_eq!(reasons(&report), [("EngineFailed", VerdictStatus::Suspect)]);
+}
+
+#[test]
+fn accelerators_and_the_loading_of_weights_come_from_the_stages() {
+    let mut measured = measured();
+    let device = AcceleratorDevice {
+        uuid: "GPU-1".into(),
+        product: Some("NVIDIA L4".into()),
+        driver: None,
+    };
+    let told = |seconds| EngineMetric {
+        direct: Some(MetricValue {
+            mean: Some(seconds),
+            ..MetricValue::default()
+        }),
+        ..EngineMetric::default()
+    };
+    let own = measured.iter_mut().filter(|one| one.engine == "vllm");
+    for (one, seconds) in own.zip([0.0, 41.5, 41.5]) {
+        one.stage.accelerators = vec![device.clone()];
+        let metrics = &mut one.stage.engine_metrics;
+        metrics.insert("weightLoading".into(), told(seconds));
+    }
+    let report = assemble(&plan(), &facts(), measured);
+    assert_eq!(report.engines[0].provenance.accelerators, [device]);
+    let loading = |engine: usize| report.engines[engine].cold_start[0].weight_loading_seconds;
+    assert_eq!((loading(0), loading(1)), (Some(41.5), None));
+    assert!(report.engines[1].provenance.accelerators.is_empty());
 }

@@ -1,6 +1,6 @@
 //! What the plan and the operator know: settings, images, nodes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bakeoff_crds::{
     outcome::Outcome,
@@ -8,7 +8,7 @@ use bakeoff_crds::{
     run::status::TurnStatus,
 };
 
-use super::{differs, unknown};
+use super::{differs, noted, unknown};
 
 /// Each engine's own settings.
 pub fn settings(engines: &[&EngineReport]) -> Vec<FairnessFinding> {
@@ -93,4 +93,49 @@ pub fn node(outcome: &Outcome, engines: &[&EngineReport]) -> Option<Vec<Fairness
         }
     }
     Some(found)
+}
+
+/// Engines that had other accelerators in a round, by their UUIDs. None where fewer than two engines tell.
+pub fn accelerators(engines: &[&EngineReport]) -> Option<Vec<FairnessFinding>> {
+    let mut rounds: BTreeMap<u32, BTreeMap<&str, BTreeSet<&str>>> = BTreeMap::new();
+    for engine in engines {
+        for stage in &engine.stages {
+            let uuids = stage.accelerators.iter().map(|device| &*device.uuid);
+            let known = rounds.entry(stage.round).or_default();
+            known.entry(&engine.name).or_default().extend(uuids);
+        }
+    }
+    let mut any = false;
+    let mut found = Vec::new();
+    for (round, engines) in rounds {
+        let told: Vec<(&str, BTreeSet<&str>)> = engines
+            .into_iter()
+            .filter(|(_, uuids)| !uuids.is_empty())
+            .collect();
+        any |= told.len() > 1;
+        let different: BTreeSet<&BTreeSet<&str>> = told.iter().map(|(_, uuids)| uuids).collect();
+        if different.len() > 1 {
+            let words: Vec<String> = told
+                .iter()
+                .map(|(engine, uuids)| {
+                    let uuids: Vec<&str> = uuids.iter().copied().collect();
+                    format!("{engine} on {}", uuids.join(" and "))
+                })
+                .collect();
+            let message = format!("in round {round} {}", words.join(", "));
+            found.push(differs(None, message));
+        }
+    }
+    any.then_some(found)
+}
+
+/// What the profiles' authors say of their engines: no difference that was seen, but what a reader of a
+/// comparison should know. None where there is nothing.
+pub fn cautions(engines: &[&EngineReport]) -> Option<Vec<FairnessFinding>> {
+    let noted: Vec<FairnessFinding> = engines
+        .iter()
+        .flat_map(|engine| engine.cautions.iter().map(move |what| (engine, what)))
+        .map(|(engine, what)| noted(&engine.name, what))
+        .collect();
+    (!noted.is_empty()).then_some(noted)
 }

@@ -1,5 +1,5 @@
 use bakeoff_crds::{
-    report::{CacheReport, CacheReset, ProbeAnswer, ProbeQuestion},
+    report::{AcceleratorDevice, CacheReport, CacheReset, ProbeAnswer, ProbeQuestion},
     run::CachePolicy,
 };
 
@@ -330,4 +330,65 @@ fn weights_of_another_commit_are_named() {
         message.contains("vllm: the commit of the weights"),
         "{message}"
     );
+}
+
+/// The fairness of the fixture's run whose engines tell these GPUs.
+fn with_accelerators(told: &[(&str, &[&str])]) -> Fairness {
+    let mut measured = fixture::measured();
+    for one in &mut measured {
+        let own = told.iter().find(|(engine, _)| *engine == one.engine);
+        let uuids = own.map_or(&[][..], |(_, uuids)| uuids);
+        one.stage.accelerators = uuids
+            .iter()
+            .map(|uuid| AcceleratorDevice {
+                uuid: (*uuid).to_owned(),
+                ..AcceleratorDevice::default()
+            })
+            .collect();
+    }
+    assemble(&fixture::plan(), &fixture::facts(), measured).fairness
+}
+
+#[test]
+fn other_accelerators_than_another_engines_are_named() {
+    let same = with_accelerators(&[("vllm", &["GPU-1"]), ("tgi", &["GPU-1"])]);
+    let kind = Kind::Accelerators;
+    assert_eq!(found(&same, kind), (FairnessStatus::Fair, String::new()));
+    let (status, message) = found(
+        &with_accelerators(&[("vllm", &["GPU-1"]), ("tgi", &["GPU-2", "GPU-3"])]),
+        kind,
+    );
+    assert_eq!(status, FairnessStatus::Deviating);
+    assert_eq!(
+        message,
+        "all: in round 1 tgi on GPU-2 and GPU-3, vllm on GPU-1"
+    );
+    // Of one alone there is nothing to compare.
+    for told in [&[][..], &[("vllm", &["GPU-1"][..])]] {
+        let fairness = with_accelerators(told);
+        assert!(fairness.checks.iter().all(|check| check.check != kind));
+    }
+}
+
+#[test]
+fn cautions_of_profiles_are_named_and_make_nothing_unfair() {
+    let with = with(|_| {});
+    let (status, message) = found(&with, Kind::Cautions);
+    assert_eq!(status, FairnessStatus::Fair);
+    assert!(
+        message.contains("tgi: Answers cannot be forced to their full length"),
+        "{message}"
+    );
+    let mut plan = fixture::plan();
+    for engine in &mut plan.engines {
+        engine.cautions.clear();
+    }
+    let without = assemble(&plan, &fixture::facts(), fixture::measured()).fairness;
+    assert!(
+        without
+            .checks
+            .iter()
+            .all(|check| check.check != Kind::Cautions)
+    );
+    assert_eq!(without.status, with.status);
 }

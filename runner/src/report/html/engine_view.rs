@@ -33,7 +33,7 @@ pub struct EngineView {
     steady: Vec<SteadyRow>,
     groups: Vec<GroupRow>,
     shards: Vec<ShardRow>,
-    cold_start: Vec<[String; 8]>,
+    cold_start: Vec<[String; 9]>,
     reconciliation: Vec<ReconciliationRow>,
     metrics: Vec<MetricRow>,
     resources: Vec<MetricRow>,
@@ -288,7 +288,7 @@ fn client(stage: &StageReport) -> Vec<String> {
         .collect()
 }
 
-fn cold_start(engine: &EngineReport) -> Vec<[String; 8]> {
+fn cold_start(engine: &EngineReport) -> Vec<[String; 9]> {
     let show = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), format::seconds);
     let rounds = engine.cold_start.iter();
     rounds
@@ -308,6 +308,7 @@ fn cold_start(engine: &EngineReport) -> Vec<[String; 8]> {
                     None => "–",
                 }
                 .to_owned(),
+                show(start.weight_loading_seconds),
                 show(start.ready_seconds),
                 show(start.first_token_seconds),
                 show(start.first_request_seconds),
@@ -330,6 +331,7 @@ fn provenance(engine: &EngineReport) -> Vec<Row> {
         ("Address", provenance.url.clone()),
         ("Nodes", nodes),
         ("Hardware", hardware(provenance)),
+        ("Accelerators", accelerators(provenance)),
     ];
     rows.into_iter()
         .filter_map(|(label, value)| Some((label.to_owned(), value?)))
@@ -369,4 +371,16 @@ fn hardware(provenance: &Provenance) -> Option<String> {
     });
     let nodes: Vec<String> = nodes.collect();
     (!nodes.is_empty()).then(|| nodes.join("; "))
+}
+
+/// Which accelerators it had.
+fn accelerators(provenance: &Provenance) -> Option<String> {
+    let devices = provenance.accelerators.iter();
+    let devices: Vec<String> = devices
+        .map(|device| {
+            let words = [device.product.clone(), Some(device.uuid.clone())];
+            words.into_iter().flatten().collect::<Vec<_>>().join(" ")
+        })
+        .collect();
+    (!devices.is_empty()).then(|| devices.join(", "))
 }

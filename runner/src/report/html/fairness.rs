@@ -29,6 +29,7 @@ impl FairnessView {
         let checks = fairness.checks.iter().map(|check| CheckView {
             title: title(check.check),
             word: match check.status {
+                Status::Fair if check.check == Kind::Cautions => "to be known",
                 Status::Fair => "the same",
                 Status::Unproven => "not known",
                 Status::Deviating => "differs",
@@ -82,5 +83,8 @@ fn title(check: Kind) -> &'static str {
         Kind::Greedy => "Same answer twice at temperature 0",
         Kind::PrefixCache => "Prefix cache",
         Kind::EndToken => "Counting of the token of the end",
+        Kind::BeginToken => "Token of the beginning in a prompt",
+        Kind::Accelerators => "Accelerators, by UUID",
+        Kind::Cautions => "To be known of the engines",
     }
 }

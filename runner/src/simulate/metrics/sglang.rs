@@ -5,11 +5,15 @@ use super::{
     exposition::{Exposition, Labels},
 };
 
+/// Seconds that loading the weights is said to have taken.
+const LOADING: f64 = 1.5;
+
 pub fn render(state: &State, labels: &Labels<'_>, page: &mut Exposition) {
     page.gauge("sglang:num_running_reqs", labels, state.running as f64);
     page.gauge("sglang:num_queue_reqs", labels, state.waiting as f64);
     page.gauge("sglang:token_usage", labels, state.cache_usage());
     page.gauge("sglang:cache_hit_rate", labels, 0.0);
+    page.gauge("sglang:engine_load_weights_time", labels, LOADING);
     let (input, output) = (state.input_tokens as f64, state.output_tokens as f64);
     page.counter("sglang:prompt_tokens_total", labels, input);
     page.counter("sglang:generation_tokens_total", labels, output);

@@ -5,6 +5,9 @@ use super::{
     exposition::{Exposition, Labels},
 };
 
+/// Seconds that loading the model is said to have taken.
+const LOADING: f64 = 1.5;
+
 /// The server's own.
 pub fn render(state: &State, labels: &Labels<'_>, page: &mut Exposition) {
     let succeeded = (state.at_limit + state.stopped) as f64;
@@ -20,6 +23,7 @@ pub fn render(state: &State, labels: &Labels<'_>, page: &mut Exposition) {
     page.counter("nv_inference_exec_count", labels, succeeded);
     let waiting = state.waiting as f64;
     page.gauge("nv_inference_pending_request_count", labels, waiting);
+    page.gauge("nv_model_load_duration_secs", labels, LOADING);
     let micros = |seconds: f64| (seconds * 1e6).round();
     for (name, histogram) in [
         ("nv_inference_request_duration_us", &state.request_latency),
