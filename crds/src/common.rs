@@ -222,6 +222,12 @@ pub struct FileSource {
     pub sha256: Option<String>,
 }
 
+/// Text as it goes into an argument or a variable's value of a container, where Kubernetes would
+/// fill in variables for `$(NAME)`.
+pub fn literal(text: &str) -> String {
+    text.replace("$(", "$$(")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

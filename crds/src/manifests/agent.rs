@@ -23,8 +23,8 @@ use k8s_openapi::{
 use super::{
     PLAN_PATH, RUNNER_PORT, Turn,
     container::{
-        config_map_volume, empty_volume, env, field_env, optional_config_map_volume, pull_secrets,
-        read_only, restricted_container, restricted_pod, secret_env, writable,
+        config_map_volume, empty_volume, field_env, optional_config_map_volume, pull_secrets,
+        read_only, restricted_container, restricted_pod, secret_env, text_env, writable,
     },
     labels, names,
 };
@@ -123,7 +123,7 @@ impl<'a> Agent<'a> {
     fn certificates(&mut self) {
         if let Some(bundle) = &self.plan.spec.output.ca_bundle_ref {
             let file = format!("{CA_BUNDLE}/{}", bundle.key);
-            self.environment.push(env("BAKEOFF_CA_BUNDLE", file));
+            self.environment.push(text_env("BAKEOFF_CA_BUNDLE", file));
             self.volumes
                 .push(optional_config_map_volume("ca", &bundle.name));
             self.mounts.push(read_only("ca", CA_BUNDLE, None));
@@ -140,7 +140,8 @@ impl<'a> Agent<'a> {
             } else {
                 format!("{OUTPUT}/{path}")
             };
-            self.environment.push(env("BAKEOFF_OUTPUT_DIR", folder));
+            self.environment
+                .push(text_env("BAKEOFF_OUTPUT_DIR", folder));
             self.volumes.push(Volume {
                 name: "output".into(),
                 persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
@@ -164,7 +165,7 @@ impl<'a> Agent<'a> {
         };
         let folder = format!("/etc/bakeoff-files/{name}");
         self.environment
-            .push(env(variable, format!("{folder}/{key}")));
+            .push(text_env(variable, format!("{folder}/{key}")));
         self.volumes
             .push(optional_config_map_volume(name, config_map));
         self.mounts.push(read_only(name, &folder, None));

@@ -10,7 +10,7 @@ use k8s_openapi::{
 };
 
 use crate::{
-    common::{LocalRef, SecretKeyRef},
+    common::{LocalRef, SecretKeyRef, literal},
     profile::PodSecurity,
     run::ModelSpec,
 };
@@ -66,7 +66,13 @@ fn runtime_default() -> SeccompProfile {
     }
 }
 
-/// A variable by value.
+/// A variable whose value is text: Kubernetes fills in nothing where it says `$(NAME)`
+/// (<https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/>).
+pub(super) fn text_env(name: &str, value: impl Into<String>) -> EnvVar {
+    env(name, literal(&value.into()))
+}
+
+/// A variable by value, in which Kubernetes fills in others.
 pub(super) fn env(name: &str, value: impl Into<String>) -> EnvVar {
     EnvVar {
         name: name.into(),
@@ -111,7 +117,7 @@ pub(super) fn field_env(name: &str, path: &str) -> EnvVar {
 /// names that programs look for, and the hub where it is another.
 pub(super) fn hub_env(model: &ModelSpec) -> Vec<EnvVar> {
     let hub = model.hub.as_deref();
-    let hub = hub.map(|hub| env("HF_ENDPOINT", hub.trim_end_matches('/')));
+    let hub = hub.map(|hub| text_env("HF_ENDPOINT", hub.trim_end_matches('/')));
     let token = model.token_secret_ref.iter().flat_map(|token| {
         let names = ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"].into_iter();
         names.map(|name| secret_env(name, token, false))

@@ -10,7 +10,7 @@ use minijinja::{Environment, UndefinedBehavior, Value, context};
 
 use super::{EngineProfileSpec, FurtherContainer};
 use crate::{
-    common::shortened,
+    common::{literal, shortened},
     plan::{Deployment, PlannedContainer, PlannedObject, prefetch},
     run::{
         Adapter, BenchmarkRunSpec, CachePolicy, Dtype, EngineSpec, KvCacheDtype, ModelSpec,
@@ -45,6 +45,7 @@ impl Renderer {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_fuel(Some(FUEL));
+        environment.set_formatter(write_value);
         Self {
             environment,
             values: values(spec, engine, tuning, port),
@@ -444,4 +445,27 @@ fn dtype(dtype: Dtype) -> &'static str {
         Dtype::BFloat16 => "bfloat16",
         Dtype::Float32 => "float32",
     }
+}
+/// Writes a value of the run. In what Kubernetes fills variables in, arguments and environment, a
+/// profile may say `$(NAME)`, and a run's values may not: a token would be told by whoever says its
+/// name.
+fn write_value(
+    out: &mut minijinja::Output<'_>,
+    state: &mut minijinja::State<'_, '_>,
+    value: &Value,
+) -> Result<(), minijinja::Error> {
+    match value.as_str() {
+        Some(text) if is_filled_in(state.name()) && text.contains("$(") => {
+            minijinja::escape_formatter(out, state, &Value::from(literal(text)))
+        }
+        _ => minijinja::escape_formatter(out, state, value),
+    }
+}
+
+/// Whether Kubernetes fills in variables in what is rendered for this place.
+fn is_filled_in(place: &str) -> bool {
+    !place.starts_with("files ")
+        && [".args", ".command", ".env."]
+            .iter()
+            .any(|part| place.contains(part))
 }
