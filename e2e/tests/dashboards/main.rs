@@ -83,6 +83,10 @@ fn mapped() -> Vec<(String, Mapped)> {
 fn every_series_of_every_profile_is_in_its_panel() {
     let runs = Board::read("runs");
     for (profile, metrics) in mapped() {
+        assert!(
+            pages::has_page(&profile),
+            "{profile} has series, and no simulated engine in e2e/tests/dashboards/pages.rs"
+        );
         for (metric, names) in metrics {
             let panel = panel(metric);
             let exprs: String = runs.of(panel).map(|query| query.expr.clone()).collect();

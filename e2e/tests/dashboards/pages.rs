@@ -42,7 +42,7 @@ pub const RUNNER_JOB: &str = "run-load-vllm-r1-01234";
 const TEXT: [(header::HeaderName, &str); 1] = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
 
 /// The engine whose page a profile's pod shows.
-const ENGINES: [(&str, Engine); 12] = [
+const ENGINES: [(&str, Engine); 14] = [
     ("vllm", Engine::Vllm),
     ("tgi", Engine::Tgi),
     ("triton-vllm", Engine::TritonVllm),
@@ -53,6 +53,8 @@ const ENGINES: [(&str, Engine); 12] = [
     ("tensorrt-llm", Engine::TensorRtLlm),
     ("torchserve", Engine::TorchServeVllm),
     ("ray-serve", Engine::RayServe),
+    ("ray-service", Engine::RayServe),
+    ("vllm-leader-worker-set", Engine::Vllm),
     ("jetstream", Engine::JetStream),
     ("openllm", Engine::OpenLlm),
 ];
@@ -67,6 +69,11 @@ pub fn pod(profile: &str) -> String {
         "sglang" => exporter::OLD.to_owned(),
         other => format!("run-{other}-1"),
     }
+}
+
+/// Whether a profile has a page here.
+pub fn has_page(profile: &str) -> bool {
+    ENGINES.iter().any(|(known, _)| *known == profile)
 }
 
 /// All of them.
