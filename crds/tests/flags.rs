@@ -138,8 +138,12 @@ fn lines() -> Vec<Vec<String>> {
             let entrypoint = entrypoint.iter().map(|word| (*word).to_owned());
             let own = entrypoint.chain(deployment.command).chain(deployment.args);
             let own: Vec<_> = own.collect();
-            // KubeRay writes the command of a RayService's pods.
-            if !own.is_empty() {
+            // KubeRay writes the command of a RayService's pods; and a program that is a file of the
+            // profile is nobody else's.
+            let of_profile = own
+                .get(1)
+                .is_some_and(|it| deployment.files.contains_key(it));
+            if !own.is_empty() && !of_profile {
                 lines.insert(own);
             }
             let of_object = deployment.object.into_iter().flat_map(|object| object.pods);

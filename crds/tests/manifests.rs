@@ -144,6 +144,7 @@ fn every_built_in_profile() {
         "fastchat",
         "jetstream",
         "llama-cpp",
+        "naive-transformers",
         "openllm",
         "ray-serve",
         "ray-service",

@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 
 use super::EngineProfileSpec;
 
-const BUILT_IN: [(&str, &str); 16] = [
+const BUILT_IN: [(&str, &str); 17] = [
     ("fastchat", include_str!("../../profiles/fastchat.yaml")),
     ("jetstream", include_str!("../../profiles/jetstream.yaml")),
     ("llama-cpp", include_str!("../../profiles/llama-cpp.yaml")),
+    (
+        "naive-transformers",
+        include_str!("../../profiles/naive-transformers.yaml"),
+    ),
     ("openllm", include_str!("../../profiles/openllm.yaml")),
     ("ray-serve", include_str!("../../profiles/ray-serve.yaml")),
     (

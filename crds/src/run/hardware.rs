@@ -48,9 +48,9 @@ pub struct Hardware {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub runtime_class_name: Option<String>,
-    /// Price of an hour of what one engine runs on: its node, or its share where a node has more
-    /// accelerators than it takes. In the currency of your choice, that of endpoints' prices; given in
-    /// the report as cost per million tokens.
+    /// Price of an hour of what one engine runs on: its node, all of its nodes where there are several,
+    /// or its share where a node has more accelerators than it takes. In the currency of your choice,
+    /// that of endpoints' prices; given in the report as cost per million tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1_000_000.0))]
     pub price_per_hour: Option<f64>,

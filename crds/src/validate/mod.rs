@@ -6,6 +6,7 @@ mod budget;
 pub mod document;
 mod loads;
 mod metrics;
+mod nodes;
 mod price;
 
 use std::collections::BTreeSet;
@@ -62,6 +63,7 @@ pub fn rules(spec: &BenchmarkRunSpec, place: Place) -> Vec<Problem> {
     models(spec, &mut problems);
     crate::plan::prefetch::rules(spec, &mut problems);
     metrics::rules(spec, &mut problems);
+    nodes::rules(spec, &mut problems);
     price::rules(spec, &mut problems);
     addresses::rules(spec, &mut problems);
     budget::rules(spec, &mut problems);

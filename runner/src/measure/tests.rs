@@ -1,4 +1,5 @@
 mod cache;
+mod conformance;
 mod probe;
 mod requests;
 

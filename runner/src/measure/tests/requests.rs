@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The plan of one simulated engine under a workload (YAML in one line).
-fn plan_of(simulated: &str, model: &str, workload: &str) -> Plan {
+pub(super) fn plan_of(simulated: &str, model: &str, workload: &str) -> Plan {
     planned(&format!(
         "
   model: {model}
@@ -19,7 +19,7 @@ fn plan_of(simulated: &str, model: &str, workload: &str) -> Plan {
     ))
 }
 
-fn serve(plan: &Plan, adapters: &[&str]) -> Running {
+pub(super) fn serve(plan: &Plan, adapters: &[&str]) -> Running {
     let EngineSource::Simulated(simulated) = &plan.engines[0].source else {
         panic!("{:?}", plan.engines[0].source);
     };
@@ -29,7 +29,11 @@ fn serve(plan: &Plan, adapters: &[&str]) -> Running {
 }
 
 /// Drives the plan's first stage without asking the engine anything before.
-async fn first_stage(plan: &Plan, url: &str, dataset: Option<&'static str>) -> StageReport {
+pub(super) async fn first_stage(
+    plan: &Plan,
+    url: &str,
+    dataset: Option<&'static str>,
+) -> StageReport {
     let sources = Sources {
         dataset: dataset.map(|text| Bytes::from_static(text.as_bytes())),
         ..Sources::default()
@@ -50,135 +54,8 @@ async fn first_stage(plan: &Plan, url: &str, dataset: Option<&'static str>) -> S
     measure_stage(&client, &plan.stages[0]).await.unwrap().0
 }
 
-const PROTOCOLS: [&str; 15] = [
-    "OpenAiCompletions",
-    "OpenAiChat",
-    "Tgi",
-    "TritonVllm",
-    "TritonTensorRtLlm",
-    "LlamaCpp",
-    "Http",
-    "TorchServe",
-    "TransformersInstances",
-    "Sax",
-    "JetStream",
-    "KserveV2",
-    "TritonVllmGrpc",
-    "TritonTensorRtLlmGrpc",
-    "JetStreamGrpc",
-];
-
-/// Those whose whole answers hold the count of their tokens.
-const COUNTED: [&str; 8] = [
-    "OpenAiCompletions",
-    "OpenAiChat",
-    "Tgi",
-    "TritonVllm",
-    "LlamaCpp",
-    "Http",
-    "TritonVllmGrpc",
-    "JetStreamGrpc",
-];
-
 /// A workload of eight requests with whole answers.
 const WHOLE: &str = "{prompts: {inline: [one, two three]}, limits: {maxOutputTokens: 6}, sampling: {ignoreEos: true}, streaming: false, warmup: {requests: 0}, sweep: {concurrency: [2]}, requestsPerStage: 8}";
-
-#[tokio::test]
-async fn whole_answers_have_latency_and_tokens_and_no_first_token() {
-    for protocol in PROTOCOLS {
-        let simulated =
-            format!("{{protocol: {protocol}, timeToFirstToken: 5ms, interTokenLatency: 1ms}}");
-        let plan = plan_of(&simulated, "{id: demo/model}", WHOLE);
-        let server = serve(&plan, &[]);
-        let stage = first_stage(&plan, &server.url, None).await;
-        assert_eq!(stage.requests.succeeded, 8, "{protocol}: {stage:?}");
-        for streamed in [
-            &stage.time_to_first_token,
-            &stage.time_to_first_token_scheduled,
-            &stage.inter_token_latency,
-            &stage.inter_chunk_latency,
-            &stage.time_per_output_token,
-        ] {
-            assert_eq!(*streamed, None, "{protocol}");
-        }
-        let latency = stage.request_latency.unwrap();
-        assert_eq!(latency.count, 8, "{protocol}");
-        // The first token's time, and a step for each of at least two further ones.
-        assert!(latency.min >= 0.007, "{protocol}: {latency:?}");
-        let truth = server.log.records();
-        let sent: u32 = truth.iter().map(|record| record.output_tokens).sum();
-        let asked: u32 = truth.iter().map(|record| record.input_tokens).sum();
-        if COUNTED.contains(&protocol) {
-            assert_eq!(
-                stage.output_tokens.unwrap().sum,
-                u64::from(sent),
-                "{protocol}"
-            );
-            assert!(stage.throughput.output_tokens_per_second > 0.0);
-        }
-        if let Some(input) = stage.input_tokens {
-            assert_eq!(input.sum, u64::from(asked), "{protocol}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn failures_of_whole_answers_are_of_one_kind_each() {
-    // One for each way in which bodies are made.
-    for protocol in &PROTOCOLS[..8] {
-        for (fault, kind) in [
-            ("ServerError", "http5xx"),
-            ("ErrorEvent", "http5xx"),
-            ("CutStream", "connect"),
-            ("Stall", "timeout"),
-        ] {
-            let simulated =
-                format!("{{protocol: {protocol}, timeToFirstToken: 1ms, fault: {fault}}}");
-            let workload = WHOLE.replace(
-                "requestsPerStage: 8",
-                "requestsPerStage: 2, requestTimeout: 200ms",
-            );
-            let plan = plan_of(&simulated, "{id: demo/model}", &workload);
-            let server = serve(&plan, &[]);
-            let stage = first_stage(&plan, &server.url, None).await;
-            let failures = &stage.requests.failures;
-            assert_eq!(
-                failures.get(kind),
-                Some(&2),
-                "{protocol} {fault}: {failures:?}"
-            );
-            assert_eq!(stage.request_latency, None);
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_server_that_cannot_stream_has_no_time_to_first_token_in_a_run_that_streams() {
-    let workload = WHOLE.replace("streaming: false, ", "");
-    for (protocol, streams) in [
-        ("Http", true),
-        ("TorchServe", true),
-        ("JetStream", true),
-        ("Sax", false),
-        ("KserveV2", false),
-        ("TransformersInstances", false),
-    ] {
-        let simulated =
-            format!("{{protocol: {protocol}, timeToFirstToken: 1ms, interTokenLatency: 1ms}}");
-        let plan = plan_of(&simulated, "{id: demo/model}", &workload);
-        let warned = plan
-            .warnings
-            .iter()
-            .any(|warning| warning.contains("does not stream"));
-        assert_eq!(warned, !streams, "{protocol}: {:?}", plan.warnings);
-        let server = serve(&plan, &[]);
-        let stage = first_stage(&plan, &server.url, None).await;
-        assert_eq!(stage.requests.succeeded, 8, "{protocol}: {stage:?}");
-        assert_eq!(stage.time_to_first_token.is_some(), streams, "{protocol}");
-        assert_eq!(stage.inter_chunk_latency.is_some(), streams, "{protocol}");
-        assert!(stage.request_latency.is_some(), "{protocol}");
-    }
-}
 
 /// Calls against another implementation of HTTP/2: the simulator's server is hyper's.
 #[tokio::test]
@@ -209,36 +86,6 @@ async fn calls_by_grpc_are_measured_as_streams_are() {
             first.min >= 0.005 && first.min < 0.5,
             "{protocol}: {first:?}"
         );
-    }
-}
-
-#[tokio::test]
-async fn failures_of_calls_are_of_one_kind_each() {
-    let workload = WHOLE.replace("streaming: false, ", "").replace(
-        "requestsPerStage: 8",
-        "requestsPerStage: 2, requestTimeout: 300ms",
-    );
-    for protocol in ["TritonVllmGrpc", "JetStreamGrpc"] {
-        for (fault, kind, times) in [
-            ("ServerError", "http5xx", 2),
-            ("ErrorEvent", "streamError", 2),
-            ("CutStream", "truncated", 2),
-            ("Stall", "timeout", 2),
-            ("RateLimit", "rateLimited", 1),
-            ("Refuse", "connect", 2),
-        ] {
-            let simulated =
-                format!("{{protocol: {protocol}, timeToFirstToken: 1ms, fault: {fault}}}");
-            let plan = plan_of(&simulated, "{id: demo/model}", &workload);
-            let server = serve(&plan, &[]);
-            let stage = first_stage(&plan, &server.url, None).await;
-            let failures = &stage.requests.failures;
-            assert_eq!(
-                failures.get(kind),
-                Some(&times),
-                "{protocol} {fault}: {failures:?}"
-            );
-        }
     }
 }
 

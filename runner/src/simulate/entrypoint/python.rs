@@ -1,4 +1,5 @@
-//! `python3 -m MODULE`: SGLang's server, FastChat's controller, worker and API, TorchServe's launcher.
+//! `python3 -m MODULE`: SGLang's server, FastChat's controller, worker and API, TorchServe's launcher;
+//! and `python3 FILE`: the server that the profile `naive-transformers` brings along.
 //!
 //! Each of FastChat's three programs is a whole simulated server on its own port. In the real one the
 //! API learns from the worker which model there is; here `BAKEOFF_SIM_MODEL` tells it.
@@ -67,6 +68,16 @@ pub(super) const TORCHSERVE: &[Flag] = &[
     value(&["--trt_llm_engine.kv_cache_free_gpu_memory_fraction"]),
 ];
 
+/// The file of the profile `naive-transformers`, which is the server.
+const NAIVE_SERVER: &str = "/etc/bakeoff-engine/server.py";
+
+const NAIVE: &[Flag] = &[
+    value(&["--model"]),
+    value(&["--revision"]),
+    value(&["--dtype"]),
+    value(&["--port"]),
+];
+
 pub(super) const CONTROLLER: &[Flag] = &[
     value(&["--host"]),
     value(&["--port"]),
@@ -115,6 +126,12 @@ pub fn plan(words: &[String], world: &World<'_>) -> Result<Launch, Misuse> {
     let [flag, module, rest @ ..] = words else {
         return Err(Misuse("python3: only -m MODULE is played here".into()));
     };
+    if flag == NAIVE_SERVER {
+        let arguments = [std::slice::from_ref(module), rest].concat();
+        (world.file)(Path::new(flag))
+            .map_err(|error| Misuse(format!("python3: can't open file '{flag}': {error}")))?;
+        return naive(&read(NAIVE, "server.py", &arguments)?);
+    }
     if flag != "-m" {
         return Err(Misuse(format!("python3: can't open file '{flag}'")));
     }
@@ -228,6 +245,21 @@ fn torchserve(arguments: &Arguments, world: &World<'_>) -> Result<Launch, Misuse
         config,
         listen: listen("inference_address", 8080),
         metrics: Some(listen("metrics_address", 8082)),
+    })
+}
+
+/// One request at a time; the model goes by the name in the path.
+fn naive(arguments: &Arguments) -> Result<Launch, Misuse> {
+    if arguments.get("--model").is_none() {
+        let message = "the following arguments are required: --model";
+        return Err(Misuse(format!("server.py: error: {message}")));
+    }
+    let mut config = config(Engine::TransformersInstances, "model", 1);
+    config.metrics = false;
+    Ok(Launch {
+        config,
+        listen: address("0.0.0.0", arguments.number("--port")?.unwrap_or(8080)),
+        metrics: None,
     })
 }
 

@@ -230,6 +230,15 @@ fn the_programs_take_what_the_built_in_profiles_give_them() {
             1,
             131_072,
         ),
+        (
+            "naive-transformers",
+            Engine::TransformersInstances,
+            8080,
+            None,
+            "model",
+            1,
+            131_072,
+        ),
         // The HTTP server knows nothing of the model; the engine's own line has a test below.
         (
             "jetstream",
