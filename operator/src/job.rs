@@ -75,11 +75,13 @@ fn unmade(
     now: Timestamp,
 ) -> Option<Failure> {
     let has_pods = observed.pods_of_job(name).next().is_some();
-    // Whoever suspended it, such as a queue, lets it go on.
-    let is_suspended = job
+    // Whoever suspended it, such as a queue, lets it go on; the Job controller then says so, a little
+    // later.
+    let asked_to_wait = job
         .spec
         .as_ref()
         .is_some_and(|spec| spec.suspend == Some(true));
+    let is_suspended = asked_to_wait || is_true(job, "Suspended");
     if is_suspended || has_pods || !admission::has_waited(job, Duration::from_secs(scheduling), now)
     {
         return None;

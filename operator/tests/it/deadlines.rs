@@ -8,7 +8,10 @@ use bakeoff_operator::{
     pod,
     status::conditions,
 };
-use k8s_openapi::{api::core::v1::PodSchedulingGate, apimachinery::pkg::apis::meta::v1::Time};
+use k8s_openapi::{
+    api::{batch::v1::JobCondition, core::v1::PodSchedulingGate},
+    apimachinery::pkg::apis::meta::v1::Time,
+};
 
 use crate::world::{World, unschedulable};
 
@@ -306,10 +309,21 @@ fn a_job_that_a_queue_suspended_is_waited_for() {
     world.pass(6 * 3600);
     world.settle();
     assert!(world.condition(condition::FAILED).is_none());
-    let now = world.now;
+    // Let go, which the Job controller has not seen yet.
     let job = world.observed.jobs.first_mut().unwrap();
     job.spec.as_mut().unwrap().suspend = Some(false);
-    job.status.get_or_insert_default().start_time = Some(Time(now));
+    job.status.get_or_insert_default().conditions = Some(vec![JobCondition {
+        type_: "Suspended".into(),
+        status: "True".into(),
+        ..JobCondition::default()
+    }]);
+    world.settle();
+    assert!(world.condition(condition::FAILED).is_none());
+    let now = world.now;
+    let job = world.observed.jobs.first_mut().unwrap();
+    let status = job.status.get_or_insert_default();
+    status.conditions = None;
+    status.start_time = Some(Time(now));
     world.pass(1799);
     world.settle();
     assert!(world.condition(condition::FAILED).is_none());
