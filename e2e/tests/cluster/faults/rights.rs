@@ -123,7 +123,7 @@ async fn run(
     namespace.apply(&named(VOLUME))?;
     let run = match is_cut {
         true => RUN
-            .replace("alpha", ENDLESS)
+            .replace("name: alpha", &format!("name: {ENDLESS}"))
             .replace("total: 10m", "total: 45s"),
         false => RUN.to_owned(),
     };
