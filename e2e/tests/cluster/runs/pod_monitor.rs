@@ -130,9 +130,16 @@ fn install_kinds(namespace: &Namespace, source: &Path) -> Result<()> {
             file,
         ])?;
         let name = format!("crd/{kind}.monitoring.coreos.com");
-        namespace
-            .kubectl
-            .run(&["wait", "--for=condition=Established", "--timeout=1m", &name])?;
+        // kubectl's own wait fails on one that has no conditions yet.
+        let established = [
+            "wait",
+            "--for=condition=Established",
+            "--timeout=10s",
+            &name,
+        ];
+        wait::until(&name, Duration::from_secs(60), || {
+            namespace.kubectl.run(&established)
+        })?;
     }
     Ok(())
 }
