@@ -21,6 +21,14 @@ pub fn refusal(says: &str) -> (&'static str, &'static str) {
             reason::QUOTA_EXCEEDED,
             "Raise the namespace's ResourceQuota, or ask for less in hardware.resources, hardware.accelerator and runner.resources",
         )
+    } else if !["forbidden", "denied", "violates"]
+        .iter()
+        .any(|sign| lower.contains(sign))
+    {
+        (
+            reason::UNSCHEDULABLE,
+            "Look at the events of the object, and at the cluster's API server and controllers",
+        )
     } else {
         (
             reason::POD_NOT_ADMITTED,
@@ -74,6 +82,14 @@ mod tests {
             (
                 "pods \"a\" is forbidden: violates PodSecurity \"restricted:latest\": seccompProfile",
                 reason::POD_NOT_ADMITTED,
+            ),
+            (
+                "admission webhook \"policy.example.com\" denied the request: no such registry",
+                reason::POD_NOT_ADMITTED,
+            ),
+            (
+                "etcdserver: request timed out; trying again",
+                reason::UNSCHEDULABLE,
             ),
         ] {
             assert_eq!(refusal(says).0, expected, "{says}");

@@ -41,6 +41,6 @@ fn is_kept(draft: &Draft<'_>, name: &str) -> bool {
     let last = draft.status.turns.last();
     last.is_some_and(|turn| {
         (turn.pod_name.as_deref() == Some(name) || turn.object_name.as_deref() == Some(name))
-            && super::turn::keeps_pod(draft.run.spec.cleanup.engines, turn)
+            && super::free::keeps_pod(draft.run.spec.cleanup.engines, turn)
     })
 }

@@ -14,6 +14,7 @@ mod acceptance;
 mod budget;
 mod draft;
 mod finished;
+mod free;
 mod kinds;
 mod placement;
 mod prefetch;

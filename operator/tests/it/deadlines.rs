@@ -329,5 +329,6 @@ fn a_job_that_a_queue_suspended_is_waited_for() {
     assert!(world.condition(condition::FAILED).is_none());
     world.pass(1);
     world.settle();
-    assert_eq!(world.reason(condition::FAILED), "PodNotAdmitted");
+    // Nobody says why, so nobody is blamed.
+    assert_eq!(world.reason(condition::FAILED), "Unschedulable");
 }
