@@ -11,9 +11,9 @@ use crate::record::Record;
 /// The latency of a request that an objective bounds, in seconds; `None` where it has none.
 pub(super) fn latency(record: &Record, metric: ObjectiveMetric) -> Option<f64> {
     match metric {
-        ObjectiveMetric::TimeToFirstToken => super::stage::time_to_first_token(record),
-        ObjectiveMetric::TimePerOutputToken => super::stage::time_per_output_token(record),
-        ObjectiveMetric::RequestLatency => super::stage::request_latency(record),
+        ObjectiveMetric::TimeToFirstToken => super::latency::time_to_first_token(record),
+        ObjectiveMetric::TimePerOutputToken => super::latency::time_per_output_token(record),
+        ObjectiveMetric::RequestLatency => super::latency::request_latency(record),
     }
 }
 

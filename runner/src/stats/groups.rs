@@ -4,7 +4,7 @@ use bakeoff_crds::report::RequestGroup;
 
 use super::{
     distribution,
-    stage::{request_latency, time_to_first_token},
+    latency::{request_latency, time_to_first_token},
     token_distribution,
 };
 use crate::record::Record;

@@ -10,13 +10,16 @@ mod gaps;
 pub mod goodput;
 mod groups;
 pub mod interval;
+mod latency;
 mod mser;
 mod pace;
 pub mod reconcile;
+mod requests;
 pub mod sanity;
 mod settle;
 pub mod stage;
 pub mod steady;
+mod token_counts;
 pub mod verdict;
 mod work;
 

@@ -6,8 +6,8 @@ use bakeoff_crds::{
 };
 
 use super::{
+    latency::{request_latency, time_to_first_token},
     mser, quantile,
-    stage::{request_latency, time_to_first_token},
     work::{Span, begun, in_flight},
 };
 use crate::{

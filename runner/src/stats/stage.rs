@@ -7,27 +7,24 @@ use std::collections::BTreeMap;
 
 use bakeoff_crds::{
     plan::Load,
-    report::{Requests, RetryAfter, StageReport, Throughput, TokenCountSource, Window},
+    report::{StageReport, Throughput, Window},
     run::Objective,
 };
 
 use super::{
     client, distribution, goodput,
     groups::GroupContext,
-    pace, quantile, sanity,
+    latency, pace, quantile, requests, sanity,
     steady::{SteadyContext, percentile_intervals, steady_state},
-    token_distribution,
+    token_counts, token_distribution,
     verdict::{self, Evidence, Rules},
 };
 use crate::{
     calibrate::Calibration,
     clock::{self, Nanos},
     drive::Driven,
-    record::{Outcome, Record},
+    record::Record,
 };
-
-/// Kind of failure of requests that a lost shard was to send: whether it did, nobody knows.
-const SHARD_LOST: &str = "shardLost";
 
 /// What a stage is called and judged by.
 #[derive(Clone, Debug)]
@@ -70,16 +67,16 @@ pub struct StageContext<'a> {
 /// The report of a stage. Engine metrics are not in it yet.
 pub fn report(context: &StageContext<'_>, driven: &Driven) -> StageReport {
     let records = &driven.records;
-    let requests = count(driven);
+    let requests = requests::count(driven);
     let (window_start, window_seconds) = window(driven);
-    let streamed = |latency: fn(&Record) -> Option<f64>| {
+    let streamed = |of: fn(&Record) -> Option<f64>| {
         context
             .streaming
-            .then(|| succeeded(records, latency))
+            .then(|| latency::of_all(records, of))
             .and_then(distribution)
     };
-    let time_to_first = streamed(time_to_first_token);
-    let latency = distribution(succeeded(records, request_latency));
+    let time_to_first = streamed(latency::time_to_first_token);
+    let request_latency = distribution(latency::of_all(records, latency::request_latency));
     let median = |found: &Option<bakeoff_crds::report::Distribution>| {
         found.as_ref().and_then(|distribution| distribution.p50)
     };
@@ -90,7 +87,7 @@ pub fn report(context: &StageContext<'_>, driven: &Driven) -> StageReport {
         requests: requests.clone(),
         max_error_rate: context.max_error_rate,
         own_delay_p99: own_delay_p99(records),
-        median_answer: median(&time_to_first).or_else(|| median(&latency)),
+        median_answer: median(&time_to_first).or_else(|| median(&request_latency)),
         window_seconds,
         streaming: context.streaming,
         rate_kept: pace::rate_kept(records),
@@ -99,11 +96,13 @@ pub fn report(context: &StageContext<'_>, driven: &Driven) -> StageReport {
         capacity_used: client.capacity_used,
         vitals: driven.vitals.clone(),
         cut: driven.cut,
-        tokens: counted_twice(records),
+        tokens: token_counts::counted_twice(records),
     };
-    let prompt_length = |record: &Record| input_tokens(record, context.prompt_tokens);
-    let input: Vec<u32> = whole(records).filter_map(prompt_length).collect();
-    let output: Vec<u32> = whole(records).filter_map(Record::answer_tokens).collect();
+    let prompt_length = |record: &Record| token_counts::input_tokens(record, context.prompt_tokens);
+    let input: Vec<u32> = requests::whole(records).filter_map(prompt_length).collect();
+    let output: Vec<u32> = requests::whole(records)
+        .filter_map(Record::answer_tokens)
+        .collect();
     let steady = steady_state(
         records,
         &SteadyContext {
@@ -121,8 +120,8 @@ pub fn report(context: &StageContext<'_>, driven: &Driven) -> StageReport {
         Ok(steady) => (Some(steady), None),
         Err(reason) => (None, Some(reason)),
     };
-    let values = |latency: fn(&Record) -> Option<f64>| match context.streaming {
-        true => succeeded(records, latency),
+    let values = |of: fn(&Record) -> Option<f64>| match context.streaming {
+        true => latency::of_all(records, of),
         false => Vec::new(),
     };
     StageReport {
@@ -138,25 +137,28 @@ pub fn report(context: &StageContext<'_>, driven: &Driven) -> StageReport {
         },
         throughput: throughput(requests.succeeded, &input, &output, window_seconds),
         time_to_first_token: time_to_first,
-        time_to_first_token_scheduled: streamed(time_to_first_token_scheduled),
+        time_to_first_token_scheduled: streamed(latency::time_to_first_token_scheduled),
         inter_token_latency: context.streaming.then(|| driven.gaps.token()).flatten(),
         inter_chunk_latency: context
             .streaming
             .then(|| driven.gaps.chunk.distribution())
             .flatten(),
-        time_per_output_token: streamed(time_per_output_token),
-        request_latency: latency,
-        request_latency_scheduled: distribution(succeeded(records, request_latency_scheduled)),
+        time_per_output_token: streamed(latency::time_per_output_token),
+        request_latency,
+        request_latency_scheduled: distribution(latency::of_all(
+            records,
+            latency::request_latency_scheduled,
+        )),
         schedule_delay: distribution(
             records
                 .iter()
-                .filter_map(|record| since(record.due?, record.sent?))
+                .filter_map(|record| latency::since(record.due?, record.sent?))
                 .collect(),
         ),
         input_tokens: token_distribution(input),
         output_tokens: token_distribution(output),
-        token_count_source: source(records),
-        token_count_mismatches: mismatches(records),
+        token_count_source: token_counts::source(records),
+        token_count_mismatches: token_counts::mismatches(records),
         goodput: goodput::goodput(
             records,
             requests.intended,
@@ -166,9 +168,9 @@ pub fn report(context: &StageContext<'_>, driven: &Driven) -> StageReport {
         models: groups.models(records, &context.names),
         turns: groups.turns(records),
         intervals: percentile_intervals(
-            values(time_to_first_token),
-            succeeded(records, request_latency),
-            values(time_per_output_token),
+            values(latency::time_to_first_token),
+            latency::of_all(records, latency::request_latency),
+            values(latency::time_per_output_token),
         ),
         steady_state,
         no_steady_state,
@@ -192,98 +194,6 @@ pub fn report(context: &StageContext<'_>, driven: &Driven) -> StageReport {
     }
 }
 
-fn whole(records: &[Record]) -> impl Iterator<Item = &Record> {
-    records.iter().filter(|record| record.succeeded())
-}
-
-fn succeeded(records: &[Record], latency: fn(&Record) -> Option<f64>) -> Vec<f64> {
-    whole(records).filter_map(latency).collect()
-}
-
-fn since(from: Nanos, to: Nanos) -> Option<f64> {
-    to.checked_sub(from).map(clock::seconds)
-}
-
-/// First content, from sending.
-pub(super) fn time_to_first_token(record: &Record) -> Option<f64> {
-    since(record.sent?, record.first_content?)
-}
-
-/// First content, from when the request was due.
-pub(super) fn time_to_first_token_scheduled(record: &Record) -> Option<f64> {
-    since(record.due?, record.first_content?)
-}
-
-/// Last content, from when the request was due.
-pub(super) fn request_latency_scheduled(record: &Record) -> Option<f64> {
-    since(record.due?, record.last_content?)
-}
-
-/// Last content, from sending.
-pub(super) fn request_latency(record: &Record) -> Option<f64> {
-    since(record.sent?, record.last_content?)
-}
-
-/// (last content - first content) / (tokens - 1), for two tokens or more that did not come in one
-/// piece. None for a request of several prompts: its answers overlap, and their tokens are counted
-/// together.
-pub(super) fn time_per_output_token(record: &Record) -> Option<f64> {
-    let tokens = record.answer_tokens()?;
-    if tokens < 2 || record.chunks < 2 || record.answers > 1 {
-        return None;
-    }
-    Some(since(record.first_content?, record.last_content?)? / f64::from(tokens - 1))
-}
-
-fn count(driven: &Driven) -> Requests {
-    let mut failures = BTreeMap::new();
-    for record in &driven.records {
-        if let Outcome::Failed(kind, _) = &record.outcome {
-            *failures.entry(kind.name().to_owned()).or_insert(0) += 1;
-        }
-    }
-    if driven.lost > 0 {
-        failures.insert(SHARD_LOST.to_owned(), driven.lost);
-    }
-    let failed = failures.values().sum();
-    let sent = driven.records.len() as u64 + driven.lost;
-    Requests {
-        intended: driven.intended + driven.lost,
-        sent,
-        succeeded: sent - failed,
-        failed,
-        dropped: driven.dropped.total(),
-        failures,
-        drops: drops(driven),
-        retry_after: retry_after(&driven.records),
-    }
-}
-
-/// For how long the server asked to be left alone.
-fn retry_after(records: &[Record]) -> Option<RetryAfter> {
-    let asked = records.iter().filter_map(|record| record.retry_after);
-    let asked: Vec<f64> = asked.map(f64::from).collect();
-    let count = asked.len() as u64;
-    (count > 0).then(|| RetryAfter {
-        count,
-        mean_seconds: asked.iter().sum::<f64>() / count as f64,
-        max_seconds: asked.iter().copied().fold(0.0, f64::max),
-    })
-}
-
-/// Requests that were never sent, by kind; those kinds alone that there were.
-fn drops(driven: &Driven) -> BTreeMap<String, u64> {
-    let dropped = driven.dropped;
-    [
-        ("notSent", dropped.not_sent),
-        ("conversationEnded", dropped.conversation_ended),
-    ]
-    .into_iter()
-    .filter(|(_, count)| *count > 0)
-    .map(|(kind, count)| (kind.to_owned(), count))
-    .collect()
-}
-
 /// From the first sending to the last end.
 fn window(driven: &Driven) -> (Nanos, f64) {
     let records = &driven.records;
@@ -302,19 +212,10 @@ fn window(driven: &Driven) -> (Nanos, f64) {
 fn own_delay_p99(records: &[Record]) -> Option<f64> {
     let mut delays: Vec<f64> = records
         .iter()
-        .filter_map(|record| since(record.due?, record.started))
+        .filter_map(|record| latency::since(record.due?, record.started))
         .collect();
     delays.sort_unstable_by(f64::total_cmp);
     quantile(&delays, 0.99)
-}
-
-/// Length of a prompt: the engine's figure first, the tokenizer's second.
-fn input_tokens(record: &Record, prompt_tokens: &[Option<u32>]) -> Option<u32> {
-    let by_tokenizer = || {
-        let at = usize::try_from(record.prompt).ok()?;
-        *prompt_tokens.get(at)?
-    };
-    record.input_tokens.or_else(by_tokenizer)
 }
 
 fn throughput(succeeded: u64, input: &[u32], output: &[u32], window_seconds: f64) -> Throughput {
@@ -334,284 +235,5 @@ fn throughput(succeeded: u64, input: &[u32], output: &[u32], window_seconds: f64
     }
 }
 
-/// Who counted, where it is one for all: the engine where it counted any.
-fn source(records: &[Record]) -> TokenCountSource {
-    if whole(records).any(|record| record.output_tokens.is_some()) {
-        TokenCountSource::Server
-    } else if whole(records).any(|record| record.tokenizer_output_tokens.is_some()) {
-        TokenCountSource::Tokenizer
-    } else {
-        TokenCountSource::None
-    }
-}
-
-fn both_counts(records: &[Record]) -> impl Iterator<Item = (u32, u32)> {
-    whole(records).filter_map(|record| record.output_tokens.zip(record.tokenizer_output_tokens))
-}
-
-fn mismatches(records: &[Record]) -> u64 {
-    both_counts(records)
-        .filter(|(engine, tokenizer)| engine != tokenizer)
-        .count() as u64
-}
-
-fn counted_twice(records: &[Record]) -> Option<(u64, u64)> {
-    both_counts(records)
-        .map(|(engine, tokenizer)| (u64::from(engine), u64::from(tokenizer)))
-        .reduce(|sums, counts| (sums.0 + counts.0, sums.1 + counts.1))
-}
-
 #[cfg(test)]
-mod tests {
-    use bakeoff_crds::{plan::LoadMode, run::status::VerdictStatus};
-
-    use super::*;
-    use crate::{
-        clock::{MILLISECOND, SECOND},
-        drive::{
-            Dropped,
-            vitals::{LoopVitals, StageVitals},
-        },
-        record::{FailureKind, log::Start},
-        stats::Gaps,
-    };
-
-    /// A request that was due at so many milliseconds, sent 1 ms later, and answered by two tokens
-    /// 100 and 120 ms after sending.
-    fn answered(index: u64, due_ms: u64) -> Record {
-        let due = due_ms * MILLISECOND;
-        let sent = due + MILLISECOND;
-        let mut record = Record::new(index, 0, Some(due), sent);
-        record.sent = Some(sent);
-        record.first_content = Some(sent + 100 * MILLISECOND);
-        record.last_content = Some(sent + 120 * MILLISECOND);
-        record.end = sent + 130 * MILLISECOND;
-        record.chunks = 2;
-        record.output_tokens = Some(3);
-        record
-    }
-
-    fn driven(records: Vec<Record>, dropped: u64) -> Driven {
-        let mut gaps = Gaps::new();
-        gaps.record(20 * MILLISECOND, None);
-        Driven {
-            start: Start {
-                at: 0,
-                wall: clock::wall(0),
-            },
-            intended: records.len() as u64 + dropped,
-            intended_of_all: None,
-            lost: 0,
-            dropped: Dropped {
-                not_sent: dropped,
-                ..Dropped::default()
-            },
-            records,
-            gaps,
-            vitals: StageVitals {
-                loops: LoopVitals {
-                    cpu: MILLISECOND,
-                    chunks: 4,
-                    ..LoopVitals::default()
-                },
-                open_files_limit: 1000,
-                ..StageVitals::default()
-            },
-            cut: None,
-            texts: Vec::new(),
-        }
-    }
-
-    fn context<'a>(load: &'a Load, prompt_tokens: &'a [Option<u32>]) -> StageContext<'a> {
-        StageContext {
-            name: "rate-2",
-            round: 1,
-            repetition: 2,
-            attempt: 1,
-            restart: 0,
-            load,
-            streaming: true,
-            names: Vec::new(),
-            objectives: &[],
-            max_error_rate: 0.5,
-            asked_tokens: &[3],
-            forced_length: true,
-            greedy: true,
-            prompt_tokens,
-            calibration: None,
-            rules: Rules::All,
-        }
-    }
-
-    fn open() -> Load {
-        Load {
-            mode: LoadMode::Open,
-            rate: Some(2.0),
-            ..Load::default()
-        }
-    }
-
-    #[test]
-    fn figures_follow_their_definitions() {
-        let load = open();
-        let driven = driven(vec![answered(0, 0), answered(1, 1000)], 0);
-        let report = report(&context(&load, &[Some(7)]), &driven);
-        let mean = |distribution: &Option<bakeoff_crds::report::Distribution>| {
-            distribution.as_ref().unwrap().mean
-        };
-        for (name, found, expected) in [
-            ("ttft", mean(&report.time_to_first_token), 0.100),
-            (
-                "ttft scheduled",
-                mean(&report.time_to_first_token_scheduled),
-                0.101,
-            ),
-            ("tpot", mean(&report.time_per_output_token), 0.010),
-            ("latency", mean(&report.request_latency), 0.120),
-            (
-                "latency scheduled",
-                mean(&report.request_latency_scheduled),
-                0.121,
-            ),
-            ("delay", mean(&report.schedule_delay), 0.001),
-            ("chunks", mean(&report.inter_chunk_latency), 0.020),
-            ("window", report.window.duration_seconds, 1.130),
-            (
-                "output",
-                report.throughput.output_tokens_per_second,
-                6.0 / 1.130,
-            ),
-            (
-                "input",
-                report.throughput.input_tokens_per_second,
-                14.0 / 1.130,
-            ),
-            ("cpu", report.client.cpu_micros_per_chunk, 250.0),
-        ] {
-            assert!((found - expected).abs() < 1e-9, "{name}: {found}");
-        }
-        assert_eq!(report.inter_token_latency, None);
-        assert_eq!(report.token_count_source, TokenCountSource::Server);
-        assert_eq!(
-            report.verdict.status,
-            VerdictStatus::Valid,
-            "{:?}",
-            report.verdict
-        );
-    }
-
-    #[test]
-    fn every_arrival_has_one_outcome() {
-        let load = open();
-        let mut failed = answered(1, 10);
-        failed.outcome = Outcome::Failed(FailureKind::StreamError, "".into());
-        let report = report(
-            &context(&load, &[]),
-            &driven(vec![answered(0, 0), failed], 3),
-        );
-        let requests = &report.requests;
-        assert_eq!(
-            (
-                requests.intended,
-                requests.sent,
-                requests.succeeded,
-                requests.failed,
-                requests.dropped
-            ),
-            (5, 2, 1, 1, 3)
-        );
-        assert_eq!(
-            requests.failures,
-            BTreeMap::from([("streamError".to_owned(), 1)])
-        );
-        assert_eq!(report.time_to_first_token.unwrap().count, 1);
-    }
-
-    #[test]
-    fn without_streaming_there_is_no_first_token() {
-        let load = open();
-        let mut context = context(&load, &[]);
-        context.streaming = false;
-        let report = report(&context, &driven(vec![answered(0, 0)], 0));
-        assert_eq!(report.time_to_first_token, None);
-        assert_eq!(report.time_per_output_token, None);
-        assert_eq!(report.inter_chunk_latency, None);
-        assert!(report.request_latency.is_some());
-    }
-
-    #[test]
-    fn answers_that_were_read_are_told_of() {
-        let load = open();
-        let mut context = context(&load, &[]);
-        let read = |index, right| {
-            let mut record = answered(index, 0);
-            let facts = crate::answer::AnswerFacts::of("abc", None);
-            record.answer = Some(crate::answer::AnswerFacts { right, ..facts });
-            record
-        };
-        let driven = driven(vec![read(0, Some(true)), read(1, None)], 0);
-        let report = super::report(&context, &driven);
-        assert_eq!(report.output_sanity.unwrap().judged, 2);
-        assert_eq!(report.quality.unwrap().matched, 1);
-        assert_eq!(
-            report.answer_digests["0"],
-            ["ba7816bf8f01cfea", "ba7816bf8f01cfea"]
-        );
-        context.greedy = false;
-        assert!(super::report(&context, &driven).answer_digests.is_empty());
-    }
-
-    #[test]
-    fn overlapping_answers_have_no_time_per_token() {
-        let load = open();
-        let mut several = answered(0, 0);
-        several.answers = 2;
-        let report = report(&context(&load, &[]), &driven(vec![several], 0));
-        assert_eq!(report.time_per_output_token, None);
-        assert!(report.time_to_first_token.is_some());
-    }
-
-    #[test]
-    fn tokens_are_the_servers_then_the_tokenizers() {
-        let load = open();
-        let mut by_tokenizer = answered(0, 0);
-        by_tokenizer.output_tokens = None;
-        by_tokenizer.tokenizer_output_tokens = Some(5);
-        let report = report(&context(&load, &[]), &driven(vec![by_tokenizer.clone()], 0));
-        assert_eq!(report.token_count_source, TokenCountSource::Tokenizer);
-        assert_eq!(report.output_tokens.unwrap().sum, 5);
-
-        let mut both = answered(1, 0);
-        both.tokenizer_output_tokens = Some(4);
-        let report = super::report(&context(&load, &[]), &driven(vec![both, answered(2, 0)], 0));
-        assert_eq!(report.output_tokens.unwrap().sum, 6);
-        assert_eq!(report.token_count_mismatches, 1);
-    }
-
-    #[test]
-    fn an_answer_in_one_piece_has_no_time_per_token() {
-        let mut record = answered(0, 0);
-        record.chunks = 1;
-        assert_eq!(time_per_output_token(&record), None);
-        record.chunks = 2;
-        record.output_tokens = Some(1);
-        assert_eq!(time_per_output_token(&record), None);
-    }
-
-    #[test]
-    fn the_sum_of_no_tokens_has_no_sign() {
-        let found = throughput(1, &[], &[3, 4], 2.0);
-        assert!(found.input_tokens_per_second.is_sign_positive());
-        assert_eq!(found.output_tokens_per_second, 3.5);
-    }
-
-    #[test]
-    fn nothing_sent_is_no_division_by_zero() {
-        let load = open();
-        let report = report(&context(&load, &[]), &driven(vec![], 4));
-        assert_eq!(report.throughput, Throughput::default());
-        assert_eq!(report.verdict.status, VerdictStatus::Invalid);
-        assert_eq!(report.window.start, clock::wall(0).to_string());
-        assert_eq!(SECOND, 1_000_000_000);
-    }
-}
+mod tests;

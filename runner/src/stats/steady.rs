@@ -9,11 +9,11 @@ use bakeoff_crds::{
 
 use super::{
     distribution, interval,
-    settle::{sent_within, steady_span},
-    stage::{
+    latency::{
         request_latency, request_latency_scheduled, time_per_output_token, time_to_first_token,
         time_to_first_token_scheduled,
     },
+    settle::{sent_within, steady_span},
     work::{self, Span},
 };
 use crate::{
