@@ -78,9 +78,9 @@ pub fn freeze(plan: &Plan, sources: &Sources) -> Result<Frozen, WorkloadError> {
     } else {
         let file = sources.dataset.as_deref().unwrap_or_default();
         let entries = if prompts.share_gpt.is_some() {
-            dataset::share_gpt(file)?
+            dataset::share_gpt::entries(file)?
         } else if prompts.jsonl.is_some() {
-            dataset::json_lines(file)?
+            dataset::json_lines::entries(file)?
         } else {
             return Err(WorkloadError::NoPrompts);
         };

@@ -5,9 +5,7 @@ use bakeoff_crds::run::{Trace, TraceFormat};
 use serde_json::{Value, json};
 
 use super::{
-    dataset::{
-        DatasetError, json_conversations, json_lines, message, share_gpt, share_gpt_conversations,
-    },
+    dataset::{DatasetError, json_lines, message, share_gpt},
     template::ChatTemplate,
     tokens::{
         TokenCounter,
@@ -91,12 +89,15 @@ fn data_sets_are_read_or_refused_by_their_line() {
         let told = match random.below(2) {
             0 => {
                 let bytes = mutant(SHARE_GPT, random);
-                let (one, all) = (share_gpt(&bytes), share_gpt_conversations(&bytes));
+                let (one, all) = (share_gpt::entries(&bytes), share_gpt::conversations(&bytes));
                 says_where(&one, &bytes) & says_where(&all, &bytes)
             }
             _ => {
                 let bytes = mutant(JSON_LINES, random);
-                let (one, all) = (json_lines(&bytes), json_conversations(&bytes));
+                let (one, all) = (
+                    json_lines::entries(&bytes),
+                    json_lines::conversations(&bytes),
+                );
                 says_where(&one, &bytes) & says_where(&all, &bytes)
             }
         };

@@ -8,7 +8,10 @@ use bakeoff_crds::{
 use jiff::{Timestamp, civil, tz::TimeZone};
 use serde::Deserialize;
 
-use super::dataset::{DatasetError, LineMessage, MOST_SHOWN, conversation, json_of};
+use super::dataset::{
+    DatasetError,
+    json::{LineMessage, MOST_SHOWN, conversation, of_line},
+};
 use crate::{
     clock::{self, Nanos},
     prompt::Message,
@@ -189,7 +192,7 @@ struct MooncakeLine {
 
 /// A line of a Mooncake trace; its time is in milliseconds.
 fn mooncake(line: &[u8]) -> Result<Line, String> {
-    let line: MooncakeLine = json_of(
+    let line: MooncakeLine = of_line(
         line,
         r#"{"timestamp": 27482, "input_length": 6955, "output_length": 52, "hash_ids": [46, 47]}"#,
     )?;
@@ -224,7 +227,7 @@ enum Time {
 
 /// A line of the simple format; its time is in seconds or RFC 3339.
 fn own(line: &[u8]) -> Result<Line, String> {
-    let line: OwnLine = json_of(
+    let line: OwnLine = of_line(
         line,
         r#"{"timestamp": 1.5, "prompt": "…", "outputTokens": 128}"#,
     )?;

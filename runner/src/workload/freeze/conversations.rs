@@ -30,9 +30,9 @@ impl Maker<'_> {
         }
         let file = sources.dataset.as_deref().unwrap_or_default();
         let mut all = if prompts.share_gpt.is_some() {
-            dataset::share_gpt_conversations(file)?
+            dataset::share_gpt::conversations(file)?
         } else if prompts.jsonl.is_some() {
-            dataset::json_conversations(file)?
+            dataset::json_lines::conversations(file)?
         } else {
             return Err(WorkloadError::NoPrompts);
         };
