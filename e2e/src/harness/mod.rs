@@ -9,7 +9,7 @@ mod process;
 pub use bucket::{gcs_bucket, put_file, read_json, s3_bucket};
 pub use everything::{Everything, Written};
 pub use metrics::prometheus_value;
-pub use namespace::{Namespace, await_condition, with_namespace};
+pub use namespace::{Namespace, await_condition, client, with_namespace};
 pub use process::{freeze_pod, kill_pod};
 
 /// Set by `cargo e2e test`: without it, the end-to-end tests have no cluster to run on.

@@ -197,7 +197,11 @@ async fn create(layout: Layout) -> Result<Namespace> {
     })
 }
 
-async fn client(layout: &Layout) -> Result<Client> {
+/// A client for whom the kubeconfig stands. It lives on the runtime that it is made on.
+///
+/// # Errors
+/// Where the kubeconfig cannot be read.
+pub async fn client(layout: &Layout) -> Result<Client> {
     Ok(Client::try_from(config(layout).await?)?)
 }
 

@@ -89,6 +89,17 @@ pub(crate) fn restart(namespace: &Namespace) -> Result<()> {
     rollout(&["status", "--timeout=3m"])
 }
 
+/// Has so many operators run, and waits until they do.
+pub(crate) fn scale(namespace: &Namespace, replicas: usize) -> Result<()> {
+    let replicas = format!("--replicas={replicas}");
+    let system = ["--namespace", SYSTEM];
+    namespace
+        .kubectl
+        .run(&[&system[..], &["scale", "deployment", "bakeoff", &replicas]].concat())?;
+    let rollout = ["rollout", "status", "deployment", "bakeoff", "--timeout=3m"];
+    namespace.kubectl.run(&[&system[..], &rollout].concat())
+}
+
 #[test]
 fn the_rendered_manifests_are_what_the_chart_gives() -> Result<()> {
     if !has_cluster() {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -11,13 +12,16 @@ use bakeoff_crds::run::status::{Headline, VerdictStatus};
 use bakeoff_crds::summary::{
     PrefetchSummary, PreflightSummary, ReporterSummary, Summary, Termination,
 };
+use bakeoff_e2e::harness::client;
+use bakeoff_e2e::settings::Layout;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, Preconditions};
 use kube::{Client, ResourceExt as _};
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
+use tokio::runtime;
+use tokio::sync::oneshot;
 
 use super::fate::Fate;
 
@@ -57,40 +61,57 @@ impl Ledger {
     }
 }
 
-/// The node, until it is dropped.
+/// The node, on a thread of its own: several tests share it, and each has a runtime of its own.
 pub(super) struct Machine {
-    client: Client,
-    play: JoinHandle<()>,
+    stop: oneshot::Sender<()>,
+    thread: thread::JoinHandle<Result<()>>,
 }
 
 impl Machine {
     /// Registers the node, and begins to play.
-    pub(super) async fn start(client: Client, ledger: Ledger) -> Result<Self> {
-        register(&client).await.context("registering the node")?;
-        let player = client.clone();
-        let play = tokio::spawn(async move {
-            for look in 0_usize.. {
-                if look.is_multiple_of(LOOKS_PER_BEAT)
-                    && let Err(error) = beat(&player).await
-                {
-                    tracing::warn!(%error, "no sign of life");
+    pub(super) fn start(layout: Layout, ledger: Ledger) -> Result<Self> {
+        let (stop, stopped) = oneshot::channel();
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let thread = thread::spawn(move || {
+            runtime.block_on(async {
+                let client = client(&layout).await?;
+                register(&client).await.context("registering the node")?;
+                tokio::select! {
+                    () = live(&client, &ledger) => {}
+                    _ = stopped => {}
                 }
-                // Pods come and go between looks; the next one sees how it is then.
-                if let Err(error) = look_at_pods(&player, &ledger).await {
-                    tracing::debug!(%error, "a pod was not played");
-                }
-                tokio::time::sleep(LOOK).await;
-            }
+                let nodes = Api::<Node>::all(client);
+                nodes.delete(NODE, &DeleteParams::default()).await?;
+                Ok(())
+            })
         });
-        Ok(Self { client, play })
+        Ok(Self { stop, thread })
     }
 
     /// Takes the node away.
-    pub(super) async fn stop(self) -> Result<()> {
-        self.play.abort();
-        let nodes = Api::<Node>::all(self.client.clone());
-        nodes.delete(NODE, &DeleteParams::default()).await?;
-        Ok(())
+    pub(super) fn stop(self) -> Result<()> {
+        // It may have failed before.
+        let _ = self.stop.send(());
+        self.thread
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
+async fn live(client: &Client, ledger: &Ledger) {
+    for look in 0_usize.. {
+        if look.is_multiple_of(LOOKS_PER_BEAT)
+            && let Err(error) = beat(client).await
+        {
+            tracing::warn!(%error, "no sign of life");
+        }
+        // Pods come and go between looks; the next one sees how it is then.
+        if let Err(error) = look_at_pods(client, ledger).await {
+            tracing::debug!(%error, "a pod was not played");
+        }
+        tokio::time::sleep(LOOK).await;
     }
 }
 

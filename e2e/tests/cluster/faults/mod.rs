@@ -18,6 +18,7 @@ mod fate;
 mod machine;
 mod named;
 mod operator;
+mod played;
 mod right;
 mod rights;
 mod sample;
@@ -25,15 +26,16 @@ mod wire;
 
 use anyhow::{Context, Result, ensure};
 use bakeoff_e2e::harness::{Namespace, has_cluster, with_namespace};
+use futures::future::try_join_all;
 use futures::{StreamExt as _, stream};
 
 use self::case::{Outcome, Story};
 use self::end::End;
 use self::fate::FATES;
-use self::machine::{Ledger, Machine};
+use self::machine::Ledger;
+use self::played::without_the_installed_operator;
 use self::sample::{Counts, Sample};
 use self::wire::Disturbance;
-use crate::install::{self, SYSTEM};
 
 /// Cases at once, on two cores that mostly wait.
 const AT_ONCE: usize = 8;
@@ -48,66 +50,52 @@ async fn whatever_befalls_the_operator_the_run_ends_the_same() -> Result<()> {
     without_the_installed_operator(async |ledger| all(&ledger).await).await
 }
 
-/// Runs a test on a cluster whose pods are played, and where no operator acts but the test's own.
-async fn without_the_installed_operator(
-    test: impl AsyncFnOnce(Ledger) -> Result<()>,
-) -> Result<()> {
-    with_namespace(async |namespace| {
-        let _alone = crate::turns::alone().await?;
-        // It brings the CustomResourceDefinitions; but it would take these runs up, too.
-        install::operator(&namespace).await?;
-        scale(&namespace, 0)?;
-        let ledger = Ledger::default();
-        let machine = Machine::start(namespace.client.clone(), ledger.clone()).await?;
-        let result = test(ledger).await;
-        machine.stop().await?;
-        scale(&namespace, install::REPLICAS)?;
-        result
-    })
-    .await
-}
-
 async fn all(ledger: &Ledger) -> Result<()> {
     let sample = Sample::from_environment()?;
     println!("sample {sample}");
-    for story in [Story::Success, Story::Fails(&FATES[0])] {
-        let (expected, counts) = undisturbed(ledger, story).await?;
-        println!("{story} undisturbed: {counts:?}");
-        let cases = sample.of(&counts);
-        let mut failed = 0;
-        let mut hit = 0;
-        let mut ended = stream::iter(cases.iter().copied())
-            .map(|disturbance| disturbed(ledger, story, disturbance, &expected))
-            .buffer_unordered(AT_ONCE)
-            .enumerate();
-        // Told as it goes: all cases take long.
-        while let Some((number, end)) = ended.next().await {
-            match end {
-                Ok(struck) => hit += usize::from(struck),
-                Err(error) => {
-                    failed += 1;
-                    println!("{error:#}");
-                }
-            }
-            let number = number + 1;
-            if number.is_multiple_of(50) || number == cases.len() {
-                println!(
-                    "{story}: {number} of {} cases, {hit} of them struck, {failed} ended otherwise",
-                    cases.len()
-                );
+    let stories = [Story::Success, Story::Fails(&FATES[0])];
+    try_join_all(stories.map(|story| befall(ledger, story, sample))).await?;
+    Ok(())
+}
+
+/// One story undisturbed, and then with each disturbance of the sample.
+async fn befall(ledger: &Ledger, story: Story, sample: Sample) -> Result<()> {
+    let (expected, counts) = undisturbed(ledger, story).await?;
+    println!("{story} undisturbed: {counts:?}");
+    let cases = sample.of(&counts);
+    let mut failed = 0;
+    let mut hit = 0;
+    let mut ended = stream::iter(cases.iter().copied())
+        .map(|disturbance| disturbed(ledger, story, disturbance, &expected))
+        .buffer_unordered(AT_ONCE)
+        .enumerate();
+    // Told as it goes: all cases take long.
+    while let Some((number, end)) = ended.next().await {
+        match end {
+            Ok(struck) => hit += usize::from(struck),
+            Err(error) => {
+                failed += 1;
+                println!("{error:#}");
             }
         }
-        ensure!(
-            failed == 0,
-            "{failed} cases ended otherwise; to see them again: BAKEOFF_E2E_FAULTS={sample}"
-        );
-        // Progress is told when it is seen, so one run makes a few writes more than another.
-        ensure!(
-            hit * 10 >= cases.len() * 9,
-            "{hit} of {} struck",
-            cases.len()
-        );
+        let number = number + 1;
+        if number.is_multiple_of(50) || number == cases.len() {
+            println!(
+                "{story}: {number} of {} cases, {hit} of them struck, {failed} ended otherwise",
+                cases.len()
+            );
+        }
     }
+    ensure!(
+        failed == 0,
+        "{failed} cases ended otherwise; to see them again: BAKEOFF_E2E_FAULTS={sample}"
+    );
+    // Progress is told when it is seen, so one run makes a few writes more than another.
+    ensure!(
+        hit * 10 >= cases.len() * 9,
+        "{hit} of {} struck",
+        cases.len()
+    );
     Ok(())
 }
 
@@ -163,14 +151,4 @@ async fn in_namespace(
     })
     .await?;
     outcome.context("a case without an outcome")
-}
-
-fn scale(namespace: &Namespace, replicas: usize) -> Result<()> {
-    let replicas = format!("--replicas={replicas}");
-    let system = ["--namespace", SYSTEM];
-    namespace
-        .kubectl
-        .run(&[&system[..], &["scale", "deployment", "bakeoff", &replicas]].concat())?;
-    let rollout = ["rollout", "status", "deployment", "bakeoff", "--timeout=3m"];
-    namespace.kubectl.run(&[&system[..], &rollout].concat())
 }

@@ -9,8 +9,9 @@ use super::case::{Outcome, Story};
 use super::end::End;
 use super::fate::{FATES, Fate, TOKEN};
 use super::machine::Ledger;
+use super::played::without_the_installed_operator;
 use super::wire::Disturbance;
-use super::{AT_ONCE, in_namespace, without_the_installed_operator};
+use super::{AT_ONCE, in_namespace};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_failure_has_its_name() -> Result<()> {

@@ -15,9 +15,10 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::PostParams;
 
 use super::machine::ENDLESS;
+use super::played::without_the_installed_operator;
 use super::right::{Right, Rights};
 use super::wire::{Disturbance, Wire};
-use super::{AT_ONCE, operator, without_the_installed_operator};
+use super::{AT_ONCE, operator};
 
 const RUN: &str = include_str!("rights.yaml");
 /// What the claim that the operator makes is bound to. Nobody mounts it.
