@@ -1,5 +1,7 @@
-//! Data sets from bytes: ShareGPT's JSON and JSON lines. A malformed entry is named by its place.
+//! Data sets from bytes: ShareGPT's conversations and JSON lines. A malformed entry is named by its
+//! place.
 
+pub mod file;
 pub(super) mod json;
 pub mod json_lines;
 pub mod share_gpt;
@@ -22,6 +24,9 @@ pub struct Entry {
 /// Why a data set cannot be read.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum DatasetError {
+    /// Another kind of file.
+    #[error("it is {0}")]
+    Kind(String),
     /// Not JSON of the right shape.
     #[error("it is not a ShareGPT file: {0}")]
     ShareGpt(String),

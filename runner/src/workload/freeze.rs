@@ -73,10 +73,9 @@ pub fn freeze(plan: &Plan, sources: &Sources) -> Result<Frozen, WorkloadError> {
     } else if let Some(synthetic) = &prompts.synthetic {
         (maker.synthetic(synthetic, count, &mut random)?, 0)
     } else if let Some(trace) = &prompts.trace {
-        let file = sources.dataset.as_deref().unwrap_or_default();
-        maker.traced(file, trace, workload.seed)?
+        maker.traced(&sources.dataset_text()?, trace, workload.seed)?
     } else {
-        let file = sources.dataset.as_deref().unwrap_or_default();
+        let file = &sources.dataset_text()?;
         let entries = if prompts.share_gpt.is_some() {
             dataset::share_gpt::entries(file)?
         } else if prompts.jsonl.is_some() {

@@ -1,11 +1,14 @@
 //! What comes from outside for a workload, mutated at random: data sets, traces, tokenizers and chat
 //! templates. Each is either read, or refused by an error that says where; nothing panics or hangs.
 
+use std::io::Write as _;
+
 use bakeoff_crds::run::{Trace, TraceFormat};
+use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 
 use super::{
-    dataset::{DatasetError, json_lines, message, share_gpt},
+    dataset::{DatasetError, file, json_lines, message, share_gpt},
     template::ChatTemplate,
     tokens::{
         TokenCounter,
@@ -57,7 +60,7 @@ fn says_where<T>(result: &Result<T, DatasetError>, bytes: &[u8]) -> bool {
     let lines = bytes.split(|&byte| byte == b'\n').count();
     match result {
         Ok(_) => return true,
-        Err(DatasetError::Empty | DatasetError::EmptyWindow) => {}
+        Err(DatasetError::Empty | DatasetError::EmptyWindow | DatasetError::Kind(_)) => {}
         Err(DatasetError::ShareGpt(message)) => {
             assert!(message.contains("line "), "{message}");
         }
@@ -104,6 +107,22 @@ fn data_sets_are_read_or_refused_by_their_line() {
         *if told { &mut read } else { &mut refused } += 1;
     });
     eprintln!("{read} read, {refused} refused");
+}
+
+#[test]
+fn packed_files_are_unpacked_or_refused() {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(JSON_LINES.as_bytes()).unwrap();
+    let packed = encoder.finish().unwrap();
+    fuzz::cases(2000, |random| {
+        let mut bytes = packed.clone();
+        for _ in 0..random.below(4) {
+            random.mutate(&mut bytes, &[&packed, SHARE_GPT.as_bytes()], WORDS);
+        }
+        if let Err(error) = file::text(&bytes) {
+            assert!(matches!(error, DatasetError::Kind(_)), "{error}");
+        }
+    });
 }
 
 #[test]

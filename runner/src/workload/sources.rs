@@ -1,12 +1,17 @@
 //! The bytes that prompts are made of, from wherever the spec says.
 
+use std::borrow::Cow;
+
 use bakeoff_crds::{
     common::FileSource,
     plan::{EngineSource, Plan},
 };
 use bytes::Bytes;
 
-use super::WorkloadError;
+use super::{
+    WorkloadError,
+    dataset::{self, DatasetError},
+};
 use crate::store::{
     FetchError, Inputs,
     environment::{DATASET_FILE, TOKENIZER_FILE},
@@ -30,6 +35,16 @@ pub struct Sources {
     pub tokenizer: Option<Bytes>,
     /// `tokenizer_config.json`.
     pub tokenizer_config: Option<Bytes>,
+}
+
+impl Sources {
+    /// What the data set's file says; nothing where there is none.
+    ///
+    /// # Errors
+    /// Where it is no text.
+    pub fn dataset_text(&self) -> Result<Cow<'_, [u8]>, DatasetError> {
+        dataset::file::text(self.dataset.as_deref().unwrap_or_default())
+    }
 }
 
 /// Fetches what the plan's prompts need.

@@ -3,7 +3,7 @@
 use bakeoff_crds::common::shortened;
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::message;
+use super::{DatasetError, message};
 use crate::prompt::Message;
 
 /// Most characters of a file that an error shows.
@@ -14,6 +14,25 @@ pub(super) fn what_is_wrong(error: &serde_json::Error) -> String {
     let place = format!(" at line {} column {}", error.line(), error.column());
     let text = error.to_string();
     shortened(text.strip_suffix(&place).unwrap_or(&text), MOST_SHOWN)
+}
+
+/// Reads what each line holds; empty ones are passed over. An error names its line.
+pub(super) fn each_line<T>(
+    bytes: &[u8],
+    read: impl Fn(&[u8]) -> Result<T, String>,
+) -> Result<Vec<T>, DatasetError> {
+    let mut all = Vec::new();
+    for (index, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
+        if line.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        let one = read(line).map_err(|message| DatasetError::Line {
+            line: index + 1,
+            message,
+        })?;
+        all.push(one);
+    }
+    Ok(all)
 }
 
 /// One line of JSON; an error shows one like it should be. The line's number is said beside it.

@@ -1,13 +1,19 @@
 //! JSON lines: a prompt or messages each. A malformed line is named by its number.
 
-use serde::Deserialize;
+use std::collections::BTreeMap;
+
+use bakeoff_crds::common::shortened;
+use serde::{Deserialize, de::IgnoredAny};
 
 use super::{
     DatasetError, Entry, Turn,
-    json::{LineMessage, conversation, of_line},
-    turns,
+    json::{LineMessage, MOST_SHOWN, conversation, each_line, of_line},
+    message, turns,
 };
-use crate::answer::{Expected, MatchRule};
+use crate::{
+    answer::{Expected, MatchRule},
+    prompt::Message,
+};
 
 /// Most right answers of one prompt, and most bytes of one of them.
 const EXPECTED: (usize, usize) = (64, 4096);
@@ -15,9 +21,13 @@ const EXPECTED: (usize, usize) = (64, 4096);
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Line {
+    // As data sets of other tools have it.
+    #[serde(alias = "text", alias = "text_input", alias = "question")]
     prompt: Option<String>,
+    #[serde(alias = "system_prompt")]
+    system: Option<String>,
     messages: Option<Vec<LineMessage>>,
-    #[serde(alias = "output_tokens")]
+    #[serde(alias = "output_tokens", alias = "output_length", alias = "max_tokens")]
     output_tokens: Option<u32>,
     expected: Option<OneOrMany>,
     #[serde(rename = "match")]
@@ -37,17 +47,7 @@ enum OneOrMany {
 /// # Errors
 /// Where a line is malformed, naming it, or there is none.
 pub fn entries(bytes: &[u8]) -> Result<Vec<Entry>, DatasetError> {
-    let mut entries = Vec::new();
-    for (index, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
-        if line.iter().all(u8::is_ascii_whitespace) {
-            continue;
-        }
-        let entry = entry(line).map_err(|message| DatasetError::Line {
-            line: index + 1,
-            message,
-        })?;
-        entries.push(entry);
-    }
+    let entries = each_line(bytes, entry)?;
     if entries.is_empty() {
         return Err(DatasetError::Empty);
     }
@@ -55,17 +55,44 @@ pub fn entries(bytes: &[u8]) -> Result<Vec<Entry>, DatasetError> {
 }
 
 fn entry(line: &[u8]) -> Result<Entry, String> {
-    let line: Line = of_line(line, r#"{"prompt": "…", "outputTokens": 128}"#)?;
-    let messages = conversation(line.prompt, line.messages)?;
+    let bytes = line;
+    let line: Line = of_line(bytes, r#"{"prompt": "…", "outputTokens": 128}"#)?;
+    let messages = conversation(line.prompt, line.messages)
+        .map_err(|wrong| format!("{wrong}; {}", holds(bytes)))?;
+    let (mut messages, answer) = before_the_answer(messages);
+    if let Some(system) = line.system {
+        messages.insert(0, message("system", system));
+    }
     if line.output_tokens == Some(0) {
         return Err("outputTokens is 0; leave it out or set it to 1 or more".into());
     }
     Ok(Entry {
         messages,
-        answer: None,
+        answer,
         output_tokens: line.output_tokens,
         expected: expected(line.expected, line.rule)?,
     })
+}
+
+/// The messages up to where the answer is to come, and the answer: files for training end with it.
+fn before_the_answer(mut messages: Vec<Message>) -> (Vec<Message>, Option<String>) {
+    let is_answered =
+        messages.len() > 1 && messages.last().is_some_and(|last| last.role == "assistant");
+    let answer = is_answered.then(|| messages.pop()).flatten();
+    (messages, answer.map(|answer| answer.content))
+}
+
+/// What a line has in place of what was looked for.
+fn holds(line: &[u8]) -> String {
+    let line: BTreeMap<String, IgnoredAny> = serde_json::from_slice(line).unwrap_or_default();
+    let is_share_gpt = line.contains_key("conversations");
+    let keys: Vec<String> = line.into_keys().collect();
+    let remedy = match is_share_gpt {
+        true => ": it is ShareGPT's format, which prompts.shareGpt reads",
+        false => "",
+    };
+    let keys = shortened(&keys.join(", "), MOST_SHOWN);
+    format!("the line has {keys}{remedy}")
 }
 
 fn expected(
@@ -107,7 +134,11 @@ pub fn conversations(bytes: &[u8]) -> Result<Vec<Vec<Turn>>, DatasetError> {
     let conversations: Vec<_> = entries(bytes)?
         .into_iter()
         .map(|entry| {
-            let mut turns = turns(entry.messages, entry.output_tokens);
+            let answer = entry.answer.map(|answer| message("assistant", answer));
+            let mut turns = turns(
+                entry.messages.into_iter().chain(answer),
+                entry.output_tokens,
+            );
             // It is the answer to the last question.
             if let Some(last) = turns.last_mut().filter(|last| last.answer.is_none()) {
                 last.expected = entry.expected;
@@ -124,7 +155,7 @@ pub fn conversations(bytes: &[u8]) -> Result<Vec<Vec<Turn>>, DatasetError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::message, *};
+    use super::*;
 
     #[test]
     fn lines_are_read_in_both_forms() {
@@ -135,6 +166,43 @@ mod tests {
             (Some(7), None)
         );
         assert_eq!(entries[1].messages, [message("user", "b".into())]);
+    }
+
+    #[test]
+    fn fields_as_other_tools_name_them_are_read() {
+        for (line, messages, tokens) in [
+            (
+                r#"{"text": "a", "output_length": 3}"#,
+                vec![("user", "a")],
+                Some(3),
+            ),
+            (
+                r#"{"text_input": "a", "max_tokens": 4}"#,
+                vec![("user", "a")],
+                Some(4),
+            ),
+            (
+                r#"{"system_prompt": "be kind", "question": "a", "response": "b"}"#,
+                vec![("system", "be kind"), ("user", "a")],
+                None,
+            ),
+        ] {
+            let found = entries(line.as_bytes()).unwrap();
+            let said: Vec<(&str, &str)> = found[0]
+                .messages
+                .iter()
+                .map(|message| (message.role.as_str(), message.content.as_str()))
+                .collect();
+            assert_eq!((said, found[0].output_tokens), (messages, tokens), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_answer_at_the_end_of_messages_is_none_of_the_prompt() {
+        let line = br#"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b c"}]}"#;
+        let found = entries(line).unwrap();
+        assert_eq!(found[0].messages, [message("user", "a".into())]);
+        assert_eq!(found[0].answer.as_deref(), Some("b c"));
     }
 
     #[test]
@@ -169,6 +237,8 @@ mod tests {
             ("{\"prompt\": \"a\"}\n{\"prompt\": 1}", 2, "invalid type"),
             ("{\"prompt\": \"a\"}\n\nnonsense", 3, "expected"),
             ("{}", 1, "exactly one"),
+            ("{\"id\": 1, \"input\": \"a\"}", 1, "the line has id, input"),
+            ("{\"conversations\": []}", 1, "prompts.shareGpt"),
             ("{\"prompt\": \"a\", \"messages\": []}", 1, "exactly one"),
             (
                 "{\"prompt\": \"a\", \"outputTokens\": 0}",

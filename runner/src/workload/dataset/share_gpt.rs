@@ -1,8 +1,15 @@
-//! ShareGPT's files: one array of conversations.
+//! ShareGPT's files: one array of conversations, or a conversation a line.
 
 use serde::Deserialize;
 
-use super::{DatasetError, Entry, Turn, json::what_is_wrong, message, turns};
+use super::{
+    DatasetError, Entry, Turn,
+    json::{each_line, of_line, what_is_wrong},
+    message, turns,
+};
+
+/// What a conversation looks like, for errors.
+const EXAMPLE: &str = r#"{"conversations": [{"from": "human", "value": "…"}]}"#;
 
 #[derive(Deserialize)]
 struct Conversation {
@@ -18,12 +25,12 @@ struct Said {
     value: String,
 }
 
-/// Reads a ShareGPT file: an array of conversations, each with turns `{from, value}` (or
+/// Reads a ShareGPT file: an array of conversations, or one a line, each with turns `{from, value}` (or
 /// `{role, content}`). The first human turn, with a system turn before it, is the prompt; the
 /// answer after it gives the output length. Conversations without a human turn are passed over.
 ///
 /// # Errors
-/// Where the file is no such JSON, naming line and column, or holds no prompt.
+/// Where the file is no such JSON, naming the line, or holds no prompt.
 pub fn entries(bytes: &[u8]) -> Result<Vec<Entry>, DatasetError> {
     let conversations: Vec<Conversation> = read(bytes)?;
     let entries: Vec<Entry> = conversations
@@ -37,9 +44,12 @@ pub fn entries(bytes: &[u8]) -> Result<Vec<Entry>, DatasetError> {
 }
 
 fn read(bytes: &[u8]) -> Result<Vec<Conversation>, DatasetError> {
+    if bytes.trim_ascii_start().starts_with(b"{") {
+        return each_line(bytes, |line| of_line(line, EXAMPLE));
+    }
     serde_json::from_slice(bytes).map_err(|error| {
         DatasetError::ShareGpt(format!(
-            r#"line {} column {}: {}; it is an array of {{"conversations": [{{"from": "human", "value": "…"}}]}}"#,
+            "line {} column {}: {}; it is an array of {EXAMPLE}, or one of them a line",
             error.line(),
             error.column(),
             what_is_wrong(&error)
@@ -130,6 +140,22 @@ mod tests {
                 (1, "then I", None)
             ]
         );
+    }
+
+    #[test]
+    fn a_conversation_a_line_is_read_too() {
+        let file = br#"{"conversations": [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "yes"}]}
+
+{"conversations": [{"from": "human", "value": "ho"}]}
+"#;
+        let found = entries(file).unwrap();
+        assert_eq!(found[0].answer.as_deref(), Some("yes"));
+        assert_eq!(found[1].messages, [message("user", "ho".into())]);
+        assert_eq!(conversations(file).unwrap().len(), 2);
+        match entries(b"{\"conversations\": []}\n[") {
+            Err(DatasetError::Line { line: 2, .. }) => {}
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]

@@ -28,7 +28,7 @@ impl Maker<'_> {
         if let Some(synthetic) = &prompts.synthetic {
             return self.synthetic_conversations(synthetic, wanted, count, random);
         }
-        let file = sources.dataset.as_deref().unwrap_or_default();
+        let file = &sources.dataset_text()?;
         let mut all = if prompts.share_gpt.is_some() {
             dataset::share_gpt::conversations(file)?
         } else if prompts.jsonl.is_some() {

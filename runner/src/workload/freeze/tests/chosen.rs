@@ -1,5 +1,9 @@
 //! Prompts of a file or of the spec, as they are chosen.
 
+use std::io::Write as _;
+
+use flate2::{Compression, write::GzEncoder};
+
 use super::*;
 
 fn share_gpt(conversations: &[(&str, &str)]) -> Sources {
@@ -43,6 +47,29 @@ fn long_prompts_are_left_out_and_counted() {
         frozen.tokenizer_sha256,
         sources.tokenizer.as_deref().map(sha256_hex)
     );
+}
+
+#[test]
+fn a_packed_file_gives_what_it_holds() {
+    let plain = share_gpt(&[("one time", "way day other"), ("only one", "time")]);
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder
+        .write_all(plain.dataset.as_deref().unwrap())
+        .unwrap();
+    let packed = Sources {
+        dataset: Some(encoder.finish().unwrap().into()),
+        ..plain.clone()
+    };
+    for prompts in [
+        SHARE_GPT,
+        "{shareGpt: {path: x.json.gz}, conversations: {maxTurns: 2}}",
+    ] {
+        let [plain, packed] =
+            [&plain, &packed].map(|sources| freeze(&plan(prompts, 1), sources).unwrap());
+        assert_eq!(plain.prompts, packed.prompts);
+        // Of the file as it came, which the spec may name.
+        assert_ne!(plain.dataset_sha256, packed.dataset_sha256);
+    }
 }
 
 #[test]
