@@ -18,10 +18,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// Programs of which no wheel carries the parser.
-const WITHOUT_WHEEL: [&str; 6] = [
+const WITHOUT_WHEEL: [&str; 7] = [
     "jetstream-http",
     "llama-server",
     "maxengine-server",
+    "mpirun",
     "text-generation-launcher",
     "tritonserver",
     "trtllm-serve",

@@ -154,6 +154,7 @@ fn every_built_in_profile() {
         "transformers",
         "triton-model",
         "triton-tensorrt-llm",
+        "triton-tensorrt-llm-engine",
         "triton-vllm",
         "vllm-leader-worker-set",
     ] {
@@ -250,7 +251,7 @@ fn in_flight_batching_on_and_off() {
         ("in-flight-batching-off", false),
     ] {
         let plan = of_profile(
-            "triton-tensorrt-llm",
+            "triton-tensorrt-llm-engine",
             &format!(", tuning: {{inFlightBatching: {on}}}"),
         );
         insta::assert_snapshot!(name, engine(&plan));
@@ -308,9 +309,16 @@ fn every_tuning_field_on_every_profile() {
             let of_object = deployment.object.iter().flat_map(|object| &object.pods);
             let containers = deployment.containers.iter().chain(of_object);
             let containers = containers.map(|it| &it.args);
-            for args in std::iter::once(&deployment.args).chain(containers) {
+            let before = deployment.init_containers.iter().map(|it| &it.args);
+            for args in std::iter::once(&deployment.args)
+                .chain(containers)
+                .chain(before)
+            {
                 args.iter()
                     .for_each(|arg| told.push_str(&format!("{arg}\n")));
+            }
+            for (name, value) in deployment.init_containers.iter().flat_map(|it| &it.env) {
+                told.push_str(&format!("{name}={value}\n"));
             }
             deployment
                 .files

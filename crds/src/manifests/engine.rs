@@ -25,7 +25,7 @@ use super::{
     },
     engine_containers::Shared,
     labels,
-    model::model_volume,
+    model::{BUILDS, build_volume, model_volume},
     names, object,
     placement::{self, placed_pod},
 };
@@ -392,6 +392,10 @@ fn volumes(plan: &Plan, turn: Turn, deployment: &Deployment) -> (Vec<Volume>, Ve
                 .keys()
                 .map(|path| read_only("files", path, Some(file_key(path)))),
         );
+    }
+    if let Some(path) = &deployment.build_path {
+        volumes.push(build_volume(plan));
+        mounts.push(writable(BUILDS, path, None));
     }
     if let Some((volume, of_model)) = model_volume(plan) {
         volumes.push(volume);

@@ -15,7 +15,7 @@ use k8s_openapi::{
 
 use super::{
     agent::Agent,
-    container::{hub_env, read_only, writable},
+    container::{empty_volume, hub_env, read_only, writable},
     labels, names,
     placement::placed_pod,
 };
@@ -26,6 +26,8 @@ use crate::{
 
 /// Where a model's claim is mounted in an engine.
 const MODELS: &str = "/models";
+/// Name of the volume of what engines build.
+pub(super) const BUILDS: &str = "builds";
 /// Where the volume that is to be filled is mounted in our own pod.
 const TARGET: &str = "/var/lib/bakeoff/models";
 /// Where a claim to copy from is mounted there.
@@ -136,6 +138,14 @@ pub(super) fn model_volume(plan: &Plan) -> Option<(Volume, Vec<VolumeMount>)> {
     let claim = plan.spec.model.persistent_volume_claim.as_ref()?;
     let volume = claim_volume("models", &claim.claim_name, true);
     Some((volume, vec![read_only("models", MODELS, None)]))
+}
+
+/// The volume of what engines build: the run's claim, or an empty one that goes with the pod.
+pub(super) fn build_volume(plan: &Plan) -> Volume {
+    match &plan.spec.model.builds {
+        Some(builds) => claim_volume(BUILDS, &builds.claim_name, false),
+        None => empty_volume(BUILDS, None),
+    }
 }
 
 fn claim_volume(name: &str, claim: &str, read_only: bool) -> Volume {

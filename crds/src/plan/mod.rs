@@ -4,6 +4,7 @@
 //! from a ConfigMap. Nothing in it is secret.
 
 mod abilities;
+mod builds;
 mod container;
 pub mod endpoint;
 mod engine;
@@ -211,6 +212,9 @@ pub struct Deployment {
     pub files: BTreeMap<String, String>,
     /// Folder for the download of weights.
     pub cache_path: String,
+    /// Folder in which its init containers keep what they build.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build_path: Option<String>,
     /// Least size of /dev/shm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared_memory: Option<String>,

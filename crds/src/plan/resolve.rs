@@ -1,7 +1,7 @@
 //! From a run and the profiles to its plan, or to every problem that stands in the way.
 
 use super::{
-    EngineSource, Plan, PlannedEngine, RunIdentity, SCHEMA_VERSION,
+    EngineSource, Plan, PlannedEngine, RunIdentity, SCHEMA_VERSION, builds,
     engine::plan_engine,
     prefetch::{self, PlannedPrefetch},
     search::PlannedSearch,
@@ -58,6 +58,7 @@ pub fn resolve(
     }
     warnings.extend(shared_claim(spec));
     warnings.extend(prefetch::warnings(spec, &engines));
+    warnings.extend(builds::warnings(spec, &engines));
     let run = identity(run);
     Ok(Plan {
         schema_version: SCHEMA_VERSION.into(),

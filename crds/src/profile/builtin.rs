@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::EngineProfileSpec;
 
-const BUILT_IN: [(&str, &str); 17] = [
+const BUILT_IN: [(&str, &str); 18] = [
     ("fastchat", include_str!("../../profiles/fastchat.yaml")),
     ("jetstream", include_str!("../../profiles/jetstream.yaml")),
     ("llama-cpp", include_str!("../../profiles/llama-cpp.yaml")),
@@ -36,6 +36,10 @@ const BUILT_IN: [(&str, &str); 17] = [
     (
         "triton-tensorrt-llm",
         include_str!("../../profiles/triton-tensorrt-llm.yaml"),
+    ),
+    (
+        "triton-tensorrt-llm-engine",
+        include_str!("../../profiles/triton-tensorrt-llm-engine.yaml"),
     ),
     (
         "triton-vllm",

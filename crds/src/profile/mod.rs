@@ -77,6 +77,11 @@ pub struct EngineProfileSpec {
     /// Folder for the download of weights; an empty volume is mounted there.
     #[schemars(length(min = 1, max = 256), regex(pattern = r"^/[A-Za-z0-9._/-]+$"))]
     pub cache_path: String,
+    /// Folder in which the init containers keep what they build. The run's `model.builds` is mounted
+    /// there, or an empty volume that goes with the pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256), regex(pattern = r"^/[A-Za-z0-9._/-]+$"))]
+    pub build_path: Option<String>,
     /// Least size of /dev/shm, such as `1Gi`; `hardware.sharedMemory` may ask for more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared_memory: Option<Quantity>,

@@ -144,6 +144,7 @@ impl Renderer {
             extra_env: engine.env.clone(),
             files,
             cache_path: profile.cache_path.clone(),
+            build_path: profile.build_path.clone(),
             shared_memory: profile.shared_memory.clone().map(|size| size.0),
             readiness_path: self.render("readiness.path", &profile.readiness.path)?,
             pod_security: profile.pod_security,

@@ -1,5 +1,6 @@
 //! `BenchmarkRun`: one bake-off, as a person writes it, and what became of it.
 
+pub mod builds;
 pub mod engine;
 pub mod hardware;
 pub mod http;
@@ -17,6 +18,7 @@ pub mod workload;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
+pub use builds::Builds;
 pub use engine::{
     EngineEnv, EngineModel, EngineSpec, ExternalEngine, Fault, Protocol, SimulatedEngine,
 };

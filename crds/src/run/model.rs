@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    builds::Builds,
     prefetch::Prefetch,
     tuning::{KvCacheDtype, SpeculativeDecoding},
 };
@@ -19,6 +20,12 @@ use crate::common::{FileSource, SecretKeyRef};
 #[x_kube(validation = Rule::new(
     "!has(self.prefetch) || !has(self.prefetch.claimName) || !has(self.persistentVolumeClaim) || self.prefetch.claimName != self.persistentVolumeClaim.claimName")
     .message("prefetch copies persistentVolumeClaim to another volume; to use the weights where they are, remove prefetch"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.builds) || !has(self.persistentVolumeClaim) || self.persistentVolumeClaim.claimName != self.builds.claimName")
+    .message("engines write what they build to builds.claimName and mount persistentVolumeClaim read-only; name two claims"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.builds) || !has(self.prefetch) || !has(self.prefetch.claimName) || self.prefetch.claimName != self.builds.claimName")
+    .message("engines write what they build to builds.claimName and mount prefetch.claimName read-only; name two claims"))]
 pub struct ModelSpec {
     /// Hugging Face id, such as `mistralai/Mistral-7B-Instruct-v0.2`. Also the name under which
     /// engines serve it.
@@ -72,6 +79,10 @@ pub struct ModelSpec {
     /// mounts read-only. Left out: each engine loads by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefetch: Option<Prefetch>,
+    /// Keeps what engines build from the model before they start, such as TensorRT engines, for the
+    /// next start that asks for the same. Left out: each start builds anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub builds: Option<Builds>,
     /// LoRA adapters that engines load beside the model, each asked for by its name. Engines that
     /// cannot are refused. At an external endpoint they are further names that it serves.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

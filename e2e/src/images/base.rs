@@ -14,7 +14,8 @@ use crate::settings::Layout;
 /// A shell and the usual programs in one static binary; as `pause`, it sleeps.
 pub const PAUSE: &str = "bakeoff.test/busybox:1";
 
-const BUSYBOX: &str = "/bin/busybox";
+/// Where the machine has it.
+pub(super) const BUSYBOX: &str = "/bin/busybox";
 
 /// Builds and loads the base image, unless it is there.
 pub fn import_base(layout: &Layout) -> Result<()> {

@@ -36,11 +36,42 @@ const ENTRYPOINTS: &[&str] = &[
     "usr/local/bin/openllm",
     "usr/local/bin/jetstream-http",
     "usr/local/bin/maxengine-server",
+    "usr/local/bin/mpirun",
+    "usr/local/bin/trtllm-build",
+    "usr/local/bin/nvidia-smi",
     "app/llama-server",
 ];
 
 /// A model in Triton's repository, where it is without a volume: its folder is all that is looked at.
 const TRITON_MODEL: &str = "models/tiny/config.pbtxt";
+
+/// What a profile's own script calls of a Unix: the engines' images have it, the runner's does not.
+const APPLETS: &[&str] = &[
+    "sh",
+    "chmod",
+    "cp",
+    "cut",
+    "date",
+    "dirname",
+    "find",
+    "grep",
+    "mkdir",
+    "mktemp",
+    "mv",
+    "rm",
+    "sed",
+    "sha256sum",
+    "sort",
+    "stat",
+    "sync",
+];
+
+/// Templates of the models of Triton's repository for TensorRT engines, and where a profile looks for
+/// them.
+const TEMPLATES: (&str, &str) = (
+    "runner/tests/fixtures/inflight_batcher_llm",
+    "opt/inflight_batcher_llm",
+);
 
 /// The full name of an image that is built here.
 #[must_use]
@@ -75,6 +106,22 @@ fn simulators(layout: &Layout) -> Result<()> {
     let model = context.join(TRITON_MODEL);
     fs::create_dir_all(model.parent().context("a model lies in a folder")?)?;
     fs::write(&model, "name: \"tiny\"\n")?;
+    let bin = context.join("bin");
+    fs::create_dir_all(&bin)?;
+    fs::copy(super::base::BUSYBOX, bin.join("busybox")).context("copying busybox")?;
+    for applet in APPLETS {
+        symlink("busybox", bin.join(applet))?;
+    }
+    let (templates, place) = TEMPLATES;
+    for model in fs::read_dir(layout.repository.join(templates))? {
+        let model = model?;
+        let folder = context.join(place).join(model.file_name());
+        fs::create_dir_all(&folder)?;
+        fs::copy(
+            model.path().join("config.pbtxt"),
+            folder.join("config.pbtxt"),
+        )?;
+    }
     let file = layout.repository.join("e2e/images/simulator.Dockerfile");
     let runner = name("bakeoff-runner");
     for engine in SIMULATORS {

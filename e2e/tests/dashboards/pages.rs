@@ -42,11 +42,12 @@ pub const RUNNER_JOB: &str = "run-load-vllm-r1-01234";
 const TEXT: [(header::HeaderName, &str); 1] = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
 
 /// The engine whose page a profile's pod shows.
-const ENGINES: [(&str, Engine); 14] = [
+const ENGINES: [(&str, Engine); 15] = [
     ("vllm", Engine::Vllm),
     ("tgi", Engine::Tgi),
     ("triton-vllm", Engine::TritonVllm),
     ("triton-tensorrt-llm", Engine::TritonTensorRtLlm),
+    ("triton-tensorrt-llm-engine", Engine::TritonEnsemble),
     ("triton-model", Engine::KserveV2),
     ("llama-cpp", Engine::LlamaCpp),
     ("sglang", Engine::SgLang),

@@ -202,7 +202,7 @@ fn dimensions(pass: &Pass<'_>, stage: &Stage<'_>) -> Value {
 /// The engine by the tool's names, where it has one for it.
 fn backend<'a>(pass: &Pass<'a>) -> &'a str {
     match pass.engine.profile.as_str() {
-        "triton-tensorrt-llm" => "tensorrt_llm_triton",
+        "triton-tensorrt-llm" | "triton-tensorrt-llm-engine" => "tensorrt_llm_triton",
         other => other,
     }
 }

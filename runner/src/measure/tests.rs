@@ -1,6 +1,7 @@
 mod cache;
 mod conformance;
 mod probe;
+mod profiles;
 mod requests;
 
 use bakeoff_crds::{

@@ -15,6 +15,8 @@ pub enum Engine {
     TritonVllm,
     /// Triton with TensorRT-LLM's LLM API backend.
     TritonTensorRtLlm,
+    /// Triton with an engine of TensorRT-LLM between models that make text of tokens.
+    TritonEnsemble,
     /// llama.cpp's server.
     LlamaCpp,
     /// A wrapper around a model as people write it with FastAPI.
@@ -89,6 +91,7 @@ impl Engine {
         match self {
             Self::TritonVllm => Some("vllm_model"),
             Self::TritonTensorRtLlm => Some("tensorrt_llm"),
+            Self::TritonEnsemble => Some("ensemble"),
             _ => None,
         }
     }
@@ -99,6 +102,7 @@ impl Engine {
             Self::Vllm => "0.32.0",
             Self::Tgi => "3.3.6",
             Self::TritonVllm | Self::TritonTensorRtLlm | Self::KserveV2 => "2.64.0",
+            Self::TritonEnsemble => "2.57.0",
             Self::LlamaCpp => "b1-7e4c0a9",
             Self::TorchServe => "0.12.0",
             Self::Wrapper | Self::TransformersInstances | Self::Sax | Self::JetStream => "1",
@@ -118,6 +122,7 @@ impl Engine {
             self,
             Self::Vllm
                 | Self::TritonVllm
+                | Self::TritonEnsemble
                 | Self::LlamaCpp
                 | Self::Wrapper
                 | Self::SgLang

@@ -10,6 +10,7 @@
 //! of the model, where another program of the engine knows it), `BAKEOFF_SIM_FAULT`,
 //! `BAKEOFF_SIM_LOG` (a file), `BAKEOFF_SIM_SEED`.
 
+mod engine_build;
 mod flags;
 mod jetstream;
 mod llama_cpp;
@@ -67,6 +68,12 @@ pub enum Program {
     MaxEngineServer,
     /// `jetstream-http`: the HTTP server before it.
     JetStreamHttp,
+    /// `mpirun`: of the servers that it starts, the one that answers.
+    MpiRun,
+    /// `trtllm-build`, which ends once the engine is there.
+    TrtllmBuild,
+    /// `nvidia-smi`, which ends at once.
+    NvidiaSmi,
 }
 
 impl Program {
@@ -84,6 +91,9 @@ impl Program {
             "openllm" => Some(Self::OpenLlm),
             "maxengine-server" => Some(Self::MaxEngineServer),
             "jetstream-http" => Some(Self::JetStreamHttp),
+            "mpirun" => Some(Self::MpiRun),
+            "trtllm-build" => Some(Self::TrtllmBuild),
+            "nvidia-smi" => Some(Self::NvidiaSmi),
             _ => None,
         }
     }
@@ -125,6 +135,10 @@ pub fn plan(program: Program, arguments: &[String], world: &World<'_>) -> Result
         Program::OpenLlm => openllm::plan(arguments)?,
         Program::MaxEngineServer => jetstream::engine(arguments)?,
         Program::JetStreamHttp => jetstream::http(arguments)?,
+        Program::MpiRun => triton::under_mpi(arguments, world)?,
+        Program::TrtllmBuild | Program::NvidiaSmi => {
+            return Err(Misuse("error: it serves nothing".into()));
+        }
     };
     let config = &mut launch.config;
     set(
@@ -148,8 +162,17 @@ pub fn plan(program: Program, arguments: &[String], world: &World<'_>) -> Result
     Ok(launch)
 }
 
-/// Plays a program to its end, which is a signal.
+/// Plays a program to its end, which is a signal, but for those that build an engine.
 pub fn run(program: Program, arguments: &[String]) -> ExitCode {
+    if let Some(ended) = engine_build::run(program, arguments) {
+        return match ended {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(misuse) => {
+                eprintln!("{misuse}");
+                ExitCode::from(2)
+            }
+        };
+    }
     let world = World {
         variable: &|name| std::env::var(name).ok().filter(|value| !value.is_empty()),
         file: &|path| std::fs::read_to_string(path),

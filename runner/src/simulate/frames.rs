@@ -98,6 +98,7 @@ impl Answer {
             (Engine::Tgi, Interface::Native) => tgi::generate_stream(self, index, last),
             (Engine::TritonVllm, _) => triton::vllm(self, index, last),
             (Engine::TritonTensorRtLlm, _) => triton::tensorrt_llm(self, index, last),
+            (Engine::TritonEnsemble, _) => triton::ensemble(self, index),
             (Engine::LlamaCpp, Interface::Chat) => llama_cpp::chat(self, index, last),
             (Engine::LlamaCpp, Interface::Completions) => llama_cpp::completions(self, index, last),
             (Engine::LlamaCpp, Interface::Native) => llama_cpp::completion(self, index, last),
@@ -136,6 +137,7 @@ impl Answer {
             (Engine::Tgi, Interface::Native) => tgi::generate(self),
             (Engine::TritonVllm, _) => triton::vllm_whole(self),
             (Engine::TritonTensorRtLlm, _) => triton::tensorrt_llm_whole(self),
+            (Engine::TritonEnsemble, _) => triton::ensemble_whole(self),
             (Engine::LlamaCpp, Interface::Chat) => llama_cpp::chat_whole(self),
             (Engine::LlamaCpp, Interface::Completions) => llama_cpp::completions_whole(self),
             (Engine::LlamaCpp, Interface::Native) => llama_cpp::completion_whole(self),
@@ -171,7 +173,9 @@ impl Answer {
                 openai::vllm_error()
             }
             Engine::Tgi => tgi::error(),
-            Engine::TritonVllm | Engine::TritonTensorRtLlm => triton::error(),
+            Engine::TritonVllm | Engine::TritonTensorRtLlm | Engine::TritonEnsemble => {
+                triton::error()
+            }
             Engine::LlamaCpp => llama_cpp::error(),
             _ => plain::error(self.engine),
         }

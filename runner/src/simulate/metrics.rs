@@ -191,6 +191,12 @@ impl Metrics {
                 triton::render(&state, &labels, &mut page);
                 triton::render_tensorrt_llm(&state, &labels, &mut page);
             }
+            Engine::TritonEnsemble => {
+                let labels = [("model", "ensemble"), ("version", "1")];
+                triton::render(&state, &labels, &mut page);
+                let labels = [("model", "tensorrt_llm"), ("version", "1")];
+                triton::render_tensorrt_llm(&state, &labels, &mut page);
+            }
             Engine::KserveV2 => {
                 let labels = [("model", config.shown_model()), ("version", "1")];
                 triton::render(&state, &labels, &mut page);

@@ -33,7 +33,7 @@ impl Refusal {
     /// A request for a model that is not served.
     pub fn unknown_model(engine: Engine, model: &str) -> Self {
         let message = match engine {
-            Engine::TritonVllm | Engine::TritonTensorRtLlm => {
+            Engine::TritonVllm | Engine::TritonTensorRtLlm | Engine::TritonEnsemble => {
                 format!("Request for unknown model: '{model}' is not found")
             }
             _ => format!("The model `{model}` does not exist."),
@@ -97,9 +97,11 @@ impl Refusal {
             Engine::Wrapper | Engine::Sax | Engine::JetStream => {
                 json!({"detail": "Not Found"}).to_string()
             }
-            Engine::Tgi | Engine::TritonVllm | Engine::TritonTensorRtLlm | Engine::KserveV2 => {
-                String::new()
-            }
+            Engine::Tgi
+            | Engine::TritonVllm
+            | Engine::TritonTensorRtLlm
+            | Engine::TritonEnsemble
+            | Engine::KserveV2 => String::new(),
             // The answer of FastAPI, on which the others stand.
             _ => json!({"detail": "Not Found"}).to_string(),
         };
@@ -124,9 +126,10 @@ impl Refusal {
                     body: torchserve(code, "InternalServerException", message),
                 };
             }
-            Engine::TritonVllm | Engine::TritonTensorRtLlm | Engine::KserveV2 => {
-                json!({"error": message})
-            }
+            Engine::TritonVllm
+            | Engine::TritonTensorRtLlm
+            | Engine::TritonEnsemble
+            | Engine::KserveV2 => json!({"error": message}),
             Engine::Wrapper | Engine::Sax | Engine::JetStream => json!({"detail": message}),
             Engine::LlamaCpp => json!({"error": {"code": code, "message": message, "type": kind}}),
             Engine::Vllm | Engine::TorchServeVllm | Engine::RayServe | Engine::OpenLlm => {

@@ -121,7 +121,10 @@ impl Generation {
             (Engine::Tgi, Interface::Native) => {
                 tgi(serde_json::from_slice(body).map_err(invalid)?)?
             }
-            (Engine::TritonVllm | Engine::TritonTensorRtLlm, Interface::Native) => {
+            (
+                Engine::TritonVllm | Engine::TritonTensorRtLlm | Engine::TritonEnsemble,
+                Interface::Native,
+            ) => {
                 let request = serde_json::from_slice(body).map_err(invalid)?;
                 triton(engine, &request)?
             }
@@ -259,7 +262,12 @@ fn triton(engine: Engine, request: &Value) -> Result<Generation, Refusal> {
     };
     let mut fields = Vec::new();
     flatten(request, &mut fields);
-    const LISTS: [&str; 2] = ["text_input", "sampling_param_stop"];
+    const LISTS: [&str; 4] = [
+        "text_input",
+        "sampling_param_stop",
+        "stop_words",
+        "bad_words",
+    ];
     if let Some((name, _)) = fields
         .iter()
         .find(|(name, value)| value.is_array() && !LISTS.contains(name))
@@ -296,6 +304,11 @@ fn triton(engine: Engine, request: &Value) -> Result<Generation, Refusal> {
     } else {
         number("max_tokens").unwrap_or(16)
     };
+    if engine == Engine::TritonEnsemble && find("max_tokens").is_none() {
+        return Err(refuse(
+            "expected tensor 'max_tokens' is missing from the request".to_owned(),
+        ));
+    }
     Ok(Generation {
         prompt: text_of(prompt),
         max_tokens,

@@ -48,7 +48,9 @@ pub fn route(config: &SimulatorConfig, post: bool, path: &str) -> Route {
     match config.engine {
         Engine::Vllm => vllm(config, post, path),
         Engine::Tgi => tgi(config, post, path),
-        Engine::TritonVllm | Engine::TritonTensorRtLlm => triton(config, post, path),
+        Engine::TritonVllm | Engine::TritonTensorRtLlm | Engine::TritonEnsemble => {
+            triton(config, post, path)
+        }
         Engine::LlamaCpp => llama_cpp(config, post, path),
         Engine::SgLang
         | Engine::TensorRtLlm
@@ -170,6 +172,7 @@ fn triton_model(config: &SimulatorConfig) -> Route {
     };
     let platform = match config.engine {
         Engine::TritonVllm => "vllm",
+        Engine::TritonEnsemble => "ensemble",
         _ => "python",
     };
     Route::Document(json!({

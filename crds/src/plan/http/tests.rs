@@ -108,3 +108,45 @@ fn paths_and_headers_are_templates_too() {
     let error = template.path("a b", true).unwrap_err().to_string();
     assert!(error.contains("is no path"), "{error}");
 }
+
+/// Of profile `triton-tensorrt-llm-engine`: the ensemble's inputs, in its own words.
+#[test]
+fn an_ensemble_of_triton_is_asked_in_its_own_words() {
+    let profiles = crate::profile::ProfileSet::builtin();
+    let profile = profiles.get("triton-tensorrt-llm-engine").unwrap();
+    let format = profile.protocols[0].http.clone().unwrap();
+    let asked = |sampling: &Sampling| -> serde_json::Value {
+        serde_json::from_str(&body(&format, sampling).unwrap()).unwrap()
+    };
+    // Greedy is a top_k of 1, which takes no seed.
+    assert_eq!(
+        asked(&Sampling {
+            seed: Some(3),
+            ..Sampling::default()
+        }),
+        serde_json::json!({
+            "text_input": "say \"hi\"\n", "max_tokens": 7, "bad_words": "", "stop_words": "",
+            "top_k": 1, "stream": true,
+        })
+    );
+    assert_eq!(
+        asked(&Sampling {
+            temperature: 0.5,
+            top_p: Some(0.9),
+            top_k: Some(20),
+            seed: Some(3),
+            stop: vec!["END".into()],
+            ignore_eos: true,
+        }),
+        serde_json::json!({
+            "text_input": "say \"hi\"\n", "max_tokens": 7, "bad_words": "", "stop_words": ["END"],
+            "temperature": 0.5, "top_p": 0.9, "top_k": 20, "seed": 3, "random_seed": 3,
+            "min_tokens": 7, "min_length": 7, "stream": true,
+        })
+    );
+    let template = RequestTemplate::new(&format).unwrap();
+    for (stream, path) in [(true, "generate_stream"), (false, "generate")] {
+        let path = format!("/v2/models/ensemble/{path}");
+        assert_eq!(template.path("ensemble", stream).unwrap(), path);
+    }
+}

@@ -188,6 +188,7 @@ impl Arguments {
                 tokenizer: self.tokenizer.map(file),
                 persistent_volume_claim: None,
                 prefetch: None,
+                builds: None,
                 adapters: traffic.adapters,
             },
             tuning: Default::default(),

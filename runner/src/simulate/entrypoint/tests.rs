@@ -105,6 +105,24 @@ fn command_lines(profile: &str, deployment: &Deployment) -> Vec<Vec<String>> {
         .collect()
 }
 
+/// What the build step leaves to the server.
+fn of_build_step(path: &str) -> Option<String> {
+    let parameter = |key: &str, value: &str| {
+        format!("parameters: {{\n key: \"{key}\"\n value: {{ string_value: \"{value}\" }}\n}}\n")
+    };
+    let text = match path {
+        "/root/.cache/repository/ensemble/config.pbtxt" => String::new(),
+        "/root/.cache/repository/tensorrt_llm/config.pbtxt" => {
+            parameter("gpt_model_type", "V1") + &parameter("gpt_model_path", "/engines/0/engine")
+        }
+        "/engines/0/engine/config.json" => {
+            r#"{"build_config": {"max_batch_size": 7, "max_seq_len": 4096}}"#.to_owned()
+        }
+        _ => return None,
+    };
+    Some(text)
+}
+
 /// What each container's program makes of its command line.
 fn launches(profile: &str, deployment: &Deployment) -> Vec<Launch> {
     command_lines(profile, deployment)
@@ -122,7 +140,13 @@ fn launches(profile: &str, deployment: &Deployment) -> Vec<Launch> {
                     if profile == "triton-model" && path.ends_with("model/config.pbtxt") {
                         return Ok(String::new());
                     }
-                    let text = deployment.files.get(path.to_str().unwrap_or_default());
+                    let path = path.to_str().unwrap_or_default();
+                    if profile == "triton-tensorrt-llm-engine"
+                        && let Some(text) = of_build_step(path)
+                    {
+                        return Ok(text);
+                    }
+                    let text = deployment.files.get(path);
                     text.cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
                 },
             };
@@ -239,6 +263,15 @@ fn the_programs_take_what_the_built_in_profiles_give_them() {
             1,
             131_072,
         ),
+        (
+            "triton-tensorrt-llm-engine",
+            Engine::TritonEnsemble,
+            8000,
+            Some(8002),
+            "ensemble",
+            7,
+            4096,
+        ),
         // The HTTP server knows nothing of the model; the engine's own line has a test below.
         (
             "jetstream",
@@ -308,6 +341,40 @@ fn the_programs_take_every_tuning_field() {
             launches(name, &deployed(name, serde_json::json!([]), tuning));
         }
     }
+}
+
+#[test]
+fn of_several_servers_under_mpi_the_first_one_answers() {
+    let tuning = serde_json::json!({"tensorParallelSize": 2});
+    let profile = "triton-tensorrt-llm-engine";
+    let deployment = deployed(profile, serde_json::json!([]), tuning);
+    let line = &command_lines(profile, &deployment)[0];
+    assert_eq!(line[..4], words("mpirun --allow-run-as-root -n 1"));
+    let servers: Vec<_> = line.split(|word| word == ":").collect();
+    assert_eq!(servers.len(), 2, "{line:?}");
+    assert!(servers[1].contains(&"--load-model=tensorrt_llm".to_owned()));
+    let launch = &launches(profile, &deployment)[0];
+    assert_eq!(launch.config.engine, Engine::TritonEnsemble);
+    assert_eq!(launch.listen.port(), 8000);
+}
+
+#[test]
+fn an_engine_that_was_not_built_is_not_served() {
+    let config = "key: \"gpt_model_type\" string_value: \"TYPE\" key: \"gpt_model_path\" string_value: \"/e\"";
+    let of = |kind: &str, engine: &[(&str, &str)]| {
+        let config = config.replace("TYPE", kind);
+        let mut files = vec![
+            ("/m/ensemble/config.pbtxt", ""),
+            ("/m/tensorrt_llm/config.pbtxt", config.as_str()),
+        ];
+        files.extend(engine);
+        plan_with(Program::TritonServer, "--model-repository=/m", &[], &files)
+    };
+    let built = [("/e/config.json", "{}")];
+    assert!(of("V1", &built).is_ok());
+    assert!(of("V1", &[]).unwrap_err().0.contains("/e/config.json"));
+    let unknown = of("static", &built).unwrap_err();
+    assert!(unknown.0.contains("Invalid gpt_model_type"), "{unknown}");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! `tritonserver`, with a repository that holds `vllm_model`, `tensorrt_llm` or a model of texts.
+//! `tritonserver`, with a repository that holds `vllm_model`, `tensorrt_llm`, an ensemble round one
+//! or a model of texts.
 //!
 //! A repository cannot be listed here, so `BAKEOFF_SIM_MODEL` tells the name of a model of texts.
 
@@ -170,6 +171,9 @@ pub fn plan(words: &[String], world: &World<'_>) -> Result<Launch, Misuse> {
         // One at a time, as without an instance group and dynamic batching.
         return Ok(launch(config(Engine::KserveV2, &model, 1)));
     }
+    if let Some(config) = ensemble(Path::new(repository), world)? {
+        return Ok(launch(config));
+    }
     let (engine, settings) = repository_model(Path::new(repository), world)?;
     let model = settings.get("model").and_then(Value::as_str);
     let number = |name: &str| {
@@ -198,6 +202,57 @@ fn model_of_texts(repository: &Path, world: &World<'_>) -> Option<String> {
     };
     let files = ["config.pbtxt", "1/model.onnx", "1/model.pt"];
     files.into_iter().any(is_there).then_some(name)
+}
+
+/// What follows `mpirun`: one server for each GPU, of which the first one answers.
+pub fn under_mpi(words: &[String], world: &World<'_>) -> Result<Launch, Misuse> {
+    let first = words.split(|word| word == ":").next().unwrap_or_default();
+    let mut words = first.iter().skip_while(|word| *word != "tritonserver");
+    match words.next() {
+        Some(_) => plan(&words.cloned().collect::<Vec<_>>(), world),
+        None => Err(Misuse(
+            "mpirun: the only program played here is tritonserver".into(),
+        )),
+    }
+}
+
+/// An ensemble round an engine of TensorRT-LLM, which must have been built.
+fn ensemble(repository: &Path, world: &World<'_>) -> Result<Option<SimulatorConfig>, Misuse> {
+    if (world.file)(&repository.join("ensemble/config.pbtxt")).is_err() {
+        return Ok(None);
+    }
+    let bad = |cause: String| {
+        Misuse(format!(
+            "error: creating server: Internal - failed to load all models: tensorrt_llm: {cause}"
+        ))
+    };
+    let text = (world.file)(&repository.join("tensorrt_llm/config.pbtxt"))
+        .map_err(|error| bad(error.to_string()))?;
+    let batching = parameter(&text, "gpt_model_type").unwrap_or_default();
+    if !["inflight_fused_batching", "V1"].contains(&batching) {
+        return Err(bad(format!("Invalid gpt_model_type {batching:?}")));
+    }
+    let engine = Path::new(parameter(&text, "gpt_model_path").unwrap_or_default());
+    let file = engine.join("config.json");
+    let settings =
+        (world.file)(&file).map_err(|error| bad(format!("{}: {error}", file.display())))?;
+    let settings: Value =
+        serde_json::from_str(&settings).map_err(|error| bad(error.to_string()))?;
+    let number = |name: &str| {
+        let number = settings["build_config"][name].as_u64();
+        number.and_then(|number| u32::try_from(number).ok())
+    };
+    let batch = number("max_batch_size").unwrap_or(1);
+    let mut config = config(Engine::TritonEnsemble, "ensemble", batch);
+    config.max_model_len = number("max_seq_len").unwrap_or(config.max_model_len);
+    Ok(Some(config))
+}
+
+/// A parameter of a model's configuration.
+fn parameter<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    let (_, after) = text.split_once(&format!("key: \"{key}\""))?;
+    let (_, value) = after.split_once("string_value: \"")?;
+    Some(value.split_once('"')?.0)
 }
 
 /// The model of a repository, and its settings.

@@ -47,6 +47,24 @@ pub fn tensorrt_llm_whole(answer: &Answer) -> String {
     response(answer, &answer.text(), answer.output_tokens, true)
 }
 
+/// The ensemble's outputs, asked for or not, as the README of NVIDIA's tensorrtllm_backend shows them.
+fn of_ensemble(answer: &Answer, text: &str) -> String {
+    format!(
+        r#"{{"context_logits":0.0,"cum_log_probs":0.0,"generation_logits":0.0,"model_name":{},"model_version":"1","output_log_probs":0.0,"sequence_end":false,"sequence_id":0,"sequence_start":false,"text_output":"{text}"}}"#,
+        answer.model
+    )
+}
+
+/// Each response of the engine is made text by itself.
+pub fn ensemble(answer: &Answer, index: u32) -> Vec<Frame> {
+    let (text, _) = answer.token(index);
+    vec![token(&of_ensemble(answer, text))]
+}
+
+pub fn ensemble_whole(answer: &Answer) -> String {
+    of_ensemble(answer, &answer.text())
+}
+
 pub fn error() -> Vec<Frame> {
     vec![other(
         r#"{"error":"Error generating request: CUDA error: an illegal memory access was encountered"}"#,

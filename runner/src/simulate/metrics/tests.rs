@@ -52,7 +52,7 @@ fn each_engine_shows_its_own_names() {
     }
 }
 
-const ENGINES: [(Engine, &str); 11] = [
+const ENGINES: [(Engine, &str); 12] = [
     (Engine::Vllm, "vllm"),
     (Engine::Tgi, "tgi"),
     (Engine::TritonVllm, "triton-vllm"),
@@ -64,6 +64,7 @@ const ENGINES: [(Engine, &str); 11] = [
     (Engine::RayServe, "ray-serve"),
     (Engine::JetStream, "jetstream"),
     (Engine::KserveV2, "triton-model"),
+    (Engine::TritonEnsemble, "triton-tensorrt-llm-engine"),
 ];
 
 fn played(engine: Engine) -> SimulatorConfig {
