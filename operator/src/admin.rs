@@ -12,16 +12,19 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
-use bakeoff_crds::run::{BenchmarkRun, status::RunPhase};
-use kube::{ResourceExt, core::DeserializeGuard, runtime::reflector::Store};
+use bakeoff_crds::run::status::RunPhase;
+use kube::runtime::reflector::Store;
 
-use crate::metrics::{Metrics, RunKey};
+use crate::{
+    metrics::{Metrics, RunKey},
+    watched::Watched,
+};
 
 /// What the operator knows of its own health.
 #[derive(Clone, Default)]
 pub struct Health {
     ready: Arc<AtomicBool>,
-    stores: Arc<RwLock<Vec<Store<DeserializeGuard<BenchmarkRun>>>>>,
+    stores: Arc<RwLock<Vec<Store<Watched>>>>,
     /// Metrics of the operator.
     pub metrics: Metrics,
 }
@@ -33,7 +36,7 @@ impl Health {
     }
 
     /// Adds runs to those that are counted by phase.
-    pub fn count_runs_of(&self, store: Store<DeserializeGuard<BenchmarkRun>>) {
+    pub fn count_runs_of(&self, store: Store<Watched>) {
         self.stores
             .write()
             .unwrap_or_else(PoisonError::into_inner)
@@ -47,10 +50,8 @@ impl Health {
             .iter()
             .flat_map(Store::state)
             .filter_map(|run| {
-                let run = run.0.as_ref().ok()?;
-                let phase = run.status.as_ref().map(|status| status.phase);
-                let key = (run.namespace().unwrap_or_default(), run.name_any());
-                Some((key, phase.unwrap_or_default()))
+                let phase = *run.phase.as_ref().ok()?;
+                Some((run.key(), phase))
             })
             .collect()
     }

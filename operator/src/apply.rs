@@ -36,10 +36,12 @@ use serde_json::json;
 
 use crate::{
     child::{Child, ChildKind, ChildRef},
-    decide::Decision,
+    decide::Words,
     error::Error,
     events::Notice,
     lease::Leadership,
+    observe::{Kept, Step},
+    slim,
 };
 
 /// Owner of every field that the operator writes.
@@ -72,8 +74,9 @@ impl Writer {
     /// # Errors
     /// With the first object that could not be made or deleted; those after it are left for the next
     /// time.
-    pub async fn make(&self, run: &BenchmarkRun, decision: &Decision) -> Result<(), Error> {
-        let namespace = run.namespace().unwrap_or_default();
+    pub async fn make(&self, step: &Step) -> Result<(), Error> {
+        let namespace = step.run().namespace().unwrap_or_default();
+        let decision = step.decision();
         for child in &decision.apply {
             self.apply(&namespace, child).await?;
         }
@@ -87,9 +90,9 @@ impl Writer {
     ///
     /// # Errors
     /// With the first object that could not be deleted; those after it are left for the next time.
-    pub async fn remove(&self, run: &BenchmarkRun, decision: &Decision) -> Result<(), Error> {
-        let namespace = run.namespace().unwrap_or_default();
-        for child in &decision.delete {
+    pub async fn remove(&self, step: &Step) -> Result<(), Error> {
+        let namespace = step.run().namespace().unwrap_or_default();
+        for child in &step.decision().delete {
             self.delete(&namespace, child).await?;
         }
         Ok(())
@@ -152,19 +155,41 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes the status, where it is another; gives the run as it is then.
+    /// Writes the status, where it is another.
     ///
     /// # Errors
     /// Where the API server refuses it; also where the run was changed since it was read, by a
     /// person or by another operator.
     pub async fn write_status(
         &self,
+        step: &mut Step,
+        status: &BenchmarkRunStatus,
+    ) -> Result<(), Error> {
+        if step.run().status.as_ref() != Some(status) {
+            let run = self.patch_status(step.run(), status).await?;
+            step.wrote(run);
+        }
+        Ok(())
+    }
+
+    /// Writes how far a run is, where that is another; nothing else of its status changes.
+    ///
+    /// # Errors
+    /// Where the API server refuses it; also where the run was changed since it was read.
+    pub async fn tell(&self, kept: &mut Kept, words: &Words) -> Result<(), Error> {
+        let status = kept.status_with(words);
+        if let Some(status) = status.filter(|status| kept.run().status.as_ref() != Some(status)) {
+            let run = self.patch_status(kept.run(), &status).await?;
+            kept.wrote(run);
+        }
+        Ok(())
+    }
+
+    async fn patch_status(
+        &self,
         run: &BenchmarkRun,
         status: &BenchmarkRunStatus,
     ) -> Result<BenchmarkRun, Error> {
-        if run.status.as_ref() == Some(status) {
-            return Ok(run.clone());
-        }
         let name = run.name_any();
         let namespace = run.namespace().unwrap_or_default();
         let patch = json!({
@@ -180,7 +205,8 @@ impl Writer {
             "status": status,
         });
         self.leadership.check()?;
-        self.api::<BenchmarkRun>(&namespace)
+        let mut written = self
+            .api::<BenchmarkRun>(&namespace)
             .patch_status(
                 &name,
                 &PatchParams::apply(FIELD_MANAGER).force(),
@@ -189,7 +215,9 @@ impl Writer {
             .await
             .map_err(|source| Error::Status {
                 source: Box::new(source),
-            })
+            })?;
+        slim::metadata(&mut written.metadata);
+        Ok(written)
     }
 
     /// Publishes events on the run. A failure is only logged: what happened is in the status.

@@ -3,6 +3,8 @@
 //! The operator reads no PersistentVolumeClaim; the scheduler's `VolumeBinding` plugin names the
 //! one that is missing in the pod's condition PodScheduled.
 
+use std::time::Duration;
+
 use bakeoff_crds::summary::reason;
 use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 
@@ -10,7 +12,7 @@ use crate::{classify::PodFailure, pod};
 
 /// How long a claim may be missing: who applies a folder of objects makes run and claim within
 /// moments, in whatever order.
-const GRACE_SECONDS: i64 = 30;
+pub const GRACE: Duration = Duration::from_secs(30);
 
 /// Why the pod will not be placed as things are, once its claim had its time to appear.
 pub fn missing(found: &Pod, now: Timestamp) -> Option<PodFailure> {
@@ -22,8 +24,7 @@ pub fn missing(found: &Pod, now: Timestamp) -> Option<PodFailure> {
             after.starts_with(" not found") || after.starts_with(" is being deleted")
         })
         .map(|(claim, _)| claim)?;
-    let waited = now.as_second() - pod::created_at(found)?.as_second();
-    (waited >= GRACE_SECONDS).then(|| {
+    pod::has_passed(pod::created_at(found)?, GRACE, now).then(|| {
         PodFailure::new(
             reason::VOLUME_CLAIM_NOT_FOUND,
             format!(

@@ -49,7 +49,12 @@ pub fn state(observed: &Observed, name: &str, scheduling: u64, now: Timestamp) -
         return JobState::Deleting;
     }
     if is_true(job, "Complete") {
-        return succeeded(observed, name);
+        // Its pods were seen before it was: what they say at their end is yet to be read.
+        let mut pods = observed.pods_of_job(name);
+        return match pods.any(|found| !pod::has_ended(found) && !pod::is_deleting(found)) {
+            true => JobState::Active,
+            false => succeeded(observed, name),
+        };
     }
     if let Some(failed) = condition(job, "Failed") {
         return failed_state(observed, name, failed, scheduling, now);
@@ -75,15 +80,8 @@ fn unmade(
     now: Timestamp,
 ) -> Option<Failure> {
     let has_pods = observed.pods_of_job(name).next().is_some();
-    // Whoever suspended it, such as a queue, lets it go on; the Job controller then says so, a little
-    // later.
-    let asked_to_wait = job
-        .spec
-        .as_ref()
-        .is_some_and(|spec| spec.suspend == Some(true));
-    let is_suspended = asked_to_wait || is_true(job, "Suspended");
-    if is_suspended || has_pods || !admission::has_waited(job, Duration::from_secs(scheduling), now)
-    {
+    let scheduling = Duration::from_secs(scheduling);
+    if is_suspended(job) || has_pods || !admission::has_waited(job, scheduling, now) {
         return None;
     }
     let says = observed.trouble(job.metadata.uid.as_deref().unwrap_or_default());
@@ -96,6 +94,13 @@ fn unmade(
         ),
         ..Failure::default()
     })
+}
+
+/// Whether the Job makes no pods for now. Whoever suspended it, such as a queue, lets it go on; the Job
+/// controller then says so, a little later.
+pub fn is_suspended(job: &Job) -> bool {
+    let spec = job.spec.as_ref();
+    spec.is_some_and(|spec| spec.suspend == Some(true)) || is_true(job, "Suspended")
 }
 
 /// Whether the Job may still have, or make, running pods.

@@ -2,6 +2,7 @@
 
 mod active;
 mod ended;
+mod work;
 
 use std::{
     collections::BTreeMap,
@@ -12,18 +13,15 @@ use std::{
 use bakeoff_crds::run::{BenchmarkRunStatus, status::RunPhase};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
-    metrics::{
-        counter::Counter,
-        family::Family,
-        gauge::Gauge,
-        histogram::{Histogram, exponential_buckets},
-    },
-    registry::{Registry, Unit},
+    metrics::{family::Family, gauge::Gauge},
+    registry::Registry,
 };
 
 use active::Active;
 pub use active::{Figures, MOST_RUNS, RunKey};
 use ended::Ended;
+pub use work::Look;
+use work::Work;
 
 /// Every phase, so that a phase without a run reads 0.
 const PHASES: [RunPhase; 8] = [
@@ -41,9 +39,7 @@ const PHASES: [RunPhase; 8] = [
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Arc<Registry>,
-    reconciliations: Counter,
-    errors: Family<ErrorLabels, Counter>,
-    duration: Histogram,
+    work: Work,
     runs: Family<PhaseLabels, Gauge>,
     leader: Gauge,
     ended: Ended,
@@ -53,38 +49,15 @@ pub struct Metrics {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ErrorLabels {
-    reason: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PhaseLabels {
     phase: &'static str,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
-        let reconciliations = Counter::default();
-        let errors = Family::<ErrorLabels, Counter>::default();
-        let duration = Histogram::new(exponential_buckets(0.005, 2.0, 12));
         let runs = Family::<PhaseLabels, Gauge>::default();
         let mut registry = Registry::with_prefix("bakeoff");
-        registry.register(
-            "reconciliations",
-            "Reconciliations begun",
-            reconciliations.clone(),
-        );
-        registry.register(
-            "reconcile_errors",
-            "Reconciliations that failed, by step",
-            errors.clone(),
-        );
-        registry.register_with_unit(
-            "reconcile_duration",
-            "Time of a reconciliation",
-            Unit::Seconds,
-            duration.clone(),
-        );
+        let work = Work::register(&mut registry);
         registry.register("runs", "Benchmark runs, by phase", runs.clone());
         let leader = Gauge::default();
         registry.register(
@@ -96,9 +69,7 @@ impl Default for Metrics {
         let active = Active::register(&mut registry);
         Self {
             registry: Arc::new(registry),
-            reconciliations,
-            errors,
-            duration,
+            work,
             runs,
             leader,
             ended,
@@ -109,13 +80,21 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Counts a reconciliation, with the category of its error where it failed.
-    pub fn reconciled(&self, took: Duration, error: Option<&'static str>) {
-        self.reconciliations.inc();
-        self.duration.observe(took.as_secs_f64());
-        if let Some(reason) = error {
-            self.errors.get_or_create(&ErrorLabels { reason }).inc();
-        }
+    /// Counts a reconciliation: all of its time, that in which the operator itself was at work, and the
+    /// category of its error where it failed.
+    pub fn reconciled(
+        &self,
+        took: Duration,
+        worked: Duration,
+        look: Look,
+        error: Option<&'static str>,
+    ) {
+        self.work.reconciled(took, worked, look, error);
+    }
+
+    /// Counts a request to the API server.
+    pub fn requested(&self, verb: &'static str, resource: String) {
+        self.work.requested(verb, resource);
     }
 
     /// Says whether this operator acts.

@@ -5,11 +5,15 @@
 //! given, also `nodes` get and `pods` list in all namespaces ([`nodes`]), and `events` list
 //! ([`pod_events`], [`pulls`]).
 //!
-//! Everything is read anew and from the API server, not from a cache: a decision made on an old
-//! status beside new pods would see failures that are none.
+//! Everything that a decision is made on is read anew and from the API server, not from a cache: one
+//! made on an old status beside new pods would see failures that are none. Two things are older:
+//! the stored plan, which is immutable ([`plans`]), and, by seconds, who is on a node and which nodes
+//! there are ([`nodes`]).
 
+mod fresh;
 pub mod nodes;
 pub mod objects;
+pub mod plans;
 pub mod pod_events;
 pub mod pulls;
 
@@ -38,14 +42,15 @@ use k8s_openapi::{
 use kube::{Api, Client, ResourceExt, api::ListParams, core::DeserializeGuard};
 use tokio::sync::Mutex;
 
-use self::{nodes::NodeReader, pod_events::PodEventReader, pulls::PullReader};
+pub use self::fresh::{Fresh, Kept, Step};
+use self::{nodes::NodeReader, plans::Plans, pod_events::PodEventReader, pulls::PullReader};
 use crate::{
     error::Error,
     neighbours,
-    observed::{Observed, StoredPlan, leads},
+    observed::{Observed, Progress, StoredPlan},
     pod,
     progress::ProgressReader,
-    room,
+    room, slim,
 };
 
 /// How long the list of API groups is good for.
@@ -65,6 +70,7 @@ pub struct Observer {
     nodes: NodeReader,
     pod_events: PodEventReader,
     pulls: PullReader,
+    plans: Plans,
     monitoring: Arc<Mutex<Option<Discovered>>>,
 }
 
@@ -77,6 +83,7 @@ impl Observer {
             client,
             progress,
             nodes,
+            plans: Plans::default(),
             monitoring: Arc::default(),
         }
     }
@@ -90,11 +97,12 @@ impl Observer {
         namespace: &str,
         name: &str,
         now: Timestamp,
-    ) -> Result<Option<(BenchmarkRun, Observed)>, Error> {
+    ) -> Result<Option<Fresh>, Error> {
         let runs = Api::<BenchmarkRun>::namespaced(self.client.clone(), namespace);
-        let Some(run) = runs.get_opt(name).await.map_err(Error::read("the run"))? else {
+        let Some(mut run) = runs.get_opt(name).await.map_err(Error::read("the run"))? else {
             return Ok(None);
         };
+        slim::metadata(&mut run.metadata);
         let mut observed = Observed {
             plan: self.plan(namespace, &run).await?,
             ..Observed::default()
@@ -113,15 +121,14 @@ impl Observer {
             objects::read(&self.client, namespace, &own, &plan, &mut observed).await?;
         }
         observed.jobs = jobs.list(&own).await.map_err(Error::read("jobs"))?.items;
-        observed.pod_troubles = self.pod_events.troubles(namespace, &observed, now).await;
-        let runner = observed
-            .pods_of(labels::COMPONENT_RUNNER)
-            .chain(observed.pods_of(labels::COMPONENT_PREFETCH))
-            .filter(|runner| leads(runner) && !pod::has_ended(runner) && !pod::is_deleting(runner))
-            .find_map(pod::ip);
-        if let Some(ip) = runner {
-            observed.progress = self.progress.read(ip).await;
+        for found in &mut observed.pods {
+            slim::metadata(&mut found.metadata);
         }
+        for found in &mut observed.jobs {
+            slim::metadata(&mut found.metadata);
+        }
+        observed.pod_troubles = self.pod_events.troubles(namespace, &observed, now).await;
+        observed.progress = self.progress_of(&observed).await;
         let phase = run.status.as_ref().map(|status| status.phase);
         if matches!(phase, Some(RunPhase::Pending | RunPhase::Preflight))
             && let StoredPlan::Stored(plan) = &observed.plan
@@ -136,16 +143,29 @@ impl Observer {
             }
             self.look_at_nodes(&run, &mut observed).await;
         }
-        Ok(Some((run, observed)))
+        Ok(Some(Fresh::new(run, observed)))
     }
 
-    /// The nodes of the run's pods and the one that it is held to; and, while an engine is under
-    /// load, who else is on its node.
+    /// What the pod at work of a run says of itself, which asks nothing of the API server.
+    pub async fn progress(&self, kept: &Kept) -> Option<Progress> {
+        self.progress_of(kept.observed()).await
+    }
+
+    async fn progress_of(&self, observed: &Observed) -> Option<Progress> {
+        let ip = pod::ip(fresh::speaker(observed)?)?;
+        self.progress.read(ip).await
+    }
+
+    /// The nodes of the run's engine and of pods that are to go, and the one that it is held to; and,
+    /// while an engine is under load, who else is on its node.
     async fn look_at_nodes(&self, run: &BenchmarkRun, observed: &mut Observed) {
         let Some(status) = &run.status else {
             return;
         };
+        let is_engine =
+            |found: &Pod| pod::label(found, labels::COMPONENT) == Some(labels::COMPONENT_ENGINE);
         let alive = observed.pods.iter().filter(|found| !pod::has_ended(found));
+        let alive = alive.filter(|found| is_engine(found) || pod::is_deleting(found));
         let mut names: Vec<String> = alive
             .filter_map(pod::node)
             .map(str::to_owned)
@@ -180,10 +200,14 @@ impl Observer {
     }
 
     async fn plan(&self, namespace: &str, run: &BenchmarkRun) -> Result<StoredPlan, Error> {
+        let uid = run.uid().unwrap_or_default();
+        if let Some(known) = self.plans.get(&uid) {
+            return Ok(StoredPlan::Stored(known));
+        }
         let identity = RunIdentity {
             name: run.name_any(),
             namespace: namespace.to_owned(),
-            uid: run.uid().unwrap_or_default(),
+            uid: uid.clone(),
         };
         let config_maps = Api::<ConfigMap>::namespaced(self.client.clone(), namespace);
         let stored = config_maps
@@ -195,7 +219,7 @@ impl Observer {
         };
         let json = stored.data.unwrap_or_default().remove("plan.json");
         Ok(match json.map(|json| Plan::read(json.as_bytes())) {
-            Some(Ok(plan)) => StoredPlan::Stored(plan),
+            Some(Ok(plan)) => StoredPlan::Stored(self.plans.keep(&uid, plan)),
             Some(Err(error)) => StoredPlan::Unreadable(error.to_string()),
             None => StoredPlan::Unreadable("it has no plan.json".into()),
         })

@@ -1,7 +1,7 @@
 //! What the cluster showed of one run at one moment. Plain data: [`crate::observe`] fills it,
 //! [`crate::decide`] reads it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bakeoff_crds::{
     manifests::{MonitoringApi, labels},
@@ -50,7 +50,7 @@ pub struct Observed {
     pub pod_troubles: BTreeMap<String, String>,
     /// The nodes that engines could go to, while no engine has begun; `None` where they were not, or
     /// could not be, listed.
-    pub room: Option<Listed>,
+    pub room: Option<Arc<Listed>>,
     /// Pods of others on the node of the engine that is under load; `None` where they were not, or
     /// could not be, listed.
     pub neighbours: Option<Neighbours>,
@@ -117,7 +117,6 @@ pub enum NodeState {
 
 /// The plan as it was when the run was accepted.
 #[derive(Clone, Debug, Default)]
-#[allow(clippy::large_enum_variant)] // one per reconcile
 pub enum StoredPlan {
     /// There is no ConfigMap.
     #[default]
@@ -125,7 +124,7 @@ pub enum StoredPlan {
     /// There is one, and it holds no plan.
     Unreadable(String),
     /// The plan.
-    Stored(Plan),
+    Stored(Arc<Plan>),
 }
 
 /// Answer of `/progress` of a runner, or of the Job that fetches the model.

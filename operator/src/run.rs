@@ -25,6 +25,7 @@ use crate::{
         nodes::{NodeReader, NodeRights},
     },
     progress::ProgressReader,
+    requests,
 };
 
 /// How long to wait before asking for the CRD again.
@@ -51,11 +52,12 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let client = Client::try_default()
         .await
         .context("no cluster: neither a service account nor a kubeconfig was found")?;
+    let health = Health::default();
+    let client = requests::counted(client, &health.metrics);
     let listener = TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on {listen}"))?;
     let stop = stop_signal()?;
-    let health = Health::default();
     let server =
         axum::serve(listener, admin::router(health.clone())).with_graceful_shutdown(stop.clone());
     let (elector, leadership) = match lease {
@@ -72,15 +74,15 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             neighbours: list_neighbours,
         },
     );
+    let observer = Observer::new(client.clone(), ProgressReader::new()?, nodes);
+    let writer = Writer::new(client.clone(), pod_name, leadership);
+    let settings = PlanSettings {
+        runner_image,
+        place: Place::Cluster,
+    };
     let context = Arc::new(Context {
-        observer: Observer::new(client.clone(), ProgressReader::new()?, nodes),
-        writer: Writer::new(client.clone(), pod_name, leadership),
-        settings: PlanSettings {
-            runner_image,
-            place: Place::Cluster,
-        },
         health,
-        backoff: Default::default(),
+        ..Context::new(observer, writer, settings)
     });
     let server = async {
         server

@@ -15,9 +15,10 @@ use bakeoff_crds::{
 };
 use bakeoff_operator::{
     admin::{self, Health},
-    metrics::Figures,
+    metrics::{Figures, Look},
     observed::{Observed, Progress as RunnerProgress, StoredPlan},
     status::conditions,
+    watched::Watched,
 };
 use bakeoff_runner::{
     agent::vitals_page,
@@ -213,7 +214,7 @@ fn operator_page() -> Router {
     let now = Timestamp::UNIX_EPOCH;
     conditions::set(&mut ended.conditions, complete, true, "Succeeded", "", now);
     let observed = Observed {
-        plan: StoredPlan::Stored(plan),
+        plan: StoredPlan::Stored(plan.into()),
         progress: Some(RunnerProgress {
             stages_done: 1,
             stages_planned: 4,
@@ -229,9 +230,8 @@ fn operator_page() -> Router {
         phase: bakeoff_crds::run::status::RunPhase::Running,
         ..status.clone()
     });
-    writer.apply_watcher_event(&watcher::Event::Apply(kube::core::DeserializeGuard(Ok(
-        run,
-    ))));
+    let watched = Watched::from(kube::core::DeserializeGuard(Ok(run)));
+    writer.apply_watcher_event(&watcher::Event::Apply(watched));
     health.count_runs_of(store);
     health.metrics.set_leader(true);
     let metrics = health.metrics.clone();
@@ -243,7 +243,9 @@ fn operator_page() -> Router {
             let figures = Figures::new(&observed, &status);
             metrics.saw(key.clone(), &status, &ended, figures.clone());
             metrics.saw(key, &status, &status, figures);
-            metrics.reconciled(Duration::from_millis(7), Some("apply"));
+            let (took, worked) = (Duration::from_millis(7), Duration::from_millis(2));
+            metrics.reconciled(took, worked, Look::Full, Some("apply"));
+            metrics.requested("list", "pods".to_owned());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     });

@@ -17,7 +17,7 @@ use k8s_openapi::{
 };
 use kube::{Resource, ResourceExt};
 
-use super::Decision;
+use super::{Decision, attention};
 use crate::{
     child::{Child, ChildKind, ChildRef},
     job,
@@ -25,10 +25,6 @@ use crate::{
     pod,
     status::conditions,
 };
-
-/// How soon to look again at a run under way. Changes of pods and Jobs come by themselves; this
-/// is for progress and deadlines.
-const POLL: Duration = Duration::from_secs(10);
 
 /// A decision in the making.
 pub(super) struct Draft<'a> {
@@ -62,7 +58,9 @@ impl<'a> Draft<'a> {
         let generation = self.run.metadata.generation;
         self.status.observed_generation = generation;
         conditions::observe_generation(&mut self.status.conditions, generation);
+        let attention = attention::of(&self);
         Decision {
+            attention,
             apply: self.apply,
             sweep: self.sweep,
             delete: self.delete,
@@ -98,11 +96,10 @@ impl<'a> Draft<'a> {
         );
     }
 
-    /// Says what is under way, and has the run looked at again soon.
+    /// Says what is under way.
     pub(super) fn progressing(&mut self, phase: RunPhase, reason: &str, message: &str) {
         self.status.phase = phase;
         self.condition(condition::PROGRESSING, true, reason, message);
-        self.wake_in(POLL);
     }
 
     /// Looks again after this time at the latest.

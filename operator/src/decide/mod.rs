@@ -11,6 +11,7 @@
 //! both engines at once.)
 
 mod acceptance;
+mod attention;
 mod budget;
 mod draft;
 mod finished;
@@ -24,9 +25,12 @@ mod restart;
 mod suspension;
 mod turn;
 mod turns;
+mod words;
 
+pub use attention::Attention;
 pub use placement::APPLY_FAILED;
 pub use restart::MAX_RESTARTS;
+pub use words::Words;
 
 use std::time::Duration;
 
@@ -55,8 +59,20 @@ pub struct Decision {
     pub delete: Vec<ChildRef>,
     /// The status to write.
     pub status: BenchmarkRunStatus,
-    /// When to look again, if nothing changes before; `None` waits for a change.
+    /// When time alone changes what is to be done; `None` where it does not.
     pub requeue: Option<Duration>,
+    /// How closely to look after the run until then, if nothing is heard of it.
+    pub attention: Attention,
+}
+
+impl Decision {
+    /// Whether nothing is to be done but perhaps to tell how far the run is; `before` is its status.
+    pub fn is_quiet(&self, before: &BenchmarkRunStatus) -> bool {
+        self.apply.is_empty()
+            && self.sweep.is_empty()
+            && self.delete.is_empty()
+            && Words::differ_alone(before, &self.status)
+    }
 }
 
 /// Decides the next step of a run.
@@ -70,6 +86,7 @@ pub fn decide(
     // The garbage collector frees what a deleted run owns; nothing may be added to it.
     if run.metadata.deletion_timestamp.is_none() {
         step(&mut draft, settings);
+        attention::wake_for_deadlines(&mut draft);
     }
     draft.finish()
 }

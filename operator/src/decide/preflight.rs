@@ -18,10 +18,12 @@ use crate::{
 const NO_NODE_YET: &str = "NoNodeYet";
 
 pub(super) fn decide(draft: &mut Draft<'_>, plan: &Plan) {
-    if turns::deadline_left(draft, plan).is_zero() {
+    let left = turns::deadline_left(draft, plan);
+    if left.is_zero() {
         let message = "policy.timeouts.total passed before the preflight was done";
         return fail(draft, reason::DEADLINE_EXCEEDED, message);
     }
+    draft.wake_in(left);
     let room = draft
         .observed
         .room

@@ -58,9 +58,6 @@ pub(super) fn decide(draft: &mut Draft<'_>, plan: &Plan, place: Place<'_>) {
     }
 }
 
-/// How often the autoscaler's events are looked for while a pod waits for a node: nothing tells of them.
-const LOOK_AT_EVENTS: std::time::Duration = std::time::Duration::from_secs(30);
-
 /// Opens the turn's record once nothing of an earlier turn is left. Objects follow in the next
 /// step, so that no object is ever without a record.
 fn begin(draft: &mut Draft<'_>, plan: &Plan, turn: Turn, is_deployed: bool) {
@@ -223,7 +220,6 @@ fn advance(
             if let Some(since) = found.and_then(|found| engine::waits_since(&record, found)) {
                 draft.wake_in(engine::left(since, timeouts.scheduling.get(), draft.now));
             }
-            draft.wake_in(LOOK_AT_EVENTS);
             let message = format!("The pod of {name} waits for a node: {says}");
             draft.progressing(RunPhase::Running, "Scheduling", &message);
             record.phase = EnginePhase::Scheduling;

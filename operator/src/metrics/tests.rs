@@ -32,8 +32,10 @@ fn has(text: &str, lines: &[&str]) {
 #[test]
 fn metrics_have_stable_names_and_bounded_labels() {
     let metrics = Metrics::default();
-    metrics.reconciled(Duration::from_millis(7), None);
-    metrics.reconciled(Duration::from_millis(7), Some("apply"));
+    let (took, worked) = (Duration::from_millis(7), Duration::from_millis(2));
+    metrics.reconciled(took, worked, Look::None, None);
+    metrics.reconciled(took, worked, Look::Full, Some("apply"));
+    metrics.requested("list", "pods".to_owned());
     metrics.set_leader(true);
     let runs = [
         (key("a"), RunPhase::Running),
@@ -47,6 +49,9 @@ fn metrics_have_stable_names_and_bounded_labels() {
             "bakeoff_reconciliations_total 2",
             "bakeoff_reconcile_errors_total{reason=\"apply\"} 1",
             "bakeoff_reconcile_duration_seconds_count 2",
+            "bakeoff_reconcile_own_seconds_count{look=\"full\"} 1",
+            "bakeoff_reconcile_own_seconds_bucket{le=\"0.0025\",look=\"none\"} 1",
+            "bakeoff_api_requests_total{verb=\"list\",resource=\"pods\"} 1",
             "bakeoff_runs{phase=\"Running\"} 2",
             "bakeoff_runs{phase=\"Failed\"} 1",
             "bakeoff_runs{phase=\"Complete\"} 0",
@@ -178,7 +183,9 @@ spec:
         place: Place::Cluster,
     };
     Observed {
-        plan: StoredPlan::Stored(resolve(&run, &ProfileSet::builtin(), &settings).unwrap()),
+        plan: StoredPlan::Stored(std::sync::Arc::new(
+            resolve(&run, &ProfileSet::builtin(), &settings).unwrap(),
+        )),
         progress: Some(Progress {
             stages_done: 1,
             stages_planned: 4,

@@ -7,19 +7,23 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bakeoff_crds::run::status::NodeFacts;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::{Api, Client, api::ListParams};
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::Instant};
 
-use crate::{node_facts, observed::NodeState, room::Listed};
+use crate::{node_facts, observed::NodeState, room::Listed, slim};
 
 /// How long a list of a node's pods is good for. Tenants come and go more slowly, and a list of a
 /// whole node is large.
-const LIST_AGE: Duration = Duration::from_secs(30);
+const LIST_AGE: Duration = Duration::from_secs(60);
+
+/// How long a list of nodes is good for, for all runs together: many that begin at once would each
+/// list them all.
+const NODES_AGE: Duration = Duration::from_secs(10);
 
 /// Most nodes that are looked at beforehand: of more, some will fit.
 const MOST_NODES: u32 = 500;
@@ -39,12 +43,20 @@ pub struct NodeReader {
     client: Client,
     rights: Arc<Rights>,
     listed: Arc<Mutex<BTreeMap<String, PodsOfNode>>>,
+    /// By label selector.
+    selected: Arc<Mutex<BTreeMap<String, Selected>>>,
 }
 
 /// The pods of a node, and when they were listed.
 struct PodsOfNode {
     at: Instant,
     pods: Arc<Vec<Pod>>,
+}
+
+/// Nodes, and when they were listed.
+struct Selected {
+    at: Instant,
+    listed: Arc<Listed>,
 }
 
 /// What is tried; a refusal ends it until the operator starts again.
@@ -65,6 +77,7 @@ impl NodeReader {
                 neighbours: rights.neighbours.into(),
             }),
             listed: Arc::default(),
+            selected: Arc::default(),
         }
     }
 
@@ -88,8 +101,9 @@ impl NodeReader {
         }
     }
 
-    /// The nodes with these labels, the first few hundred; `None` where they cannot be listed.
-    pub async fn with_labels(&self, labels: &BTreeMap<String, String>) -> Option<Listed> {
+    /// The nodes with these labels, the first few hundred, as they were seconds ago; `None` where they
+    /// cannot be listed.
+    pub async fn with_labels(&self, labels: &BTreeMap<String, String>) -> Option<Arc<Listed>> {
         if !self.rights.list.load(Ordering::Relaxed) {
             return None;
         }
@@ -97,14 +111,27 @@ impl NodeReader {
             .iter()
             .map(|(key, value)| format!("{key}={value}"))
             .collect();
-        let wanted = ListParams::default()
-            .labels(&labels.join(","))
-            .limit(MOST_NODES);
+        let labels = labels.join(",");
+        // Held while they are listed: who else wants them waits for the answer.
+        let mut selected = self.selected.lock().await;
+        selected.retain(|_, known| known.at.elapsed() < NODES_AGE);
+        if let Some(known) = selected.get(&labels) {
+            return Some(Arc::clone(&known.listed));
+        }
+        let wanted = ListParams::default().labels(&labels).limit(MOST_NODES);
         match Api::<Node>::all(self.client.clone()).list(&wanted).await {
-            Ok(list) => Some(Listed {
-                is_whole: list.metadata.continue_.is_none_or(|more| more.is_empty()),
-                nodes: list.items,
-            }),
+            Ok(list) => {
+                let listed = Arc::new(Listed {
+                    is_whole: list.metadata.continue_.is_none_or(|more| more.is_empty()),
+                    nodes: list.items.into_iter().map(slim::node).collect(),
+                });
+                let known = Selected {
+                    at: Instant::now(),
+                    listed: Arc::clone(&listed),
+                };
+                selected.insert(labels, known);
+                Some(listed)
+            }
             Err(error) => {
                 give_up(
                     &self.rights.list,
@@ -126,12 +153,13 @@ impl NodeReader {
         if let Some(known) = listed.get(node) {
             return Some(Arc::clone(&known.pods));
         }
-        let on_node = ListParams::default().fields(&format!(
+        // From the API server's own cache, which has an index by node: it need not be the newest.
+        let on_node = ListParams::default().match_any().fields(&format!(
             "spec.nodeName={node},status.phase!=Succeeded,status.phase!=Failed"
         ));
         match Api::<Pod>::all(self.client.clone()).list(&on_node).await {
             Ok(list) => {
-                let pods = Arc::new(list.items);
+                let pods = Arc::new(list.items.into_iter().map(slim::tenant).collect::<Vec<_>>());
                 let known = PodsOfNode {
                     at: Instant::now(),
                     pods: Arc::clone(&pods),

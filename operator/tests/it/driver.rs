@@ -185,7 +185,8 @@ async fn deletes_name_the_object_that_was_seen() {
         ),
     ])
     .await;
-    assert_eq!(result, Ok(Action::await_change()));
+    // Should nothing be heard of what was deleted, it is looked for.
+    assert_eq!(result, Ok(Action::requeue(Duration::from_secs(10))));
     assert_eq!(bodies[7]["preconditions"]["uid"], json!(uid));
     assert_eq!(bodies[7]["propagationPolicy"], "Background");
 }

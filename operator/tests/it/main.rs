@@ -6,6 +6,7 @@ mod acceptance;
 mod cleanup;
 mod deadlines;
 mod driver;
+mod economy;
 mod failure;
 mod fields;
 mod invariants;

@@ -1,5 +1,7 @@
 //! Whether some node would take the engines, before any is made.
 
+use std::sync::Arc;
+
 use bakeoff_crds::run::status::{RunPhase, condition};
 use bakeoff_operator::room::Listed;
 use k8s_openapi::api::core::v1::Node;
@@ -27,12 +29,12 @@ fn node(gpus: &str) -> Value {
     })
 }
 
-fn listed(nodes: &[Value]) -> Option<Listed> {
+fn listed(nodes: &[Value]) -> Option<Arc<Listed>> {
     let node = |node: &Value| serde_json::from_value::<Node>(node.clone()).unwrap();
-    Some(Listed {
+    Some(Arc::new(Listed {
         nodes: nodes.iter().map(node).collect(),
         is_whole: true,
-    })
+    }))
 }
 
 #[test]

@@ -68,20 +68,18 @@ async fn control(
     leadership: Leadership,
     rights: NodeRights,
 ) -> Result<Infallible> {
-    let context = Context {
-        observer: Observer::new(
+    let context = Context::new(
+        Observer::new(
             client.clone(),
             ProgressReader::new()?,
             NodeReader::new(client.clone(), rights),
         ),
-        writer: Writer::new(client.clone(), None, leadership),
-        settings: PlanSettings {
+        Writer::new(client.clone(), None, leadership),
+        PlanSettings {
             runner_image: "registry.test/bakeoff:1".into(),
             place: Place::Cluster,
         },
-        health: Default::default(),
-        backoff: Default::default(),
-    };
+    );
     controller::run(
         client,
         Some(&namespace),

@@ -6,13 +6,13 @@ use axum::http::{Request, Response};
 use bakeoff_crds::plan::{Place, PlanSettings};
 use bakeoff_operator::{
     apply::Writer,
-    controller::{Context, reconcile},
     lease::Leadership,
     observe::{
         Observer,
         nodes::{NodeReader, NodeRights},
     },
     progress::ProgressReader,
+    reconcile::{Context, reconcile},
 };
 use kube::{Client, client::Body, runtime::controller::Action};
 use serde_json::{Value, json};
@@ -102,20 +102,18 @@ pub async fn against_with(
         bodies
     });
     let client = Client::new(service, "default");
-    let context = Context {
-        observer: Observer::new(
+    let context = Context::new(
+        Observer::new(
             client.clone(),
             ProgressReader::new().unwrap(),
             NodeReader::new(client.clone(), rights),
         ),
-        writer: Writer::new(client, None, leadership),
-        settings: PlanSettings {
+        Writer::new(client, None, leadership),
+        PlanSettings {
             runner_image: "registry.test/bakeoff:1".into(),
             place: Place::Cluster,
         },
-        health: Default::default(),
-        backoff: Default::default(),
-    };
+    );
     let result = reconcile(&context, "bench", "duel", world::start())
         .await
         .map_err(|error| error.to_string());

@@ -19,7 +19,7 @@ use kube::core::DynamicObject;
 use super::World;
 
 impl World {
-    pub(super) fn make(&mut self, child: &Child) {
+    pub(crate) fn make(&mut self, child: &Child) {
         self.made += 1;
         let uid = format!("uid-{}", self.made);
         let stamp = |metadata: &ObjectMeta| {
@@ -85,7 +85,9 @@ impl World {
                     .as_ref()
                     .and_then(|data| data.get("plan.json"))
                 {
-                    self.observed.plan = StoredPlan::Stored(serde_json::from_str(json).unwrap());
+                    self.observed.plan = StoredPlan::Stored(std::sync::Arc::new(
+                        serde_json::from_str(json).unwrap(),
+                    ));
                 }
             }
             Child::PersistentVolumeClaim(claim) => {
@@ -124,7 +126,7 @@ impl World {
         });
     }
 
-    pub(super) fn remove(&mut self, child: &ChildRef) {
+    pub(crate) fn remove(&mut self, child: &ChildRef) {
         let now = Some(Time(self.now));
         match &child.kind {
             ChildKind::Object(_) => {
