@@ -1,7 +1,8 @@
 //! Where an engine's pod is in its turn, from it and the turn's record.
 
 use bakeoff_crds::{
-    run::{Timeouts, status::TurnStatus},
+    common::shortened,
+    run::{StartStep, Timeouts, status::TurnStatus},
     summary::reason,
 };
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
@@ -237,6 +238,21 @@ pub fn record(turn: &mut TurnStatus, found: &Pod, now: Timestamp) {
     }
 }
 
+/// Most characters of what an init container said that are kept.
+const WORDS: usize = 160;
+
+/// What ran to its end before the engine started.
+fn steps(found: &Pod) -> Vec<StartStep> {
+    pod::ended_init_containers(found)
+        .map(|(name, start, end, words)| StartStep {
+            name: name.to_owned(),
+            start_time: Time(start),
+            end_time: Time(end),
+            message: words.map(|words| shortened(&crate::mask::mask(words), WORDS)),
+        })
+        .collect()
+}
+
 /// What a pod shows that is the engine, or one of its pods: where and what it runs, not whether the
 /// engine is ready.
 pub fn record_pod(turn: &mut TurnStatus, found: &Pod) {
@@ -253,9 +269,69 @@ pub fn record_pod(turn: &mut TurnStatus, found: &Pod) {
             *slot = value.map(Time);
         }
     };
+    let steps = steps(found);
+    if steps.len() > turn.steps.len() {
+        turn.steps = steps;
+    }
     stamp(&mut turn.scheduled_time, pod::scheduled_at(found));
     stamp(
         &mut turn.container_started_time,
         pod::container_started_at(found),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(init: serde_json::Value) -> Pod {
+        serde_json::from_value(serde_json::json!({
+            "metadata": {"name": "engine"},
+            "status": {"initContainerStatuses": init},
+        }))
+        .unwrap()
+    }
+
+    fn status(name: &str, state: serde_json::Value) -> serde_json::Value {
+        serde_json::json!({
+            "name": name, "image": "i", "imageID": "i", "ready": true, "restartCount": 0,
+            "state": state,
+        })
+    }
+
+    #[test]
+    fn what_ran_before_the_engine_is_written_down_once_it_has_ended_well() {
+        let ended = |code: i32, words: &str| {
+            serde_json::json!({"terminated": {
+                "exitCode": code, "startedAt": "2026-11-22T08:00:00Z",
+                "finishedAt": "2026-11-22T08:05:12Z", "message": words,
+            }})
+        };
+        let running = serde_json::json!({"running": {"startedAt": "2026-11-22T08:05:12Z"}});
+        let mut turn = TurnStatus::default();
+        let secret = "built engine with hf_abcdefghijklmnopqrstuv\n";
+        let first = status("build", ended(0, secret));
+        record_pod(
+            &mut turn,
+            &pod(serde_json::json!([first, status("warm", running)])),
+        );
+        let [step] = &turn.steps[..] else {
+            panic!("{turn:?}")
+        };
+        assert_eq!(step.name, "build");
+        let span = step.end_time.0.duration_since(step.start_time.0);
+        assert_eq!(span.as_secs(), 312);
+        assert_eq!(step.message.as_deref(), Some("built engine with ***"));
+        let second = status("warm", ended(0, ""));
+        record_pod(&mut turn, &pod(serde_json::json!([first, second])));
+        assert_eq!(turn.steps.len(), 2);
+        assert_eq!(turn.steps[1].message, None);
+        // A pod that is seen without its past takes nothing away; one that failed is no step.
+        record_pod(&mut turn, &pod(serde_json::json!([])));
+        assert_eq!(turn.steps.len(), 2);
+        let mut failed = TurnStatus::default();
+        let first = status("build", ended(1, "out of memory"));
+        record_pod(&mut failed, &pod(serde_json::json!([first])));
+        assert_eq!(failed.steps, []);
+    }
 }

@@ -195,6 +195,21 @@ pub fn container_started_at(pod: &Pod) -> Option<Timestamp> {
     running.or(ended).map(|time| time.0)
 }
 
+/// The init containers that ended well, in their order: name, start, end and last words.
+pub fn ended_init_containers(
+    pod: &Pod,
+) -> impl Iterator<Item = (&str, Timestamp, Timestamp, Option<&str>)> {
+    let status = pod.status.as_ref();
+    let init = status.and_then(|status| status.init_container_statuses.as_deref());
+    init.unwrap_or_default().iter().filter_map(|container| {
+        let ended = container.state.as_ref()?.terminated.as_ref()?;
+        let (start, end) = (ended.started_at.as_ref()?, ended.finished_at.as_ref()?);
+        let words = ended.message.as_deref().map(str::trim);
+        let words = words.filter(|words| !words.is_empty());
+        (ended.exit_code == 0).then_some((container.name.as_str(), start.0, end.0, words))
+    })
+}
+
 /// The main container's last words.
 pub fn termination_message(pod: &Pod) -> Option<&str> {
     let status = main_container(pod)?;

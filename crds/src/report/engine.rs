@@ -145,6 +145,9 @@ pub struct ColdStart {
     /// not take them from a volume.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_files: Option<ModelFiles>,
+    /// What ran to its end in the pod before the engine started, such as the build of a TensorRT engine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<ColdStartStep>,
     /// Until its container started: image pulled, volumes mounted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container_started_seconds: Option<f64>,
@@ -161,6 +164,21 @@ pub struct ColdStart {
     /// From the sending of the very first request to its first token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_request_seconds: Option<f64>,
+}
+
+/// What ran to its end before an engine started.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ColdStartStep {
+    /// Name of the init container.
+    pub name: String,
+    /// Until it started.
+    pub started_seconds: f64,
+    /// How long it ran, by whole seconds.
+    pub seconds: f64,
+    /// What it said at its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// What a run had done with the model's files on a node before an engine read them. What earlier runs

@@ -40,8 +40,8 @@ pub use self::{
     distribution::{Distribution, TokenDistribution},
     energy::{Energy, EnergySource},
     engine::{
-        ColdStart, EngineFailure, EngineReport, ModelFiles, NodeNeighbours, Provenance,
-        RevisionSource,
+        ColdStart, ColdStartStep, EngineFailure, EngineReport, ModelFiles, NodeNeighbours,
+        Provenance, RevisionSource,
     },
     fairness::{Fairness, FairnessCheck, FairnessCheckKind, FairnessFinding, FairnessStatus},
     goodput::{Goodput, ObjectiveResult},

@@ -9,6 +9,7 @@ pub mod model;
 pub mod prefetch;
 pub mod price;
 pub mod settings;
+pub mod start;
 pub mod status;
 pub mod sweep;
 pub mod trace;
@@ -32,6 +33,7 @@ pub use settings::{
     Calibration, Cleanup, CleanupEngines, Format, Objective, ObjectiveMetric, OnEngineFailure,
     Output, Policy, Runner, Timeouts,
 };
+pub use start::StartStep;
 pub use status::BenchmarkRunStatus;
 pub use sweep::{Arrival, ConcurrencyRange, Knee, Ramp, RateRange, Search, StageSpec, Sweep};
 pub use trace::{Trace, TraceFormat};

@@ -5,6 +5,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::start::StartStep;
 use crate::summary::{PrefetchSummary, Summary};
 
 /// Condition types of a run.
@@ -314,6 +315,10 @@ pub struct TurnStatus {
     /// Whether the image was on the node before; absent where that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_was_present: Option<bool>,
+    /// What ran to its end in the pod before the engine started, one after another.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 6))]
+    pub steps: Vec<StartStep>,
     /// When its container started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container_started_time: Option<Time>,

@@ -6,9 +6,9 @@ use bakeoff_crds::{
     outcome::Outcome,
     plan::{self, CommonMetric, EngineSource, Plan, PlannedEngine},
     report::{
-        AcceleratorDevice, ColdStart, EngineFailure, EngineReport, ModelFiles, NodeNeighbours,
-        Probe, Provenance, Report, ReportRun, RevisionSource, SCHEMA_VERSION, SearchReport,
-        StageReport,
+        AcceleratorDevice, ColdStart, ColdStartStep, EngineFailure, EngineReport, ModelFiles,
+        NodeNeighbours, Probe, Provenance, Report, ReportRun, RevisionSource, SCHEMA_VERSION,
+        SearchReport, StageReport,
     },
     run::status::{EnginePhase, RoundRestart, TurnStatus},
     summary::PreflightSummary,
@@ -402,6 +402,20 @@ fn cold_start(
         image_pulled_seconds: until(&turn.image_pulled_time),
         image_was_present: turn.image_was_present,
         model_files,
+        steps: turn
+            .steps
+            .iter()
+            .map(|step| ColdStartStep {
+                name: step.name.clone(),
+                started_seconds: since(step.start_time.0),
+                seconds: step
+                    .end_time
+                    .0
+                    .duration_since(step.start_time.0)
+                    .as_secs_f64(),
+                message: step.message.clone(),
+            })
+            .collect(),
         container_started_seconds: until(&turn.container_started_time),
         weight_loading_seconds: weight_loading(stages, turn.round),
         ready_seconds: until(&turn.ready_time),

@@ -280,7 +280,8 @@ pub fn plan_of(yaml: &str) -> Plan {
     resolve(&run, &ProfileSet::builtin(), &settings).unwrap()
 }
 
-fn time<T: serde::de::DeserializeOwned>(second: u32) -> Option<T> {
+/// A moment of the hour in which the run took place.
+pub fn time<T: serde::de::DeserializeOwned>(second: u32) -> Option<T> {
     let moment = format!("2026-03-01T12:{:02}:{:02}Z", second / 60, second % 60);
     serde_json::from_value(moment.into()).ok()
 }

@@ -1,6 +1,9 @@
 use bakeoff_crds::{
     report::{EngineMetric, MetricValue},
-    run::status::{Neighbours, VerdictStatus},
+    run::{
+        StartStep,
+        status::{Neighbours, VerdictStatus},
+    },
     summary::reason,
 };
 
@@ -424,4 +427,23 @@ fn accelerators_and_the_loading_of_weights_come_from_the_stages() {
     let loading = |engine: usize| report.engines[engine].cold_start[0].weight_loading_seconds;
     assert_eq!((loading(0), loading(1)), (Some(41.5), None));
     assert!(report.engines[1].provenance.accelerators.is_empty());
+}
+
+#[test]
+fn what_ran_before_an_engine_is_in_its_cold_start() {
+    let mut facts = facts();
+    facts.outcome.turns[0].steps = vec![StartStep {
+        name: "build".into(),
+        start_time: fixture::time(40).unwrap(),
+        end_time: fixture::time(352).unwrap(),
+        message: Some("built engine 0f9e8d7c".into()),
+    }];
+    let report = assemble(&plan(), &facts, measured());
+    let [step] = &report.engines[0].cold_start[0].steps[..] else {
+        panic!("{:?}", report.engines[0].cold_start)
+    };
+    assert_eq!((step.started_seconds, step.seconds), (40.0, 312.0));
+    let page = crate::report::html::page(&report).unwrap();
+    assert!(page.contains("(built engine 0f9e8d7c)"), "{page}");
+    assert!(report.engines[1].cold_start[0].steps.is_empty());
 }

@@ -1,7 +1,8 @@
 //! One engine as the page shows it.
 
 use bakeoff_crds::report::{
-    EngineReport, ModelFiles, Provenance, RevisionSource, StageReport, TokenCountSource,
+    ColdStartStep, EngineReport, ModelFiles, Provenance, RevisionSource, StageReport,
+    TokenCountSource,
 };
 use serde::Serialize;
 
@@ -33,7 +34,7 @@ pub struct EngineView {
     steady: Vec<SteadyRow>,
     groups: Vec<GroupRow>,
     shards: Vec<ShardRow>,
-    cold_start: Vec<[String; 9]>,
+    cold_start: Vec<[String; 10]>,
     reconciliation: Vec<ReconciliationRow>,
     metrics: Vec<MetricRow>,
     resources: Vec<MetricRow>,
@@ -288,7 +289,25 @@ fn client(stage: &StageReport) -> Vec<String> {
         .collect()
 }
 
-fn cold_start(engine: &EngineReport) -> Vec<[String; 9]> {
+/// What ran before the engine, each with its time and what it said of it.
+fn steps(steps: &[ColdStartStep]) -> String {
+    let told: Vec<String> = steps
+        .iter()
+        .map(|step| {
+            let time = format::seconds(step.seconds);
+            match &step.message {
+                Some(message) => format!("{} {time} ({message})", step.name),
+                None => format!("{} {time}", step.name),
+            }
+        })
+        .collect();
+    match told.is_empty() {
+        true => "–".to_owned(),
+        false => told.join(", "),
+    }
+}
+
+fn cold_start(engine: &EngineReport) -> Vec<[String; 10]> {
     let show = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), format::seconds);
     let rounds = engine.cold_start.iter();
     rounds
@@ -300,6 +319,7 @@ fn cold_start(engine: &EngineReport) -> Vec<[String; 9]> {
                     Some(true) => "was there".to_owned(),
                     _ => show(start.image_pulled_seconds),
                 },
+                steps(&start.steps),
                 show(start.container_started_seconds),
                 match start.model_files {
                     Some(ModelFiles::Cold) => "not read before",
