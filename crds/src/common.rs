@@ -223,14 +223,64 @@ pub struct FileSource {
 }
 
 /// Text as it goes into an argument or a variable's value of a container, where Kubernetes would
-/// fill in variables for `$(NAME)`.
+/// fill in variables for `$(NAME)`, and takes `$$` for `$`.
 pub fn literal(text: &str) -> String {
-    text.replace("$(", "$$(")
+    if ["$(", "$$"].iter().any(|sign| text.contains(sign)) {
+        text.replace('$', "$$")
+    } else {
+        text.to_owned()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As Kubernetes does, where no variable is known:
+    /// <https://github.com/kubernetes/kubernetes/blob/v1.34.2/third_party/forked/golang/expansion/expand.go>.
+    fn filled_in(text: &str) -> String {
+        let mut filled = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find('$') {
+            filled += &rest[..at];
+            let after = &rest[at + 1..];
+            rest = match (after.chars().next(), after.find(')')) {
+                (Some('$'), _) => {
+                    filled.push('$');
+                    &after[1..]
+                }
+                (Some('('), Some(end)) => {
+                    filled += "FILLED IN";
+                    &after[end + 1..]
+                }
+                _ => {
+                    filled.push('$');
+                    after
+                }
+            };
+        }
+        filled + rest
+    }
+
+    #[test]
+    fn what_is_literal_stays_as_it_is() {
+        for text in [
+            "$(NAME)",
+            "$$(NAME)",
+            "$$$(NAME)",
+            "a$$b",
+            "$$",
+            "$",
+            "a$b",
+            "$(",
+            "$)$(A)$",
+            "",
+            "\u{e9}$(\u{e9})$",
+        ] {
+            assert_eq!(filled_in(&literal(text)), text);
+        }
+        assert_eq!(filled_in("$(NAME)$$"), "FILLED IN$");
+    }
 
     #[test]
     fn durations_read_and_write_alike() {

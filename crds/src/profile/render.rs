@@ -456,7 +456,7 @@ fn write_value(
     value: &Value,
 ) -> Result<(), minijinja::Error> {
     match value.as_str() {
-        Some(text) if is_filled_in(state.name()) && text.contains("$(") => {
+        Some(text) if is_filled_in(state.name()) && text.contains('$') => {
             minijinja::escape_formatter(out, state, &Value::from(literal(text)))
         }
         _ => minijinja::escape_formatter(out, state, value),

@@ -223,6 +223,8 @@ fn follower(
 
 fn prompts_error(error: &FrozenError) -> MeasureError {
     let reason = match error {
+        // The prompts were stored by the preflight: it is the bucket that is away.
+        FrozenError::Store(error) if error.may_pass() => reason::UPLOAD_FAILED,
         FrozenError::Hash { .. } => reason::HASH_MISMATCH,
         FrozenError::Malformed(_) | FrozenError::Store(_) => reason::DATASET_UNAVAILABLE,
         FrozenError::Tokenizer(_) => reason::TOKENIZER_UNAVAILABLE,

@@ -11,6 +11,7 @@ pub mod aggregate;
 #[cfg(test)]
 mod fuzz;
 pub mod google;
+mod patience;
 pub mod promql;
 pub mod resources;
 pub mod sampler;

@@ -1,5 +1,7 @@
 //! Asks a Prometheus for the engines' metrics over exactly a stage's window.
 
+mod answer;
+
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
@@ -7,22 +9,20 @@ use std::{
 };
 
 use bakeoff_crds::{
-    common::shortened,
     plan::{CommonMetric, PlannedMetrics, SeriesKind},
     report::{EngineMetric, MetricValue},
     run::ExtraQuery,
 };
-use prometheus_http_query::{
-    Client,
-    response::{Data, PromqlResult},
-};
+use prometheus_http_query::{Client, response::Data};
 use reqwest::{StatusCode, header::AUTHORIZATION};
-use serde::Deserialize;
 
+use self::answer::data_of;
+pub(super) use self::answer::value_of;
 use super::{
     aggregate::selectors,
     google::{self, Metadata},
     is_averaged, metric_name,
+    patience::Patience,
     select::Selector,
 };
 use crate::store::{
@@ -34,8 +34,6 @@ use crate::store::{
 const QUERY_TIMEOUT: Duration = Duration::from_secs(15);
 /// Most bytes of one answer, which should hold one number.
 const LONGEST_ANSWER: u64 = 4 << 20;
-/// Most characters of an answer that a reason shows.
-const MOST_SHOWN: usize = 300;
 /// Scrapes that a window must hold for Prometheus to say something of it.
 pub(super) const LEAST_SCRAPES: u32 = 4;
 /// Reason of an absent value: the window holds too few scrapes.
@@ -72,6 +70,7 @@ pub struct Prometheus {
     /// From the end of a window until its last sample can be asked for.
     delay: Duration,
     extra: Vec<ExtraQuery>,
+    patience: Patience,
 }
 
 impl std::fmt::Debug for Prometheus {
@@ -104,6 +103,7 @@ impl Prometheus {
             interval,
             delay: interval,
             extra: extra.to_vec(),
+            patience: Patience::default(),
         })
     }
 
@@ -132,6 +132,14 @@ impl Prometheus {
     #[must_use]
     pub fn asked_after(self, delay: Duration) -> Self {
         Self { delay, ..self }
+    }
+
+    /// Gives each window so much time for all of its questions, in place of a minute.
+    #[cfg(test)]
+    #[must_use]
+    pub(super) fn with_patience(self, most: Duration) -> Self {
+        let patience = Patience::of(most);
+        Self { patience, ..self }
     }
 
     /// Whether a window holds too few scrapes of the engine to say something of it.
@@ -258,24 +266,44 @@ impl Prometheus {
         window: TimeWindow,
     ) -> Result<(StatusCode, Vec<u8>), String> {
         let unreachable = |cause: String| format!("PrometheusUnreachable: {cause}");
-        let mut answer = self.send(promql, window).await.map_err(unreachable)?;
-        if let (StatusCode::UNAUTHORIZED, Some(google)) = (answer.status(), &self.google) {
-            google.forget().await;
-            answer = self.send(promql, window).await.map_err(unreachable)?;
-        }
-        let status = answer.status();
+        let left = self.patience.left(window).map_err(unreachable)?;
+        let asked = tokio::time::timeout(left, self.exchange(promql, window)).await;
+        let asked = asked.unwrap_or_else(|_| Err(self.patience.is_over()));
+        let (status, body) = match asked {
+            Ok(answer) => {
+                self.patience.answered(window);
+                answer
+            }
+            Err(cause) => {
+                self.patience.unanswered(window, &cause);
+                return Err(unreachable(cause));
+            }
+        };
         if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             return Err(format!(
                 "QueryForbidden: HTTP {status}; give the runner's service account the right to read, \
                  on Google Cloud roles/monitoring.viewer"
             ));
         }
-        let body = body_of(answer, LONGEST_ANSWER).await.map_err(unreachable)?;
         Ok((status, body))
     }
-}
 
-impl Prometheus {
+    /// One question and its whole answer, whatever its status. The second time with a token that is
+    /// new, where the first one was refused.
+    async fn exchange(
+        &self,
+        promql: &str,
+        window: TimeWindow,
+    ) -> Result<(StatusCode, Vec<u8>), String> {
+        let mut answer = self.send(promql, window).await?;
+        if let (StatusCode::UNAUTHORIZED, Some(google)) = (answer.status(), &self.google) {
+            google.forget().await;
+            answer = self.send(promql, window).await?;
+        }
+        let status = answer.status();
+        Ok((status, body_of(answer, LONGEST_ANSWER).await?))
+    }
+
     async fn send(&self, promql: &str, window: TimeWindow) -> Result<reqwest::Response, String> {
         // Not `at`, which takes whole seconds: windows end at any time.
         let time = format!("{:.3}", window.end);
@@ -284,55 +312,6 @@ impl Prometheus {
             query = query.header(AUTHORIZATION, google.bearer().await?);
         }
         query.get_raw().await.map_err(|error| causes(&error))
-    }
-}
-
-/// An answer of `/api/v1/query`. Format:
-/// <https://prometheus.io/docs/prometheus/latest/querying/api/#format-overview>.
-#[derive(Deserialize)]
-#[serde(tag = "status", rename_all = "camelCase")]
-enum Answer {
-    Success { data: PromqlResult },
-    Error { error: String },
-}
-
-/// The one value of an answer, or nothing where it is none or not finite.
-///
-/// # Errors
-/// Why it has no such value, as an absent metric says it.
-pub(super) fn value_of(body: &[u8]) -> Result<Option<f64>, String> {
-    let data = data_of(body)?;
-    let value = match data.data() {
-        Data::Scalar(sample) => Some(sample.value()),
-        Data::Vector(samples) => match samples.as_slice() {
-            [] => None,
-            [one] => Some(one.sample().value()),
-            many => {
-                return Err(format!(
-                    "ManySeries: the query gives {} series; add them up with sum() or avg()",
-                    many.len()
-                ));
-            }
-        },
-        Data::Matrix(_) => {
-            return Err("NotAnInstant: the query gives a range; take avg_over_time() of it".into());
-        }
-    };
-    Ok(value.filter(|value| value.is_finite()))
-}
-
-/// What an answer holds.
-fn data_of(body: &[u8]) -> Result<PromqlResult, String> {
-    let answer = serde_json::from_slice(body).map_err(|error| {
-        let error = shortened(&error.to_string(), MOST_SHOWN);
-        format!("PrometheusUnreachable: the answer is none of Prometheus: {error}; correct spec.metrics.url")
-    })?;
-    match answer {
-        Answer::Success { data } => Ok(data),
-        Answer::Error { error } => {
-            let error = shortened(&error, MOST_SHOWN);
-            Err(format!("QueryRefused: {error}; correct the query"))
-        }
     }
 }
 
@@ -415,5 +394,7 @@ pub(super) fn fill_in(query: &str, target: &Target, window: TimeWindow) -> Strin
         .replace("$pod", &or_any(&target.pod))
 }
 
+#[cfg(test)]
+mod away;
 #[cfg(test)]
 mod tests;

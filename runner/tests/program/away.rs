@@ -185,7 +185,9 @@ fn what_a_bucket_that_stays_away_did_not_take_is_on_the_logs_and_goes_up_later()
         // The pod that is made anew knows nothing of them, and does not say that there were none.
         let again = run.end(&run.load());
         assert_eq!(again.code, Some(75), "{}", again.log);
-        assert_eq!(run.last_words().runner, None);
+        let words = run.last_words();
+        assert_eq!(words.runner, None);
+        assert_eq!(words.failure.unwrap().reason, reason::UPLOAD_FAILED);
         let reported = run.end(&run.report());
         assert_eq!(reported.code, Some(75), "{}", reported.log);
         let message = run.last_words().failure.unwrap().message;

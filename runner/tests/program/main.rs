@@ -17,6 +17,7 @@ mod limits;
 mod memory;
 mod pod;
 mod profile;
+mod prometheus_away;
 mod quota;
 mod shards;
 mod signals;
