@@ -134,6 +134,13 @@ pub fn is_running(name: &str) -> bool {
     Running::read(name).is_some_and(|running| running.is_alive())
 }
 
+/// Process id of the daemon of this name, while it runs.
+#[must_use]
+pub fn pid(name: &str) -> Option<i32> {
+    let running = Running::read(name).filter(Running::is_alive)?;
+    Some(running.pid)
+}
+
 /// Names of all daemons that were started.
 #[must_use]
 pub fn names() -> Vec<String> {

@@ -41,6 +41,14 @@ pub const VERSITYGW: Tool = Tool {
     package: "github.com/versity/versitygw/cmd/versitygw",
     version: "v1.8.0",
 };
+/// Plays nodes and pods that are not there. Later ones watch from resource version 0, which an API
+/// server refuses whose etcd is as old as Debian's.
+pub const KWOK: Tool = Tool {
+    name: "kwok",
+    package: "sigs.k8s.io/kwok/cmd/kwok",
+    version: "v0.6.1",
+};
+
 impl Tool {
     /// Where it lies once built.
     #[must_use]

@@ -1,6 +1,7 @@
 //! The processes of a pod that runs on this machine, and what a test does to them.
 
 use std::fs;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
@@ -13,6 +14,18 @@ pub fn freeze_pod(uid: &str) -> Result<()> {
 /// Ends every process of a pod without a chance to tidy up.
 pub fn kill_pod(uid: &str) -> Result<()> {
     signal(uid, Signal::KILL)
+}
+
+/// Where a program that a pod runs can be read from, as long as it runs.
+pub fn program_of_pod(uid: &str, name: &str) -> Result<PathBuf> {
+    let programs = processes(uid)?
+        .into_iter()
+        .map(|pid| PathBuf::from(format!("/proc/{pid}/exe")));
+    let is_it = |path: &PathBuf| fs::read_link(path).is_ok_and(|program| program.ends_with(name));
+    programs
+        .into_iter()
+        .find(is_it)
+        .with_context(|| format!("the pod {uid} does not run {name} on this machine"))
 }
 
 fn signal(uid: &str, signal: Signal) -> Result<()> {

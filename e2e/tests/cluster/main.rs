@@ -8,5 +8,6 @@ mod faults;
 mod install;
 mod operators;
 mod runs;
+mod scale;
 mod smoke;
 mod turns;
