@@ -108,6 +108,8 @@ fn take_note(context: &Context, error: &kube::runtime::controller::Error<Error, 
         Queue::ObjectNotFound(run) => {
             let key = (run.namespace.clone().unwrap_or_default(), run.name.clone());
             context.idle.forget(&key);
+            let run = ObjectRef::new(&key.1).within(&key.0);
+            context.backoff.succeeded(&run);
         }
         Queue::QueueError(error) => tracing::warn!(%error, "a watch failed; it is begun anew"),
         Queue::RunnerError(error) => tracing::error!(%error, "the controller's queue failed"),

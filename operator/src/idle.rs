@@ -171,7 +171,8 @@ impl IdleRuns {
         let idle = entry.idle.insert(Idle {
             run: kept.version(),
             seen: kept.seen(),
-            look_at: sooner.map(|span| now + span),
+            // A deadline beyond all time is none.
+            look_at: sooner.and_then(|span| now.checked_add(span)),
             at_work: kept.tells().then(|| AtWork {
                 kept: Box::new(kept),
                 tell_at: now + SOON,

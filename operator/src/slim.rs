@@ -3,13 +3,42 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::{
-    api::core::v1::{Container, Node, NodeSpec, NodeStatus, Pod, PodSpec, PodStatus},
+    api::{
+        batch::v1::Job,
+        core::v1::{
+            Container, Node, NodeSpec, NodeStatus, Pod, PodSpec, PodStatus, PodTemplateSpec,
+        },
+    },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
 /// Who wrote which field, which is much.
 pub fn metadata(metadata: &mut ObjectMeta) {
     metadata.managed_fields = None;
+}
+
+/// A run's own pod, as it is kept between looks: where it is and how it fares, not what it is made of.
+pub fn own_pod(found: &mut Pod) {
+    let Some(spec) = found.spec.take() else {
+        return;
+    };
+    let named = |container: Container| Container {
+        name: container.name,
+        ..Container::default()
+    };
+    found.spec = Some(PodSpec {
+        containers: spec.containers.into_iter().map(named).collect(),
+        node_name: spec.node_name,
+        scheduling_gates: spec.scheduling_gates,
+        ..PodSpec::default()
+    });
+}
+
+/// A run's own Job, the same way.
+pub fn own_job(found: &mut Job) {
+    if let Some(spec) = &mut found.spec {
+        spec.template = PodTemplateSpec::default();
+    }
 }
 
 /// Another's pod: whose it is, and what it requests.

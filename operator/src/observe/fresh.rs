@@ -11,7 +11,7 @@ use crate::{
     decide::{Decision, Words, decide},
     idle::Version,
     observed::{Observed, Progress, leads},
-    pod,
+    pod, slim,
 };
 
 /// What was read of a run just now. Only [`super::Observer::observe`] makes one.
@@ -78,14 +78,16 @@ impl Step {
         self.decision.is_quiet(&self.before)
     }
 
-    /// Whether the run will be asked how far it is before its next look.
+    /// Whether a pod of the run says how far it is, and will be asked again before the next look.
     pub fn tells(&self) -> bool {
         tells(&self.fresh.run, &self.fresh.observed)
     }
 
     /// What is kept of the look once it is over.
     pub fn keep(self) -> Kept {
-        let Fresh { run, observed } = self.fresh;
+        let Fresh { run, mut observed } = self.fresh;
+        observed.pods.iter_mut().for_each(slim::own_pod);
+        observed.jobs.iter_mut().for_each(slim::own_job);
         Kept { run, observed }
     }
 }
@@ -120,24 +122,20 @@ impl Kept {
         pods.chain(jobs).map(Version::of).collect()
     }
 
-    /// Whether a pod of the run can be asked how far it is.
+    /// Whether a pod of the run says how far it is.
     pub fn tells(&self) -> bool {
         tells(&self.run, &self.observed)
     }
 
     /// What there is to tell now that the pod at work says this of itself; `None` where that is no
-    /// longer all that is to be done, or the pod is silent that spoke before: then everything is to be
-    /// looked at.
+    /// longer all that is to be done, or the pod is silent: then everything is to be looked at.
     pub fn hear(
         &mut self,
         progress: Option<Progress>,
         settings: &PlanSettings,
         now: Timestamp,
     ) -> Option<Words> {
-        if progress.is_none() && self.observed.progress.is_some() {
-            return None;
-        }
-        self.observed.progress = progress;
+        self.observed.progress = Some(progress?);
         let decision = decide(&self.run, &self.observed, settings, now);
         let before = self.run.status.as_ref()?;
         decision
@@ -175,5 +173,5 @@ pub(super) fn speaker(observed: &Observed) -> Option<&Pod> {
 fn tells(run: &BenchmarkRun, observed: &Observed) -> bool {
     let phase = run.status.as_ref().map(|status| status.phase);
     let is_under_way = matches!(phase, Some(RunPhase::Running | RunPhase::Prefetching));
-    is_under_way && speaker(observed).is_some()
+    is_under_way && speaker(observed).is_some() && observed.progress.is_some()
 }

@@ -8,7 +8,7 @@ use std::{
 use bakeoff_crds::plan::Plan;
 
 /// Most plans that are kept; beyond, the oldest is read again when it is needed. A plan of three
-/// engines takes some 30 KiB.
+/// engines takes some 26 KB.
 const MOST: usize = 256;
 
 /// Plans by the UIDs of their runs. Clones share them.

@@ -269,7 +269,7 @@ async fn events_that_never_come_cost_no_more_than_the_time_that_nothing_had_happ
 #[tokio::test(start_paused = true)]
 async fn an_old_answer_does_no_harm() {
     let mut struck = 0;
-    for second in (0..30).step_by(3) {
+    for second in (0..30).step_by(5) {
         let server = Server::new(three());
         let _operator = Operator::start(&server);
         let stale = server.clone();
@@ -288,5 +288,5 @@ async fn an_old_answer_does_no_harm() {
         let measured = turns.filter(|turn| turn.phase == EnginePhase::Succeeded);
         assert_eq!(measured.count(), 3, "{second}: {:?}", state.world.log);
     }
-    assert!(struck > 5, "{struck}");
+    assert!(struck > 3, "{struck}");
 }

@@ -151,7 +151,7 @@ impl Server {
             state.requests.push((verb, resource.clone()));
         }
         let answer = match verb {
-            "get" | "list" => state.read(verb, &resource, &name),
+            "get" | "list" => return state.read(verb, &resource, &name),
             _ => state.write(&parts.method, &resource, &name, body),
         };
         state.publish();
