@@ -18,11 +18,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// Programs of which no wheel carries the parser.
-const WITHOUT_WHEEL: [&str; 7] = [
+const WITHOUT_WHEEL: [&str; 10] = [
     "jetstream-http",
     "llama-server",
     "maxengine-server",
     "mpirun",
+    "sax-admin-server",
+    "sax-http",
+    "sax-model-server",
     "text-generation-launcher",
     "tritonserver",
     "trtllm-serve",
@@ -134,6 +137,7 @@ fn lines() -> Vec<Vec<String>> {
                 "tgi" => &["text-generation-launcher"],
                 "llama-cpp" => &["llama-server"],
                 "jetstream" => &["jetstream-http"],
+                "sax" => &["sax-http"],
                 _ => &[],
             };
             let entrypoint = entrypoint.iter().map(|word| (*word).to_owned());
@@ -141,10 +145,9 @@ fn lines() -> Vec<Vec<String>> {
             let own: Vec<_> = own.collect();
             // KubeRay writes the command of a RayService's pods; and a program that is a file of the
             // profile is nobody else's.
-            let of_profile = own
-                .get(1)
-                .is_some_and(|it| deployment.files.contains_key(it));
-            if !own.is_empty() && !of_profile {
+            let files = deployment.files;
+            let of_profile = |line: &[String]| line.get(1).is_some_and(|it| files.contains_key(it));
+            if !own.is_empty() && !of_profile(&own) {
                 lines.insert(own);
             }
             let of_object = deployment.object.into_iter().flat_map(|object| object.pods);
@@ -155,7 +158,10 @@ fn lines() -> Vec<Vec<String>> {
                     true => vec![further.name],
                     false => further.command,
                 };
-                lines.insert([command, further.args].concat());
+                let line = [command, further.args].concat();
+                if !of_profile(&line) {
+                    lines.insert(line);
+                }
             }
         }
     }

@@ -148,6 +148,7 @@ fn every_built_in_profile() {
         "openllm",
         "ray-serve",
         "ray-service",
+        "sax",
         "sglang",
         "tensorrt-llm",
         "torchserve",

@@ -22,6 +22,16 @@ ENTRYPOINT ["jetstream-http"]
 FROM names AS maxengine-server
 ENTRYPOINT ["maxengine-server"]
 
+FROM names AS sax
+ENTRYPOINT ["sax-http"]
+
+# SAX's other servers, in the same pod.
+FROM names AS sax-admin-server
+ENTRYPOINT ["sax-admin-server"]
+
+FROM names AS sax-model-server
+ENTRYPOINT ["sax-model-server"]
+
 # Of engines whose profiles name their command.
 FROM names AS commands
 ENTRYPOINT []

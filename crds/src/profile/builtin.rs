@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::EngineProfileSpec;
 
-const BUILT_IN: [(&str, &str); 18] = [
+const BUILT_IN: [(&str, &str); 19] = [
     ("fastchat", include_str!("../../profiles/fastchat.yaml")),
     ("jetstream", include_str!("../../profiles/jetstream.yaml")),
     ("llama-cpp", include_str!("../../profiles/llama-cpp.yaml")),
@@ -18,6 +18,7 @@ const BUILT_IN: [(&str, &str); 18] = [
         "ray-service",
         include_str!("../../profiles/ray-service.yaml"),
     ),
+    ("sax", include_str!("../../profiles/sax.yaml")),
     ("sglang", include_str!("../../profiles/sglang.yaml")),
     (
         "tensorrt-llm",

@@ -22,6 +22,9 @@ const SIMULATORS: &[&str] = &[
     "llama-cpp",
     "jetstream",
     "maxengine-server",
+    "sax",
+    "sax-admin-server",
+    "sax-model-server",
     "commands",
 ];
 /// Names of real entrypoints, by which the binary knows what to be.
@@ -36,6 +39,9 @@ const ENTRYPOINTS: &[&str] = &[
     "usr/local/bin/openllm",
     "usr/local/bin/jetstream-http",
     "usr/local/bin/maxengine-server",
+    "usr/local/bin/sax-http",
+    "usr/local/bin/sax-admin-server",
+    "usr/local/bin/sax-model-server",
     "usr/local/bin/mpirun",
     "usr/local/bin/trtllm-build",
     "usr/local/bin/nvidia-smi",

@@ -16,6 +16,7 @@ mod jetstream;
 mod llama_cpp;
 mod openllm;
 mod python;
+mod sax;
 mod shell;
 mod tgi;
 mod transformers;
@@ -68,6 +69,12 @@ pub enum Program {
     MaxEngineServer,
     /// `jetstream-http`: the HTTP server before it.
     JetStreamHttp,
+    /// `sax-admin-server`, `sax-model-server` and `sax-http`: SAX, each a server.
+    SaxAdminServer,
+    /// See [`Self::SaxAdminServer`].
+    SaxModelServer,
+    /// See [`Self::SaxAdminServer`].
+    SaxHttp,
     /// `mpirun`: of the servers that it starts, the one that answers.
     MpiRun,
     /// `trtllm-build`, which ends once the engine is there.
@@ -91,6 +98,9 @@ impl Program {
             "openllm" => Some(Self::OpenLlm),
             "maxengine-server" => Some(Self::MaxEngineServer),
             "jetstream-http" => Some(Self::JetStreamHttp),
+            "sax-admin-server" => Some(Self::SaxAdminServer),
+            "sax-model-server" => Some(Self::SaxModelServer),
+            "sax-http" => Some(Self::SaxHttp),
             "mpirun" => Some(Self::MpiRun),
             "trtllm-build" => Some(Self::TrtllmBuild),
             "nvidia-smi" => Some(Self::NvidiaSmi),
@@ -135,6 +145,9 @@ pub fn plan(program: Program, arguments: &[String], world: &World<'_>) -> Result
         Program::OpenLlm => openllm::plan(arguments)?,
         Program::MaxEngineServer => jetstream::engine(arguments)?,
         Program::JetStreamHttp => jetstream::http(arguments)?,
+        Program::SaxAdminServer => sax::admin(arguments)?,
+        Program::SaxModelServer => sax::model(arguments)?,
+        Program::SaxHttp => sax::http(arguments)?,
         Program::MpiRun => triton::under_mpi(arguments, world)?,
         Program::TrtllmBuild | Program::NvidiaSmi => {
             return Err(Misuse("error: it serves nothing".into()));

@@ -123,6 +123,9 @@ pub(super) const API: &[Flag] = &[
 
 /// Reads what follows `python3`.
 pub fn plan(words: &[String], world: &World<'_>) -> Result<Launch, Misuse> {
+    if words == [super::sax::PUBLISHER] {
+        return Ok(super::sax::publisher());
+    }
     let [flag, module, rest @ ..] = words else {
         return Err(Misuse("python3: only -m MODULE is played here".into()));
     };

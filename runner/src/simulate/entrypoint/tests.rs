@@ -80,6 +80,7 @@ fn command_lines(profile: &str, deployment: &Deployment) -> Vec<Vec<String>> {
         "tgi" => "text-generation-launcher",
         "llama-cpp" => "llama-server",
         "jetstream" => "jetstream-http",
+        "sax" => "sax-http",
         _ => "",
     };
     let command = match deployment.command.is_empty() {
@@ -283,6 +284,15 @@ fn the_programs_take_what_the_built_in_profiles_give_them() {
             131_072,
         ),
         (
+            "sax",
+            Engine::Sax,
+            8888,
+            None,
+            "/sax/test/model",
+            32,
+            131_072,
+        ),
+        (
             "fastchat",
             Engine::FastChat,
             8000,
@@ -341,6 +351,23 @@ fn the_programs_take_every_tuning_field() {
             launches(name, &deployed(name, serde_json::json!([]), tuning));
         }
     }
+}
+
+#[test]
+fn saxs_servers_listen_where_its_profile_looks_for_them() {
+    let launches = launches("sax", &deployment("sax"));
+    let ports: Vec<_> = launches.iter().map(|launch| launch.listen.port()).collect();
+    assert_eq!(ports, [8888, 10_000, 10_001, 8889]);
+    let unknown = plan_with(
+        Program::SaxModelServer,
+        "--sax_cell=/sax/test --chips=4",
+        &[],
+        &[],
+    );
+    assert!(unknown.unwrap_err().0.contains("chips"));
+    assert!(plan_with(Program::SaxModelServer, "--port=10001", &[], &[]).is_err());
+    assert!(plan_with(Program::SaxHttp, "--port 1", &[], &[]).is_err());
+    assert!(plan_with(Program::SaxAdminServer, "serve", &[], &[]).is_err());
 }
 
 #[test]
