@@ -5,12 +5,16 @@ mod everything;
 mod metrics;
 mod namespace;
 mod process;
+mod seat;
+mod way;
 
 pub use bucket::{gcs_bucket, put_file, read_json, s3_bucket};
 pub use everything::{Everything, Written};
 pub use metrics::prometheus_value;
 pub use namespace::{Namespace, await_condition, client, with_namespace};
 pub use process::{freeze_pod, kill_pod, program_of_pod};
+pub use seat::Seat;
+pub use way::Way;
 
 /// Set by `cargo e2e test`: without it, the end-to-end tests have no cluster to run on.
 pub const SWITCH: &str = "BAKEOFF_E2E";

@@ -106,7 +106,7 @@ pub(super) async fn report(namespace: &Namespace, bucket: Bucket, uri: &str) -> 
 }
 
 /// Engines take the accelerator one after another.
-fn never_side_by_side(turns: &[TurnStatus]) -> Result<()> {
+pub(super) fn never_side_by_side(turns: &[TurnStatus]) -> Result<()> {
     for pair in turns.windows(2) {
         let ended = pair[0].end_time.as_ref().context("a turn without an end")?;
         let began = pair[1]

@@ -99,6 +99,19 @@ async fn a_secret_that_is_missing() -> Result<()> {
     .await
 }
 
+/// The Secret is there, and has no such key.
+#[tokio::test]
+async fn a_key_that_a_secret_has_not() -> Result<()> {
+    let model = "model: {tokenSecretRef: {name: bucket, key: token}, id: tiny";
+    let words = ["bucket", "key token"];
+    fails(
+        &[("model: {id: tiny", model)],
+        reason::SECRET_NOT_FOUND,
+        &words,
+    )
+    .await
+}
+
 #[tokio::test]
 async fn a_bucket_that_cannot_be_written() -> Result<()> {
     let replace = [("s3://bakeoff/", "s3://no-such-bucket/")];

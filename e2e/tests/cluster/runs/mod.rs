@@ -2,8 +2,10 @@
 
 mod agreement;
 mod bakeoff;
+mod bucket_away;
 mod canary;
 mod controllers;
+mod crashes;
 mod every_engine;
 mod failures;
 mod hub;
@@ -13,6 +15,7 @@ mod lost_node;
 mod objects;
 mod other_objects;
 mod pod_monitor;
+mod preempted;
 mod prefetched;
 mod queue;
 mod read_again;

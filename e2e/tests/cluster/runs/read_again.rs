@@ -62,14 +62,19 @@ fn report(layout: &Layout, with: impl FnOnce(&mut Command)) -> Result<String> {
     let mut command = Command::new(binary());
     command
         .arg("report")
+        .env("STORAGE_EMULATOR_HOST", gcs::endpoint()?);
+    with(of_s3(&mut command, layout)?);
+    output(&mut command)
+}
+
+/// A command with the variables by which its user reaches the S3 bucket.
+pub(super) fn of_s3<'a>(command: &'a mut Command, layout: &Layout) -> Result<&'a mut Command> {
+    Ok(command
         .env("AWS_ENDPOINT_URL", s3::endpoint()?)
         .env("AWS_REGION", s3::REGION)
         .env("AWS_ACCESS_KEY_ID", s3::ACCESS_KEY)
         .env("AWS_SECRET_ACCESS_KEY", s3::SECRET_KEY)
-        .env("BAKEOFF_CA_BUNDLE", s3::ca_certificate(layout))
-        .env("STORAGE_EMULATOR_HOST", gcs::endpoint()?);
-    with(&mut command);
-    output(&mut command)
+        .env("BAKEOFF_CA_BUNDLE", s3::ca_certificate(layout)))
 }
 
 fn read(path: &Path) -> Result<Report> {
@@ -78,7 +83,7 @@ fn read(path: &Path) -> Result<Report> {
 }
 
 /// The program that the images were made of.
-fn binary() -> PathBuf {
+pub(super) fn binary() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR"))
         .with_file_name(format!("{ARCH}-unknown-linux-gnu"))
         .join("e2e/bakeoff")

@@ -133,7 +133,7 @@ async fn killed(index: u32) -> Result<()> {
         // Half a minute under load.
         prepared(&namespace).await?;
         start(&namespace, "sharded", 4, "{requestRate: [10]}", 300)?;
-        under_way(&namespace, "rate-10").await?;
+        under_way(&namespace, "sharded", "rate-10").await?;
         namespace.kubectl(&[
             "delete",
             "pod",
@@ -185,8 +185,8 @@ async fn killed(index: u32) -> Result<()> {
     .await
 }
 
-/// Waits until a stage is said to be under way.
-async fn under_way(namespace: &Namespace, stage: &str) -> Result<()> {
+/// Waits until a stage of a run is said to be under way.
+pub(super) async fn under_way(namespace: &Namespace, name: &str, stage: &str) -> Result<()> {
     let named = |run: Option<&BenchmarkRun>| {
         run.and_then(|run| run.status.as_ref())
             .and_then(|status| reason(status, condition::PROGRESSING).ok())
@@ -194,7 +194,7 @@ async fn under_way(namespace: &Namespace, stage: &str) -> Result<()> {
     };
     let runs = namespace.api::<BenchmarkRun>();
     let what = format!("{stage} is under way");
-    await_condition(runs, "sharded", &what, RUN_LIMIT, named).await?;
+    await_condition(runs, name, &what, RUN_LIMIT, named).await?;
     Ok(())
 }
 
@@ -208,7 +208,7 @@ async fn a_runner_that_is_evicted_drives_its_stage_again_and_no_other() -> Resul
     with_namespace(async |namespace| {
         prepared(&namespace).await?;
         start(&namespace, "sharded", 1, "{requestRate: [10, 12]}", 200)?;
-        under_way(&namespace, "rate-12").await?;
+        under_way(&namespace, "sharded", "rate-12").await?;
         let runners = ListParams::default().labels("bakeoff.dev/component=runner");
         let pods = namespace.api::<Pod>();
         let name = pods
