@@ -14,6 +14,7 @@ use bakeoff_crds::summary::{
 };
 use bakeoff_e2e::harness::client;
 use bakeoff_e2e::settings::Layout;
+use futures::{StreamExt as _, stream};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
 use k8s_openapi::jiff::Timestamp;
@@ -33,8 +34,10 @@ pub(super) const ENDLESS: &str = "endless";
 const LOOK: Duration = Duration::from_millis(150);
 /// How long a Job's pod works.
 const WORK: Duration = Duration::from_millis(400);
-/// Looks between two signs of life: the node controller waits 40 s for one.
-const LOOKS_PER_BEAT: usize = 40;
+/// Time between two signs of life: the node controller waits 40 s for one.
+const BEAT: Duration = Duration::from_secs(5);
+/// Pods that are played at once.
+const AT_ONCE: usize = 8;
 
 /// What runner pods drove and reporters read, by namespace.
 #[derive(Clone, Default)]
@@ -100,19 +103,26 @@ impl Machine {
     }
 }
 
+/// Ends only by being dropped.
 async fn live(client: &Client, ledger: &Ledger) {
-    for look in 0_usize.. {
-        if look.is_multiple_of(LOOKS_PER_BEAT)
-            && let Err(error) = beat(client).await
-        {
-            tracing::warn!(%error, "no sign of life");
+    let beats = async {
+        loop {
+            if let Err(error) = beat(client).await {
+                tracing::warn!(%error, "no sign of life");
+            }
+            tokio::time::sleep(BEAT).await;
         }
-        // Pods come and go between looks; the next one sees how it is then.
-        if let Err(error) = look_at_pods(client, ledger).await {
-            tracing::debug!(%error, "a pod was not played");
+    };
+    let looks = async {
+        loop {
+            // Pods come and go between looks; the next one sees how it is then.
+            if let Err(error) = look_at_pods(client, ledger).await {
+                tracing::debug!(%error, "the pods were not seen");
+            }
+            tokio::time::sleep(LOOK).await;
         }
-        tokio::time::sleep(LOOK).await;
-    }
+    };
+    tokio::join!(beats, looks);
 }
 
 async fn register(client: &Client) -> Result<()> {
@@ -159,11 +169,14 @@ async fn beat(client: &Client) -> Result<()> {
 
 async fn look_at_pods(client: &Client, ledger: &Ledger) -> Result<()> {
     let here = ListParams::default().fields(&format!("spec.nodeName={NODE}"));
-    for pod in Api::<Pod>::all(client.clone()).list(&here).await? {
-        if let Err(error) = play(client, ledger, &pod).await {
-            tracing::debug!(%error, pod = pod.name_any(), "not played");
-        }
-    }
+    let pods = Api::<Pod>::all(client.clone()).list(&here).await?;
+    stream::iter(&pods)
+        .for_each_concurrent(AT_ONCE, async |pod| {
+            if let Err(error) = play(client, ledger, pod).await {
+                tracing::debug!(%error, pod = pod.name_any(), "not played");
+            }
+        })
+        .await;
     Ok(())
 }
 
