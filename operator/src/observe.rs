@@ -29,7 +29,7 @@ use bakeoff_crds::{
     profile::ProfileSet,
     run::{
         BenchmarkRun,
-        status::{EnginePhase, RunPhase, TurnStatus},
+        status::{EnginePhase, Neighbours, RunPhase},
     },
 };
 use k8s_openapi::{
@@ -42,7 +42,7 @@ use k8s_openapi::{
 use kube::{Api, Client, ResourceExt, api::ListParams, core::DeserializeGuard};
 use tokio::sync::Mutex;
 
-pub use self::fresh::{Fresh, Kept, Step};
+pub use self::fresh::{Fresh, Heard, Kept, Step};
 use self::{nodes::NodeReader, plans::Plans, pod_events::PodEventReader, pulls::PullReader};
 use crate::{
     error::Error,
@@ -146,9 +146,14 @@ impl Observer {
         Ok(Some(Fresh::new(run, observed)))
     }
 
-    /// What the pod at work of a run says of itself, which asks nothing of the API server.
-    pub async fn progress(&self, kept: &Kept) -> Option<Progress> {
-        self.progress_of(kept.observed()).await
+    /// What is to be heard of a run between two looks: what its pod at work says of itself, which asks
+    /// nothing of the API server, and who else is on the node of an engine under load, which no watch
+    /// tells.
+    pub async fn hear(&self, kept: &Kept) -> Heard {
+        Heard {
+            progress: self.progress_of(kept.observed()).await,
+            neighbours: self.neighbours(kept.run()).await,
+        }
     }
 
     async fn progress_of(&self, observed: &Observed) -> Option<Progress> {
@@ -182,8 +187,13 @@ impl Observer {
                 observed.nodes.insert(name, state);
             }
         }
-        let under_load = |turn: &&TurnStatus| turn.phase == EnginePhase::Measuring;
-        let node = status.turns.iter().find(under_load);
+        observed.neighbours = self.neighbours(run).await;
+    }
+
+    /// Who else is on the node of the engine under load; `None` where none is, or it cannot be seen.
+    async fn neighbours(&self, run: &BenchmarkRun) -> Option<Neighbours> {
+        let mut turns = run.status.iter().flat_map(|status| &status.turns);
+        let node = turns.find(|turn| turn.phase == EnginePhase::Measuring);
         let mut there = None;
         for node in node.iter().flat_map(|turn| turn.nodes()) {
             if let Some(pods) = self.nodes.pods(node).await {
@@ -192,11 +202,9 @@ impl Observer {
                     .extend(pods.iter().cloned());
             }
         }
-        if let Some(pods) = there {
-            let uid = run.uid().unwrap_or_default();
-            let accelerator = &run.spec.hardware.accelerator.resource;
-            observed.neighbours = Some(neighbours::among(&pods, &uid, accelerator));
-        }
+        let uid = run.uid().unwrap_or_default();
+        let accelerator = &run.spec.hardware.accelerator.resource;
+        Some(neighbours::among(&there?, &uid, accelerator))
     }
 
     async fn plan(&self, namespace: &str, run: &BenchmarkRun) -> Result<StoredPlan, Error> {

@@ -147,8 +147,8 @@ async fn tell(
     mut kept: Box<Kept>,
     now: Timestamp,
 ) -> Option<Action> {
-    let progress = context.observer.progress(&kept).await;
-    let words = kept.hear(progress, &context.settings, now)?;
+    let heard = context.observer.hear(&kept).await;
+    let words = kept.hear(heard, &context.settings, now)?;
     if context.idle.may_tell(key)
         && let Err(error) = context.writer.tell(&mut kept, &words).await
     {

@@ -3,7 +3,10 @@
 
 use bakeoff_crds::{
     plan::PlanSettings,
-    run::{BenchmarkRun, BenchmarkRunStatus, status::RunPhase},
+    run::{
+        BenchmarkRun, BenchmarkRunStatus,
+        status::{Neighbours, RunPhase},
+    },
 };
 use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 
@@ -99,6 +102,15 @@ pub struct Kept {
     observed: Observed,
 }
 
+/// What was heard of a run since its last look, other than by watches.
+#[derive(Debug)]
+pub struct Heard {
+    /// What the pod at work says of itself.
+    pub progress: Option<Progress>,
+    /// Who else is on the node of the engine under load.
+    pub neighbours: Option<Neighbours>,
+}
+
 impl Kept {
     /// The run, as it was read or last written.
     pub fn run(&self) -> &BenchmarkRun {
@@ -127,15 +139,11 @@ impl Kept {
         tells(&self.run, &self.observed)
     }
 
-    /// What there is to tell now that the pod at work says this of itself; `None` where that is no
-    /// longer all that is to be done, or the pod is silent: then everything is to be looked at.
-    pub fn hear(
-        &mut self,
-        progress: Option<Progress>,
-        settings: &PlanSettings,
-        now: Timestamp,
-    ) -> Option<Words> {
-        self.observed.progress = Some(progress?);
+    /// What there is to tell now that this was heard; `None` where that is no longer all that is to be
+    /// done, or the pod at work is silent: then everything is to be looked at.
+    pub fn hear(&mut self, heard: Heard, settings: &PlanSettings, now: Timestamp) -> Option<Words> {
+        self.observed.progress = Some(heard.progress?);
+        self.observed.neighbours = heard.neighbours;
         let decision = decide(&self.run, &self.observed, settings, now);
         let before = self.run.status.as_ref()?;
         decision

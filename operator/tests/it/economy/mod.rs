@@ -41,10 +41,10 @@ fn three() -> World {
     World::new(&yaml.replace("{rounds: 2}", "{rounds: 1}"))
 }
 
-fn context(client: Client, progress: ProgressReader) -> Context {
+fn context(client: Client, progress: ProgressReader, neighbours: bool) -> Context {
     let rights = NodeRights {
         nodes: true,
-        neighbours: false,
+        neighbours,
     };
     Context::new(
         Observer::new(
@@ -69,7 +69,7 @@ impl Operator {
         let client = server.client();
         let context = Context {
             clock: server.clock(),
-            ..context(client.clone(), ProgressReader::new().unwrap())
+            ..context(client.clone(), ProgressReader::new().unwrap(), false)
         };
         let never = std::future::pending();
         let acts = controller::run(client, Some("bench"), Arc::new(context), never);

@@ -19,6 +19,10 @@ struct Scene {
 
 impl Scene {
     async fn new() -> Self {
+        Self::with_neighbours(false).await
+    }
+
+    async fn with_neighbours(neighbours: bool) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let says = Arc::new(Mutex::new(Value::Null));
         let runner = says.clone();
@@ -44,7 +48,7 @@ impl Scene {
         let client = server.client();
         let context = Context {
             clock: server.clock(),
-            ..context(client, ProgressReader::at_port(port).unwrap())
+            ..context(client, ProgressReader::at_port(port).unwrap(), neighbours)
         };
         let scene = Self {
             server,
@@ -184,4 +188,28 @@ async fn a_runner_that_falls_silent_is_looked_at() {
         looks += u32::from(scene.attend().await == Look::Full);
     }
     assert!(looks <= 1, "{looks}");
+}
+
+#[tokio::test]
+async fn who_comes_to_the_node_of_an_engine_under_load_is_seen_within_a_minute() {
+    let scene = Scene::with_neighbours(true).await;
+    scene.settle().await;
+    scene.server.state().tenants = vec![json!({
+        "metadata": { "name": "batch-0", "namespace": "team" },
+        "spec": { "containers": [{ "name": "c", "resources": { "requests": { "cpu": "2" } } }] },
+    })];
+    let mut seen = BTreeMap::new();
+    let mut looks = 0;
+    for _ in 0..6 {
+        pass(SOON).await;
+        looks += u32::from(scene.attend().await == Look::Full);
+        for (request, count) in scene.server.asked() {
+            *seen.entry(request).or_insert(0) += count;
+        }
+    }
+    assert_eq!(seen["list pods of all"], 1, "{seen:?}");
+    // That is to be written down, and so everything was looked at.
+    assert_eq!(looks, 1, "{seen:?}");
+    let turn = scene.server.state().world.status().turns[0].clone();
+    assert_eq!(turn.neighbours.unwrap().names, ["team/batch-0"]);
 }
