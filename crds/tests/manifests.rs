@@ -259,6 +259,35 @@ fn in_flight_batching_on_and_off() {
     }
 }
 
+#[test]
+fn an_engine_is_asked_by_the_protocol_that_the_run_chooses() {
+    for (profile, protocol, port) in [
+        ("jetstream", "JetStreamGrpc", 9000),
+        ("triton-vllm", "TritonVllmGrpc", 8001),
+        ("triton-tensorrt-llm", "TritonTensorRtLlmGrpc", 8001),
+    ] {
+        let by_default = of_profile(profile, "");
+        assert!(!by_default.engines[1].endpoint.protocol.is_grpc());
+        let plan = of_profile(profile, &format!(", protocol: {protocol}"));
+        let engine = &plan.engines[1];
+        assert_eq!(format!("{:?}", engine.endpoint.protocol), protocol);
+        assert_eq!(engine.endpoint.request_port, Some(port));
+        let says = format!("requests by {protocol}, chosen for this engine");
+        assert!(engine.deviations.contains(&says), "{:?}", engine.deviations);
+        // Readiness and metrics stay where they are; the Service leads to both.
+        let objects = engine_objects(&plan, &owner(), turns(&plan)[1], None).unwrap();
+        let ports = value(objects.service)["spec"]["ports"].clone();
+        let ports: Vec<_> = ports
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| it["port"].clone())
+            .collect();
+        assert!(ports.contains(&port.into()), "{ports:?}");
+        assert!(ports.contains(&engine.endpoint.port.into()), "{ports:?}");
+    }
+}
+
 /// All that an engine's `tuning` can say and that its profile takes, in the words of the engine.
 #[test]
 fn every_tuning_field_on_every_profile() {

@@ -4,12 +4,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, ErrorKind, Read, Write},
     net::{TcpListener, TcpStream},
     process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use bakeoff_crds::profile::ProfileSet;
+
+/// How long the publisher may take for its next request on a machine that has much else to do.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn has_python() -> bool {
     let found = Command::new("python3").arg("--version").output().is_ok();
@@ -48,11 +53,30 @@ fn publisher(folder: &std::path::Path, url: &str, ready: u16, class: &str) -> Ch
         .unwrap()
 }
 
+/// The next connection. A publisher that asks no more fails the test.
+fn accepted(listener: &TcpListener) -> TcpStream {
+    listener.set_nonblocking(true).unwrap();
+    let begun = Instant::now();
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(false).unwrap();
+                return stream;
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                assert!(begun.elapsed() < PATIENCE, "nobody asks");
+                thread::park_timeout(Duration::from_millis(5));
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
 /// Answers requests one after another with these, and returns each request's path and body.
 fn answer(listener: &TcpListener, answers: &[(u16, &str)]) -> Vec<(String, String)> {
     let mut asked = Vec::new();
     for (status, body) in answers {
-        let (stream, _) = listener.accept().unwrap();
+        let stream = accepted(listener);
         let mut reader = BufReader::new(stream);
         let mut line = String::new();
         reader.read_line(&mut line).unwrap();
@@ -130,7 +154,7 @@ fn nothing_is_ready_before_the_model_has_answered() {
     // Then its port opens; until it does, nobody listens there.
     while TcpStream::connect(("127.0.0.1", ready)).is_err() {
         assert!(child.try_wait().unwrap().is_none());
-        std::thread::yield_now();
+        thread::yield_now();
     }
     child.kill().unwrap();
     child.wait().unwrap();

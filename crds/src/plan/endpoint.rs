@@ -6,6 +6,11 @@ use crate::{
     run::{Api, Protocol},
 };
 
+/// The protocol that an engine's own `protocol` names; none where the engine does not speak it.
+pub fn named_protocol(spoken: &[ProfileProtocol], named: Protocol) -> Option<&ProfileProtocol> {
+    spoken.iter().find(|candidate| candidate.protocol == named)
+}
+
 /// The protocol that `workload.api` asks for; none where the engine does not speak it.
 pub fn choose_protocol(spoken: &[ProfileProtocol], api: Api) -> Option<&ProfileProtocol> {
     spoken.iter().find(|candidate| match api {

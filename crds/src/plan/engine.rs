@@ -3,11 +3,13 @@
 use super::{
     Endpoint, EngineSource, ExternalEndpoint, PlannedEngine, PlannedMetrics, PlannedModelCheck,
     RequestedModel, abilities,
-    endpoint::{choose_protocol, default_path, native_profile},
+    endpoint::{choose_protocol, default_path, named_protocol, native_profile},
     http, traffic,
 };
 use crate::{
-    profile::{Capabilities, EngineProfileSpec, HttpCall, ProfileSet, render::Renderer},
+    profile::{
+        Capabilities, EngineProfileSpec, HttpCall, ProfileProtocol, ProfileSet, render::Renderer,
+    },
     run::{
         Adapter, Api, BenchmarkRunSpec, CachePolicy, EngineSpec, ExternalEngine, Protocol,
         SimulatedEngine, Tuning,
@@ -80,15 +82,7 @@ fn deployed_engine(
             format!("{profile_name:?}: {error}"),
         )
     };
-    let api = spec.workload.api;
-    let Some(chosen) = choose_protocol(&profile.protocols, api) else {
-        return Err(Problem::new(
-            "spec.workload.api",
-            format!(
-                "{api:?} is not spoken by profile {profile_name:?}; use Auto, or leave the engine out"
-            ),
-        ));
-    };
+    let chosen = chosen_protocol(spec, engine, profile_name, profile, field)?;
     let capabilities = profile.capabilities.clone();
     if spec.hardware.nodes() > 1 && !capabilities.multi_node {
         return Err(one_node(spec, &format!("profile {profile_name:?}")));
@@ -173,6 +167,38 @@ fn deployed_engine(
         deviations: deviations(spec, engine, profile),
     };
     Ok((planned, warnings))
+}
+
+/// The protocol of the requests: the engine's own choice, or that of the workload.
+fn chosen_protocol<'a>(
+    spec: &BenchmarkRunSpec,
+    engine: &EngineSpec,
+    profile_name: &str,
+    profile: &'a EngineProfileSpec,
+    field: &str,
+) -> Result<&'a ProfileProtocol, Problem> {
+    let spoken = &profile.protocols;
+    if let Some(named) = engine.protocol {
+        return named_protocol(spoken, named).ok_or_else(|| {
+            let known: Vec<_> = spoken.iter().map(|it| format!("{:?}", it.protocol)).collect();
+            Problem::new(
+                format!("{field}.protocol"),
+                format!(
+                    "{named:?} is not spoken by profile {profile_name:?}, which has {}; choose one of these, or leave it to workload.api",
+                    known.join(", ")
+                ),
+            )
+        });
+    }
+    let api = spec.workload.api;
+    choose_protocol(spoken, api).ok_or_else(|| {
+        Problem::new(
+            "spec.workload.api",
+            format!(
+                "{api:?} is not spoken by profile {profile_name:?}; use Auto, or leave the engine out"
+            ),
+        )
+    })
 }
 
 fn one_node(spec: &BenchmarkRunSpec, who: &str) -> Problem {
@@ -408,6 +434,9 @@ fn deviations(
         .filter(|_| profile.container.image.is_some())
     {
         deviations.push(format!("image {image} in place of the profile's"));
+    }
+    if let Some(protocol) = engine.protocol {
+        deviations.push(format!("requests by {protocol:?}, chosen for this engine"));
     }
     if !engine.args.is_empty() {
         deviations.push(format!("further arguments {}", engine.args.join(" ")));

@@ -14,8 +14,8 @@ use crate::common::{Duration, SecretKeyRef};
     "[has(self.profile), has(self.external), has(self.simulated)].filter(x, x).size() == 1")
     .message("set exactly one of profile, external and simulated"))]
 #[x_kube(validation = Rule::new(
-    "has(self.profile) || (!has(self.image) && !has(self.args) && !has(self.env) && !has(self.tuning) && !has(self.model))")
-    .message("image, args, env, tuning and model go with profile; remove them here"))]
+    "has(self.profile) || (!has(self.image) && !has(self.args) && !has(self.env) && !has(self.tuning) && !has(self.model) && !has(self.protocol))")
+    .message("image, args, env, tuning, model and protocol go with profile; remove them here"))]
 pub struct EngineSpec {
     /// Name of the engine in status, report and bucket; unique in the run.
     #[schemars(
@@ -47,6 +47,10 @@ pub struct EngineSpec {
     /// report names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<EngineModel>,
+    /// Which of the profile's protocols requests use, such as gRPC in place of HTTP. Left out: the one
+    /// that `workload.api` chooses. A deviation that the report names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<Protocol>,
     /// An endpoint that is already running, here or elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external: Option<ExternalEngine>,

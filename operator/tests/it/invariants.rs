@@ -24,6 +24,7 @@ fn any_fault() -> impl Strategy<Value = Option<Fault>> {
         1 => Just(Some(Fault::NodeLostUnderLoad)),
         1 => Just(Some(Fault::NodeLostOnce)),
         1 => Just(Some(Fault::Preempted)),
+        1 => Just(Some(Fault::SpotTakenBack)),
         1 => Just(Some(Fault::Evicted)),
         1 => Just(Some(Fault::RunnerEvictedOften)),
         1 => Just(Some(Fault::RunnerCrash)),

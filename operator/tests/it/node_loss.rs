@@ -56,6 +56,7 @@ fn all_engines_of_the_round_are_measured_again_on_another_node() {
     for (fault, reason) in [
         (Fault::NodeLostOnce, "NodeLost"),
         (Fault::Preempted, "EnginePreempted"),
+        (Fault::SpotTakenBack, "NodeLost"),
     ] {
         let mut world = World::two_by_two().with_fault("beta", 1, fault);
         world.play();

@@ -141,6 +141,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         config: config(arguments)?,
         listen,
         metrics: None,
+        grpc: None,
     };
     launch.run().context("the simulated engine ended")?;
     Ok(ExitCode::SUCCESS)

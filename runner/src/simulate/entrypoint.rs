@@ -118,6 +118,8 @@ pub struct Launch {
     pub listen: SocketAddr,
     /// Where its metrics are, if that is another port.
     pub metrics: Option<SocketAddr>,
+    /// Where calls by gRPC go, if that is another port.
+    pub grpc: Option<SocketAddr>,
 }
 
 /// What a command line is read with: the environment and the files.
@@ -245,6 +247,10 @@ impl Launch {
                 Some(address) => Some(bind(address).await?),
                 None => None,
             };
+            let grpc = match self.grpc {
+                Some(address) => Some(bind(address).await?),
+                None => None,
+            };
             let simulator = Arc::new(Simulator::new(self.config)?);
             eprintln!(
                 "simulated {:?} serves {} on {}",
@@ -254,11 +260,20 @@ impl Launch {
             );
             tokio::select! {
                 () = Arc::clone(&simulator).serve(listener) => {}
-                () = simulator.serve_metrics(metrics) => {}
+                () = Arc::clone(&simulator).serve_metrics(metrics) => {}
+                () = serve_where(simulator, grpc) => {}
                 () = told_to_end() => {}
             }
             Ok(())
         })
+    }
+}
+
+/// Serves on a port; without one, waits for ever.
+async fn serve_where(simulator: Arc<Simulator>, listener: Option<TcpListener>) {
+    match listener {
+        Some(listener) => simulator.serve(listener).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -179,7 +179,7 @@ async fn turns_of(namespace: &Namespace, profiles: &[&str], hardware: &Value) ->
             ],
         }));
     }
-    let outcome = in_turn_on(namespace, &engines, hardware).await;
+    let outcome = in_turn_on(namespace, "every", &engines, hardware).await;
     for name in profiles {
         let ours = own_name(name, namespace);
         namespace

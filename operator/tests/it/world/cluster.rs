@@ -173,6 +173,14 @@ impl World {
             Some(Fault::Preempted) if self.status().restarts.is_empty() => {
                 self.disrupt(&engine, "PreemptionByScheduler", "more important");
             }
+            Some(Fault::SpotTakenBack) if self.status().restarts.is_empty() => {
+                terminated(self.pod_mut(&engine), 143, "Error", "", now);
+                self.disrupt(&engine, "TerminationByKubelet", SHUTDOWN);
+                let status = self.pod_mut(&engine).status.as_mut().unwrap();
+                status.phase = Some("Failed".into());
+                status.reason = Some("Terminated".into());
+                status.message = Some(SHUTDOWN.into());
+            }
             Some(Fault::Evicted) => {
                 let status = self.pod_mut(&engine).status.as_mut().unwrap();
                 status.phase = Some("Failed".into());
@@ -206,6 +214,10 @@ impl World {
         }
     }
 }
+
+/// What a kubelet says of the pods that it ends with its node
+/// (<https://kubernetes.io/docs/concepts/cluster-administration/node-shutdown/#graceful-node-shutdown>).
+const SHUTDOWN: &str = "Pod was terminated in response to imminent node shutdown.";
 
 fn failure(reason: &str, message: &str, may_pass: bool) -> Termination {
     Termination {

@@ -120,6 +120,8 @@ pub enum Fault {
     /// The same, but only the first node of the round.
     NodeLostOnce,
     Preempted,
+    /// A Spot machine is taken back: its kubelet ends the pods before the node goes.
+    SpotTakenBack,
     Evicted,
     RunnerCrash,
     RunnerReports,

@@ -98,6 +98,7 @@ pub fn engine(words: &[String]) -> Result<Launch, Misuse> {
         config,
         listen: address("0.0.0.0", 9000),
         metrics: (metrics > 0).then(|| address("0.0.0.0", metrics)),
+        grpc: None,
     })
 }
 
@@ -114,5 +115,6 @@ pub fn http(words: &[String]) -> Result<Launch, Misuse> {
         config,
         listen: address("0.0.0.0", 8000),
         metrics: None,
+        grpc: None,
     })
 }

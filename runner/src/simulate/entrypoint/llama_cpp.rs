@@ -109,5 +109,6 @@ pub fn plan(words: &[String], world: &World<'_>) -> Result<Launch, Misuse> {
         config,
         listen: address(&host, port),
         metrics: None,
+        grpc: None,
     })
 }

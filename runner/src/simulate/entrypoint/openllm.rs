@@ -38,5 +38,6 @@ pub fn plan(words: &[String]) -> Result<Launch, Misuse> {
         config: config(Engine::OpenLlm, bento, 256),
         listen: address("0.0.0.0", port),
         metrics: None,
+        grpc: None,
     })
 }

@@ -207,6 +207,7 @@ fn sglang(arguments: &Arguments) -> Result<Launch, Misuse> {
             arguments.number("--port")?.unwrap_or(30000),
         ),
         metrics: None,
+        grpc: None,
     })
 }
 
@@ -248,6 +249,7 @@ fn torchserve(arguments: &Arguments, world: &World<'_>) -> Result<Launch, Misuse
         config,
         listen: listen("inference_address", 8080),
         metrics: Some(listen("metrics_address", 8082)),
+        grpc: None,
     })
 }
 
@@ -263,6 +265,7 @@ fn naive(arguments: &Arguments) -> Result<Launch, Misuse> {
         config,
         listen: address("0.0.0.0", arguments.number("--port")?.unwrap_or(8080)),
         metrics: None,
+        grpc: None,
     })
 }
 
@@ -279,5 +282,6 @@ fn fastchat(arguments: &Arguments, port: u16) -> Result<Launch, Misuse> {
             arguments.number("--port")?.unwrap_or(port),
         ),
         metrics: None,
+        grpc: None,
     })
 }

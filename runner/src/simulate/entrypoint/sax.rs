@@ -60,5 +60,6 @@ fn launch(port: u16) -> Launch {
         config,
         listen: address("0.0.0.0", port),
         metrics: None,
+        grpc: None,
     }
 }

@@ -124,5 +124,6 @@ fn serve(path: &str, world: &World<'_>) -> Result<Launch, Misuse> {
             port.unwrap_or(8000),
         ),
         metrics: None,
+        grpc: None,
     })
 }

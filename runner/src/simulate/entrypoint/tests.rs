@@ -371,6 +371,17 @@ fn saxs_servers_listen_where_its_profile_looks_for_them() {
 }
 
 #[test]
+fn triton_takes_calls_where_its_profiles_send_them() {
+    for profile in ["triton-vllm", "triton-tensorrt-llm"] {
+        let profiles = ProfileSet::builtin();
+        let spoken = &profiles.get(profile).unwrap().protocols;
+        let by_grpc = spoken.iter().find(|it| it.protocol.is_grpc()).unwrap();
+        let launch = &launches(profile, &deployment(profile))[0];
+        assert_eq!(launch.grpc.map(|it| it.port()), by_grpc.port, "{profile}");
+    }
+}
+
+#[test]
 fn of_several_servers_under_mpi_the_first_one_answers() {
     let tuning = serde_json::json!({"tensorParallelSize": 2});
     let profile = "triton-tensorrt-llm-engine";

@@ -124,6 +124,7 @@ pub fn plan(words: &[String], world: &World<'_>) -> Result<Launch, Misuse> {
         config,
         listen: address(arguments.get("--hostname").unwrap_or("0.0.0.0"), port),
         metrics: None,
+        grpc: None,
     })
 }
 

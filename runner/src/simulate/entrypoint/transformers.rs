@@ -70,5 +70,6 @@ pub fn plan(words: &[String]) -> Result<Launch, Misuse> {
             arguments.number("--port")?.unwrap_or(8000),
         ),
         metrics: None,
+        grpc: None,
     })
 }

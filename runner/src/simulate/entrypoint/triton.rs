@@ -158,6 +158,10 @@ pub fn plan(words: &[String], world: &World<'_>) -> Result<Launch, Misuse> {
             arguments.get("--metrics-address").unwrap_or("0.0.0.0"),
             arguments.number("--metrics-port")?.unwrap_or(8002),
         ),
+        address(
+            arguments.get("--grpc-address").unwrap_or("0.0.0.0"),
+            arguments.number("--grpc-port")?.unwrap_or(8001),
+        ),
     );
     let launch = |mut config: SimulatorConfig| {
         config.metrics = false;
@@ -165,6 +169,7 @@ pub fn plan(words: &[String], world: &World<'_>) -> Result<Launch, Misuse> {
             config,
             listen: addresses.0,
             metrics: Some(addresses.1),
+            grpc: Some(addresses.2),
         }
     };
     if let Some(model) = model_of_texts(Path::new(repository), world) {

@@ -80,6 +80,7 @@ pub fn plan(words: &[String], world: &World<'_>) -> Result<Launch, Misuse> {
             arguments.number("--port")?.unwrap_or(8000),
         ),
         metrics: None,
+        grpc: None,
     })
 }
 

@@ -129,6 +129,7 @@ pub fn plan(words: &[String], world: &World<'_>) -> Result<Launch, Misuse> {
             ),
         },
         metrics: None,
+        grpc: None,
     })
 }
 
