@@ -125,6 +125,20 @@ fn a_shards_files_are_laid_together_or_refused() {
     assert!(joined > 0 && refused > 0);
 }
 
+#[test]
+fn counts_beyond_all_bounds_are_laid_together() {
+    let (mut result, lines) = files();
+    for count in ["/intended", "/intendedOfAll", "/dropped/notSent"] {
+        if let Some(place) = result.pointer_mut(count) {
+            *place = u64::MAX.into();
+        }
+    }
+    let packed = zstd::encode_all(&lines[..], 0).unwrap();
+    let part = Part::read(&serde_json::to_vec(&result).unwrap(), &packed).unwrap();
+    let all = join(&[part.clone(), part], 2).unwrap();
+    assert_eq!(all.intended, u64::MAX);
+}
+
 fn question(random: &mut Random) -> Question {
     let step = *random.pick(&[0, 1, 2, u64::MAX]);
     let ask = match random.below(8) {
