@@ -14,6 +14,9 @@ use crate::{idle::SOON, observed::Progress};
 
 /// A runner answers at once or is busy measuring, which matters more.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Most bytes of an answer. It has some hundred; but a run may name the runner's image, and so what
+/// answers is whatever that image does.
+const LONGEST_ANSWER: usize = 16 << 10;
 
 /// Within a cluster a connection takes milliseconds, or does not come about: a policy of the network may
 /// keep the operator from its runners.
@@ -83,8 +86,16 @@ impl ProgressReader {
         };
         let url = format!("http://{host}:{}/progress", self.port);
         let answer = self.http.get(&url).send().await.ok()?;
-        let progress = answer.error_for_status().ok()?.json().await;
-        progress
+        let mut answer = answer.error_for_status().ok()?;
+        let mut body = Vec::new();
+        while let Some(part) = answer.chunk().await.ok()? {
+            body.extend_from_slice(&part);
+            if body.len() > LONGEST_ANSWER {
+                tracing::debug!(%url, "longer than any progress is");
+                return None;
+            }
+        }
+        serde_json::from_slice(&body)
             .inspect_err(|error| tracing::debug!(%url, %error, "no progress"))
             .ok()
     }
@@ -155,6 +166,10 @@ mod tests {
         for (status, answer) in [
             (StatusCode::SERVICE_UNAVAILABLE, json!({})),
             (StatusCode::OK, json!("not an object")),
+            (
+                StatusCode::OK,
+                json!({ "stage": "x".repeat(LONGEST_ANSWER) }),
+            ),
         ] {
             let reader = answering(status, answer.clone()).await;
             assert_eq!(reader.read("127.0.0.1").await, None, "{status} {answer}");
@@ -162,5 +177,32 @@ mod tests {
         // Nobody listens on the discard port of loopback.
         let reader = ProgressReader::at_port(9).unwrap();
         assert_eq!(reader.read("127.0.0.1").await, None);
+    }
+
+    /// It is left long before its time is over, and before its memory is.
+    #[tokio::test]
+    async fn an_answer_without_an_end_is_left() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 1024]).await.unwrap();
+            let head = b"HTTP/1.1 200 OK\r\n\r\n{\"stage\": \"";
+            stream.write_all(head).await.unwrap();
+            let mut sent = 0_usize;
+            // Until the reader hangs up.
+            while stream.write_all(&[b'x'; 4096]).await.is_ok() {
+                sent += 4096;
+            }
+            sent
+        });
+        let reader = ProgressReader::at_port(port).unwrap();
+        assert_eq!(reader.read("127.0.0.1").await, None);
+        drop(reader);
+        // What the kernel holds between two sockets is some megabytes at most.
+        let sent = server.await.unwrap();
+        assert!(sent < 64 << 20, "{sent}");
     }
 }

@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{
@@ -443,4 +444,64 @@ fn evidence_is_short_clean_and_masked() {
         last_lines("\u{1b}[31mred\u{1b}[0m\n\n  \ntoken hf_abcdefghijklmnopqrstuvwxyz\n"),
         "red\ntoken ***"
     );
+}
+
+/// Words of kubelets, runtimes and engines, and whatever else, in any order.
+fn any_text() -> impl Strategy<Value = String> {
+    const WORDS: &[&str] = &[
+        "OOMKilled",
+        "Error",
+        "Evicted",
+        "OutOfcpu",
+        "ErrImagePull",
+        "InvalidImageName",
+        "CrashLoopBackOff",
+        "CreateContainerConfigError",
+        "RunContainerError",
+        "secret",
+        "not found",
+        "CUDA out of memory",
+        "libcuda.so.1: cannot open shared object",
+        "huggingface.co",
+        "(403)",
+        "\n",
+        "\u{1b}[31m",
+        "\u{0}",
+        "-----BEGIN PRIVATE KEY-----",
+        "Bearer ",
+        "://a:b@c",
+    ];
+    let word = prop_oneof![
+        prop::sample::select(WORDS).prop_map(str::to_owned),
+        "\\PC{0,30}"
+    ];
+    prop::collection::vec(word, 0..12).prop_map(|words| words.join(" "))
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_said_of_a_pod_has_a_name_and_no_secret(
+        reason in any_text(),
+        message in any_text(),
+        code in any::<i32>(),
+        kind in 0..4_u8,
+        is_engine in any::<bool>(),
+    ) {
+        let token = "hf_NobodysNobodysNobodysNobodys";
+        let message = format!("{message} {token} {message}");
+        let role = if is_engine { Role::Engine } else { Role::Runner };
+        // Where nothing is wrong with it, nothing is said.
+        let status = match kind {
+            0 => waits(&reason, &message),
+            1 => ended(code, &reason, &message),
+            2 => json!({ "phase": "Failed", "reason": reason, "message": message }),
+            _ => json!({ "phase": "Running", "conditions": [{
+                "type": "DisruptionTarget", "status": "True", "reason": reason, "message": message,
+            }]}),
+        };
+        if let Some(failure) = classified(status, role) {
+            prop_assert!(!failure.reason.is_empty() && !failure.message.is_empty());
+            prop_assert!(!failure.message.contains(token), "{}", failure.message);
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Jobs of several pods that act as one.
 
 use bakeoff_crds::summary::Summary;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
@@ -168,5 +169,47 @@ fn indexes_are_read_as_kubernetes_writes_them() {
         ("", None),
     ] {
         assert_eq!(first_index(text), first, "{text}");
+    }
+}
+
+/// Last words with something changed, cut or put in: what an image of one's own may say.
+fn any_words() -> impl Strategy<Value = String> {
+    let whole = serde_json::to_string(&failed(reason::UPLOAD_FAILED)).unwrap();
+    let length = whole.len();
+    let piece = prop_oneof![
+        Just(String::new()),
+        Just("{".to_owned()),
+        Just("\"".to_owned()),
+        Just("null".to_owned()),
+        Just("-1".to_owned()),
+        Just("1e999".to_owned()),
+        Just("18446744073709551616".to_owned()),
+        Just("[".repeat(500)),
+        "\\PC{0,20}",
+    ];
+    (0..length, 0..40_usize, piece).prop_map(move |(at, taken, piece)| {
+        let end = (at + taken).min(length);
+        format!("{}{piece}{}", &whole[..at], &whole[end..])
+    })
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_pod_says_at_its_end_its_job_has_a_state(
+        texts in prop::collection::vec(any_words(), 3),
+        code in any::<i32>(),
+        ending in prop_oneof![Just("Failed"), Just("Complete"), Just("Suspended")],
+    ) {
+        let pods = texts.iter().enumerate().map(|(index, text)| {
+            let terminated = json!({"exitCode": code, "message": text});
+            ended(index as u32, "Failed", terminated)
+        });
+        let state = state_of(&observed(pods.collect(), ending, Some("1-2")));
+        match state {
+            // In words of its own, whatever they are.
+            JobState::Failed(..) => {}
+            JobState::Succeeded(_) => prop_assert_eq!(ending, "Complete"),
+            _ => prop_assert_eq!(ending, "Suspended"),
+        }
     }
 }

@@ -334,4 +334,37 @@ mod tests {
         }
         assert!(first_answers(&[Record::new(0, 0, None, 0)], &[]).is_ok());
     }
+
+    #[test]
+    fn whatever_an_engine_lists_has_values_or_none() {
+        let whole = json!({"object": "list", "data": [
+            {"id": "a", "root": "/m", "parent": null}, {"id": "b", "max": 4096},
+        ], "model_id": "c", "deep": [[["d"]]]});
+        let pointers = [
+            "/data/*/id",
+            "/model_id",
+            "/*/*/*",
+            "",
+            "/",
+            "/data/0/id",
+            "/data/-1",
+            "/deep/0/0/0",
+            "/data/99999999999999999999/id",
+            "/~0~1",
+            "data",
+            "/*",
+        ];
+        let mut some = 0;
+        crate::testing::fuzz::cases(1000, |random| {
+            let mut answer = whole.clone();
+            for _ in 0..random.below(4) {
+                random.mutate_json(&mut answer);
+            }
+            let found = values_at(&answer, random.pick::<&str>(&pointers));
+            // No more than there are values.
+            assert!(found.len() <= answer.to_string().len());
+            some += usize::from(!found.is_empty());
+        });
+        assert!(some > 0);
+    }
 }

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use bakeoff_crds::{
+    common::shortened,
     plan::{Plan, PlannedRepository},
     summary::{Failure, reason},
 };
@@ -31,6 +32,8 @@ use crate::{
 
 /// Most bytes of a listing.
 const LONGEST_LISTING: u64 = 64 << 20;
+/// Most characters of an answer that a message shows.
+const MOST_SHOWN: usize = 200;
 /// Tries for a listing, and the pause after the first; each is twice as long as the one before.
 const TRIES: u32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -122,11 +125,10 @@ impl HubSource {
         let answer = self.accept(answer, id, revision)?;
         let body = body_of(answer, LONGEST_LISTING).await;
         let body = body.map_err(|cause| Trouble::Passing(cause, None))?;
-        let answer: Answer = serde_json::from_slice(&body).map_err(|error| {
-            let told = format!("{} does not describe {id}: {error}", self.root);
+        let (commit, files) = listed(&body).map_err(|problem| {
+            let told = format!("{} does not describe {id}: {problem}", self.root);
             Trouble::Final(failure(reason::MODEL_UNAVAILABLE, told))
         })?;
-        let files = answer.siblings.into_iter().map(remote_file).collect();
         // Adapters have few files, and the patterns are the model's.
         let patterns: &[String] = if *id == self.model {
             &self.patterns
@@ -135,7 +137,7 @@ impl HubSource {
         };
         let place = format!("{id} at {revision}");
         Ok(Listing {
-            commit: Some(answer.sha),
+            commit: Some(commit),
             files: choose(files, patterns, &place).map_err(Trouble::Final)?,
         })
     }
@@ -226,6 +228,20 @@ impl HubSource {
             .extend(tail);
         Ok(url)
     }
+}
+
+/// Commit and files of a listing. The commit becomes part of a folder's name, so it must be one.
+pub(super) fn listed(body: &[u8]) -> Result<(String, Vec<RemoteFile>), String> {
+    let answer: Answer =
+        serde_json::from_slice(body).map_err(|error| shortened(&error.to_string(), MOST_SHOWN))?;
+    let is_commit = (1..=64).contains(&answer.sha.len())
+        && answer.sha.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if !is_commit {
+        let sha = shortened(&answer.sha, MOST_SHOWN);
+        return Err(format!("{sha:?} is no commit"));
+    }
+    let files = answer.siblings.into_iter().map(remote_file).collect();
+    Ok((answer.sha, files))
 }
 
 fn remote_file(sibling: Sibling) -> RemoteFile {

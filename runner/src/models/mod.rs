@@ -7,6 +7,8 @@
 
 pub mod choice;
 pub mod download;
+#[cfg(test)]
+mod fuzz;
 mod hub;
 pub mod progress;
 pub mod source;

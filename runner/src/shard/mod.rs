@@ -7,6 +7,8 @@
 mod board;
 pub mod files;
 pub mod follower;
+#[cfg(test)]
+mod fuzz;
 pub mod leader;
 pub mod merge;
 pub mod message;

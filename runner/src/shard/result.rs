@@ -204,8 +204,8 @@ fn dropped(parts: &[Part]) -> Dropped {
             not_sent,
             conversation_ended,
         } = part.result.dropped;
-        all.not_sent += not_sent;
-        all.conversation_ended += conversation_ended;
+        all.not_sent = all.not_sent.saturating_add(not_sent);
+        all.conversation_ended = all.conversation_ended.saturating_add(conversation_ended);
     }
     all
 }
@@ -223,7 +223,9 @@ pub fn join(parts: &[Part], of: u32) -> Option<Driven> {
     for part in parts {
         gaps.add(&part.result.gaps);
     }
-    let intended = parts.iter().map(|part| part.result.intended).sum();
+    let intended = parts.iter().map(|part| part.result.intended);
+    // A file of the bucket may say anything.
+    let intended = intended.fold(0, u64::saturating_add);
     let is_whole = parts.len() >= of as usize;
     let lost = match first.intended_of_all {
         Some(all) if !is_whole => all.saturating_sub(intended),

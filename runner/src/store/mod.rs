@@ -9,6 +9,8 @@ pub mod backend;
 pub mod environment;
 pub mod error;
 pub mod fetch;
+#[cfg(test)]
+mod fuzz;
 pub mod hash;
 pub mod held;
 pub mod location;

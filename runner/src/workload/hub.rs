@@ -4,6 +4,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use bakeoff_crds::{
+    common::shortened,
     plan::{EngineSource, Plan},
     summary::{Failure, ResolvedRepository, reason},
 };
@@ -16,6 +17,8 @@ use crate::store::{Inputs, fetch::body_of};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Most bytes of an answer: a repository lists its files, some thousands at the most.
 const LONGEST_ANSWER: u64 = 16 << 20;
+/// Most characters of a commit that are kept: it goes into the pod's last words, which have a bound.
+const MOST_OF_COMMIT: usize = 64;
 
 /// What is used of the hub's answer.
 #[derive(Deserialize)]
@@ -105,7 +108,7 @@ async fn ask(
     };
     match status {
         200..=299 => match serde_json::from_slice::<Answer>(&body) {
-            Ok(answer) => Ok(answer.sha),
+            Ok(answer) => Ok(answer.sha.map(|sha| shortened(&sha, MOST_OF_COMMIT))),
             Err(error) => unknown(format!("the answer is no description of a model: {error}")),
         },
         status => match refused(hub, id, revision, status, token.is_some()) {

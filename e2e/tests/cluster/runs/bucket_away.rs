@@ -68,9 +68,10 @@ async fn stored(namespace: &Namespace) -> Result<Vec<String>> {
         .collect())
 }
 
-/// Waits until the first stage's result is in the bucket. The second has just begun then.
-async fn first_stage_is_stored(namespace: &Namespace) -> Result<()> {
-    let end = format!("/{}/attempt-1/stage.json", STAGES[0]);
+/// Waits until the second stage has begun, before which the first is stored. Nothing is written from then
+/// on until it ends.
+async fn second_stage_has_begun(namespace: &Namespace) -> Result<()> {
+    let end = format!("/{}/attempt-1/begun.json", STAGES[1]);
     let is_there = async {
         while !stored(namespace)
             .await?
@@ -82,7 +83,7 @@ async fn first_stage_is_stored(namespace: &Namespace) -> Result<()> {
         anyhow::Ok(())
     };
     let waited = tokio::time::timeout(LIMIT, is_there).await;
-    waited.context("waited until the first stage is stored")?
+    waited.context("waited until the second stage has begun")?
 }
 
 /// The runner's pods.
@@ -160,16 +161,16 @@ async fn a_bucket_that_is_taken_away_and_comes_back_costs_nothing() -> Result<()
     with_namespace(async |namespace| {
         let truth = Truth::follow(&namespace);
         let way = start(&namespace, "5m").await?;
-        first_stage_is_stored(&namespace).await?;
+        second_stage_has_begun(&namespace).await?;
         way.close();
         // Longer than one of its pauses: it has been asked again, and is still away.
         runner_says(&namespace, "the store is away, trying again", 2).await?;
         let before = stored(&namespace).await?;
-        let second = format!("/{}/attempt-1/stage.json", STAGES[1]);
-        ensure!(
-            !before.iter().any(|key| key.ends_with(&second)),
-            "{before:?}"
-        );
+        let is_stored = STAGES.map(|stage| {
+            let end = format!("/{stage}/attempt-1/stage.json");
+            before.iter().any(|key| key.ends_with(&end))
+        });
+        ensure!(is_stored == [true, false], "{before:?}");
         way.open();
 
         let status = complete(&namespace, RUN).await?;
@@ -195,7 +196,7 @@ async fn a_bucket_that_stays_away_is_made_whole_from_the_logs() -> Result<()> {
     with_namespace(async |namespace| {
         let truth = Truth::follow(&namespace);
         let way = start(&namespace, "3s").await?;
-        first_stage_is_stored(&namespace).await?;
+        second_stage_has_begun(&namespace).await?;
         way.close();
         let status = ended(&namespace, RUN, LIMIT).await?;
         ensure!(
@@ -252,7 +253,7 @@ fn finish(namespace: &Namespace) -> Result<String> {
     let mut line = code.to_owned();
     for (from, to) in [
         ("-n bench ", format!("-n {} ", namespace.name)),
-        ("run=NAME ", format!("run={RUN} ")),
+        ("run=NAME,", format!("run={RUN},")),
         ("gs://my-bucket/results", address),
     ] {
         ensure!(line.contains(from), "{from:?} is not in {line}");

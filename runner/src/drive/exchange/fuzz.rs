@@ -61,6 +61,11 @@ const WORDS: &[&[u8]] = &[
     b"transfer-encoding: chunked\r\n",
     b"transfer-encoding: gzip\r\n",
     b"connection: close\r\n",
+    b"HTTP/1.1 429 Slow\r\n",
+    b"retry-after: 7\r\n",
+    b"retry-after: 99999999999\r\n",
+    b"retry-after: Fri, 31 Dec 9999 23:59:59 GMT\r\n",
+    b"date: Sun, 22 Nov 2026 10:00:00 GMT\r\n",
 ];
 
 /// What an exchange tells of an answer.

@@ -115,9 +115,53 @@ fn find(text: &str) -> anyhow::Result<Found> {
     Ok(found)
 }
 
-/// A run's folder, which is `<namespace>/<run>-<uid>`, and the path within it.
+/// A run's folder, which is `<namespace>/<run>-<uid>`, and the path within it. A log may have lines of
+/// whoever can write to one, so a path that leads out of its folder is none.
 fn split(path: &str) -> Option<(&str, &str)> {
+    if path.split('/').any(|part| matches!(part, "" | "." | "..")) || path.contains('\\') {
+        return None;
+    }
     let namespace = path.find('/')?;
     let run = namespace + 1 + path.get(namespace + 1..)?.find('/')?;
     Some((path.get(..run)?, path.get(run + 1..)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_of_a_log_leads_nowhere_but_into_its_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("a/b/results");
+        std::fs::create_dir_all(&target).unwrap();
+        let target = target.display().to_string();
+        for path in [
+            "../../x",
+            "team/../../../x",
+            "team/run-1/../../../../x",
+            "/etc/run-1/x",
+            "team//x",
+            "team/run-1/./x",
+            "team/run-1/",
+            "..\\..\\x\\y\\z",
+            "x",
+        ] {
+            let log = held::write(path, b"{}");
+            let error = upload(&log, &target, &Environment::default()).await;
+            let error = error.unwrap_err().to_string();
+            assert!(error.contains("is in no run's folder"), "{path}: {error}");
+        }
+        let log = held::write("team/run-1/engines/x", b"{}");
+        upload(&log, &target, &Environment::default())
+            .await
+            .unwrap();
+        let stored = folder.path().join("a/b/results/team/run-1/engines/x");
+        assert_eq!(std::fs::read(stored).unwrap(), b"{}");
+        let beside = std::fs::read_dir(folder.path().join("a/b"))
+            .unwrap()
+            .count();
+        let above = std::fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!((beside, above), (1, 1));
+    }
 }
