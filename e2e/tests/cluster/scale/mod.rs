@@ -38,7 +38,7 @@ const UNOPTIMISED: f64 = 10.0;
 /// The most memory that the operator ever holds, in bytes.
 const MEMORY: u64 = 64 * 1024 * 1024;
 /// Most requests per run, but watches and the Lease, over all runs.
-const CALLS_PER_RUN: f64 = 150.0;
+const CALLS_PER_RUN: f64 = 200.0;
 /// Most requests per run under load while nothing changes, in the time of [`Size::idle`]: an event may be
 /// lost, so each is looked at now and then.
 const IDLE_CALLS_PER_RUN: f64 = 12.0;
