@@ -5,7 +5,8 @@
 //! a process of this machine. Nodes and their pods are kwok's. All its requests go through a proxy
 //! that counts them.
 //!
-//! A small number of runs each time; `BAKEOFF_E2E_SCALE=all` has 1,000 over 500 nodes.
+//! A small number of runs each time; `BAKEOFF_E2E_SCALE=all` has 1,000, 100 at once, over 500 nodes in 50
+//! namespaces, and a number that many, in the same proportions.
 
 // Its figures are its purpose.
 #![allow(clippy::print_stdout)]
@@ -31,10 +32,16 @@ use crate::install;
 
 /// The operator's own time of a reconciliation, which 99 of 100 keep to, in seconds.
 const RECONCILE_P99: f64 = 0.1;
+/// How much longer the program of these tests' images takes, which is built without optimisation:
+/// planning a run, once in each, takes it a third of a second.
+const UNOPTIMISED: f64 = 10.0;
 /// The most memory that the operator ever holds, in bytes.
 const MEMORY: u64 = 64 * 1024 * 1024;
 /// Most requests per run, but watches and the Lease, over all runs.
-const CALLS_PER_RUN: f64 = 1000.0;
+const CALLS_PER_RUN: f64 = 200.0;
+/// Most requests per run under load while nothing changes, in the time of [`Size::idle`]: an event may be
+/// lost, so each is looked at now and then.
+const IDLE_CALLS_PER_RUN: f64 = 12.0;
 /// Longest wait until nothing is under way any more.
 const SETTLED: Duration = Duration::from_secs(60);
 
@@ -53,32 +60,45 @@ struct Size {
 }
 
 const SMALL: Size = Size {
-    runs: 60,
-    nodes: 30,
+    runs: 40,
+    nodes: 20,
     namespaces: 5,
     at_once: 20,
-    idle: Duration::from_secs(12),
-    limit: Duration::from_secs(300),
+    idle: Duration::from_secs(25),
+    limit: Duration::from_secs(420),
 };
-const ALL: Size = Size {
-    runs: 1000,
-    nodes: 500,
-    namespaces: 50,
-    at_once: 100,
-    idle: Duration::from_secs(60),
-    limit: Duration::from_secs(3000),
-};
+
+impl Size {
+    /// What the environment asks for: `all`, or a number of runs, in the same proportions.
+    fn from_environment() -> Result<Self> {
+        let Ok(asked) = std::env::var("BAKEOFF_E2E_SCALE") else {
+            return Ok(SMALL);
+        };
+        let runs = match &*asked {
+            "all" => 1000,
+            number => number.parse().unwrap_or_default(),
+        };
+        ensure!(
+            (40..=1000).contains(&runs),
+            "BAKEOFF_E2E_SCALE is {asked:?}; `all`, or a number of runs from 40 to 1000"
+        );
+        Ok(Self {
+            runs,
+            nodes: runs / 2,
+            namespaces: runs / 20,
+            at_once: runs / 10,
+            idle: Duration::from_secs(60),
+            limit: Duration::from_secs(3600),
+        })
+    }
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_runs_at_once_cost_little() -> Result<()> {
     if !has_cluster() {
         return Ok(());
     }
-    let size = match std::env::var("BAKEOFF_E2E_SCALE").as_deref() {
-        Ok("all") => ALL,
-        Ok(other) => bail!("BAKEOFF_E2E_SCALE is {other:?}; `all`, or leave it out"),
-        Err(_) => SMALL,
-    };
+    let size = Size::from_environment()?;
     with_namespace(async |namespace| {
         let _alone = crate::turns::alone().await?;
         install::operator(&namespace).await?;
@@ -151,9 +171,14 @@ async fn measured(namespace: &Namespace, size: Size, program: &std::path::Path) 
         figures.errors == 0,
         format!("{} reconciliations failed", figures.errors),
     );
+    let bound = match operator::is_as_shipped() {
+        true => RECONCILE_P99,
+        false => RECONCILE_P99 * UNOPTIMISED,
+    };
+    let [_, p99] = figures.own;
     expect(
-        figures.own[1] < RECONCILE_P99,
-        format!("p99 of reconciliations is {:.3} s", figures.own[1]),
+        p99 < bound,
+        format!("p99 of reconciliations is {p99:.3} s, over {bound:.1} s"),
     );
     expect(
         figures.peak_memory < MEMORY,
@@ -163,12 +188,15 @@ async fn measured(namespace: &Namespace, size: Size, program: &std::path::Path) 
         per_run <= CALLS_PER_RUN,
         format!("{per_run:.1} requests per run"),
     );
-    for (when, calls) in [("under load", &waiting), ("at the end", &ended)] {
-        expect(
-            calls.of_the_runs() == 0,
-            format!("requests while nothing changes, {when}: {calls}"),
-        );
-    }
+    let idle = waiting.of_the_runs() as f64 / size.at_once as f64;
+    expect(
+        idle <= IDLE_CALLS_PER_RUN,
+        format!("{idle:.1} requests per run while nothing changes"),
+    );
+    expect(
+        ended.of_the_runs() == 0,
+        format!("requests when all have ended: {ended}"),
+    );
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     Ok(())
 }
