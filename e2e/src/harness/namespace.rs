@@ -17,6 +17,9 @@ use serde::de::DeserializeOwned;
 use crate::kubectl::Kubectl;
 use crate::settings::Layout;
 
+/// Between a watch that ended and the next.
+const PAUSE: Duration = Duration::from_millis(500);
+
 /// A test's own namespace.
 #[derive(Clone)]
 pub struct Namespace {
@@ -156,10 +159,20 @@ where
     K: Clone + Debug + Send + DeserializeOwned + kube::Resource + 'static,
     K::DynamicType: Default,
 {
-    tokio::time::timeout(limit, kube_await_condition(api, name, condition))
+    let met = async {
+        loop {
+            let condition = |object: Option<&K>| condition.matches_object(object);
+            match kube_await_condition(api.clone(), name, condition).await {
+                Ok(object) => return object,
+                // A watch ends now and then, such as by "too old resource version".
+                Err(error) => tracing::info!(%error, "watching {name} anew"),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    tokio::time::timeout(limit, met)
         .await
-        .with_context(|| format!("waited {limit:?} until {what} ({name})"))?
-        .with_context(|| format!("watching {name}"))
+        .with_context(|| format!("waited {limit:?} until {what} ({name})"))
 }
 
 async fn create(layout: Layout) -> Result<Namespace> {
