@@ -20,7 +20,8 @@ use crate::{decide::Attention, metrics::RunKey, observe::Kept};
 pub const SOON: Duration = Duration::from_secs(10);
 
 /// The longest between two looks at a run that is under way. The pause doubles from [`SOON`], so a
-/// watch event that never came costs no more than twice the time that the run had stood still.
+/// watch event that never came costs no more than twice the time that the run had stood still. While
+/// a runner answers, it is this long from the first: its silence would tell of what no watch did.
 pub const LATEST: Duration = Duration::from_secs(300);
 
 /// The pause between two looks at a run that is suspended or queued. What ends that comes with
@@ -161,6 +162,7 @@ impl IdleRuns {
             Attention::None => None,
             Attention::Resting => Some(RESTING),
             Attention::Close => Some(SOON),
+            Attention::Growing if kept.tells() => Some(LATEST),
             Attention::Growing => {
                 let last = entry.pause;
                 Some(last.map_or(SOON, |last| (last * 2).min(LATEST)))

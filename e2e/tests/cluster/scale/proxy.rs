@@ -19,8 +19,9 @@ use tokio::task::JoinHandle;
 
 use crate::install::SYSTEM;
 
-/// How long nothing is asked before all counts as done.
-const QUIET: Duration = Duration::from_secs(3);
+/// How long nothing is asked before all counts as done: longer than until the look that follows each
+/// change.
+const QUIET: Duration = SOON.saturating_add(Duration::from_secs(2));
 const LOOK: Duration = Duration::from_millis(100);
 
 /// How often each thing was asked: verb and resource.

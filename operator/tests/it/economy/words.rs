@@ -82,15 +82,6 @@ impl Scene {
         look
     }
 
-    /// Lets time go by without news, until it is looked at seldom.
-    async fn settle(&self) {
-        for pause in [1, 2, 4] {
-            pass(SOON * pause).await;
-            assert_eq!(self.attend().await, Look::Full);
-        }
-        self.server.asked();
-    }
-
     fn progress(&self) -> String {
         let state = self.server.state();
         state.world.status().progress.clone().unwrap()
@@ -110,7 +101,6 @@ async fn a_run_tells_how_far_it_is_without_being_looked_at() {
     scene.say("rate-2", 1);
     assert_eq!(scene.attend().await, Look::None);
     assert_eq!(scene.server.asked(), BTreeMap::new(), "it is not time");
-    scene.settle().await;
     for (done, stage, asked) in [(2, "rate-4", 1), (2, "rate-4", 0), (1, "rate-2", 1)] {
         scene.say(stage, done);
         pass(SOON).await;
@@ -132,9 +122,24 @@ async fn a_run_tells_how_far_it_is_without_being_looked_at() {
 }
 
 #[tokio::test]
+async fn a_run_whose_runner_answers_asks_for_nothing_while_nothing_changes() {
+    let scene = Scene::new().await;
+    let mut looks = Vec::new();
+    for second in (10..=1200).step_by(10) {
+        pass(SOON).await;
+        if scene.attend().await == Look::Full {
+            looks.push(second);
+            scene.server.asked();
+        }
+        assert_eq!(scene.server.asked(), BTreeMap::new(), "after {second} s");
+    }
+    // But for one that a lost event may need.
+    assert_eq!(looks, [300, 600, 900, 1200]);
+}
+
+#[tokio::test]
 async fn nothing_is_done_upon_what_is_kept() {
     let scene = Scene::new().await;
-    scene.settle().await;
     let written = scene.server.state().world.log.len();
     // The engine is gone, and nothing was heard of it: only the words are written.
     scene.server.change(|world| {
@@ -177,7 +182,6 @@ async fn nothing_is_done_upon_what_is_kept() {
 #[tokio::test]
 async fn a_runner_that_falls_silent_is_looked_at() {
     let scene = Scene::new().await;
-    scene.settle().await;
     *scene.says.lock().unwrap() = Value::Null;
     pass(SOON).await;
     assert_eq!(scene.attend().await, Look::Full);
@@ -193,7 +197,6 @@ async fn a_runner_that_falls_silent_is_looked_at() {
 #[tokio::test]
 async fn who_comes_to_the_node_of_an_engine_under_load_is_seen_within_a_minute() {
     let scene = Scene::with_neighbours(true).await;
-    scene.settle().await;
     scene.server.state().tenants = vec![json!({
         "metadata": { "name": "batch-0", "namespace": "team" },
         "spec": { "containers": [{ "name": "c", "resources": { "requests": { "cpu": "2" } } }] },
