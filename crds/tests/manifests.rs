@@ -6,14 +6,13 @@ use std::{fs, path::Path};
 
 use bakeoff_crds::{
     manifests::{
-        MonitoringApi, engine_objects, engine_objects_on, holder_pod, model_claim,
+        LoadFacts, MonitoringApi, engine_objects, engine_objects_on, holder_pod, model_claim,
         outcome_config_map, pod_monitoring, prefetch_job, preflight_job, reporter_job, runner_job,
         runner_service, turns,
     },
     outcome::Outcome,
     plan::{Place, Plan, PlanSettings, resolve},
     profile::ProfileSet,
-    summary::PreflightSummary,
     validate::document::{Document, read},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -80,12 +79,12 @@ fn manifests(plan: &Plan, node: Option<&str>) -> String {
             apis.into_iter()
                 .filter_map(|api| pod_monitoring(plan, &owner, turn, api).map(value)),
         );
-        let preflight = PreflightSummary {
-            prompts_sha256: "abc".into(),
-            ..Default::default()
+        let facts = LoadFacts {
+            prompts_sha256: "abc",
+            ..LoadFacts::default()
         };
         objects.extend(runner_service(plan, &owner, turn).map(value));
-        objects.push(value(runner_job(plan, &owner, turn, &preflight)));
+        objects.push(value(runner_job(plan, &owner, turn, &facts)));
     }
     objects.extend(node.map(|node| value(holder_pod(plan, &owner, node))));
     objects.push(value(outcome_config_map(plan, &owner, &Outcome::default())));
@@ -115,12 +114,28 @@ fn a_model_is_fetched_once_and_mounted_by_all() {
 }
 
 #[test]
+fn pods_that_a_controller_names_are_told_to_the_runner() {
+    let plan = plan("least", &[]);
+    let facts = LoadFacts {
+        prompts_sha256: "abc",
+        engine_pods: vec!["lws-0", "lws-0-1"],
+    };
+    let job = runner_job(&plan, &owner(), turns(&plan)[0], &facts);
+    let pod = job.spec.unwrap().template.spec.unwrap();
+    let args = pod.containers[0].args.clone().unwrap();
+    assert_eq!(
+        args[args.len() - 4..],
+        ["--engine-pod", "lws-0", "--engine-pod", "lws-0-1"]
+    );
+}
+
+#[test]
 fn several_runner_pods_act_as_one() {
     let mut plan = plan("least", &[]);
     plan.spec.runner.parallelism = 4;
     let turn = turns(&plan)[0];
     let service = runner_service(&plan, &owner(), turn).unwrap();
-    let job = runner_job(&plan, &owner(), turn, &PreflightSummary::default());
+    let job = runner_job(&plan, &owner(), turn, &LoadFacts::default());
     // The first pod is found under the name that the others are given.
     let pod = job.spec.as_ref().unwrap().template.spec.as_ref().unwrap();
     assert_eq!(pod.subdomain, service.metadata.name);
@@ -525,7 +540,7 @@ fn the_token_reaches_what_loads_from_the_hub_under_both_names_and_nothing_else()
             &plan,
             &owner(),
             turns[0],
-            &PreflightSummary::default(),
+            &LoadFacts::default(),
         )),
         value(reporter_job(&plan, &owner())),
     ] {

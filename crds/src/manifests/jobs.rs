@@ -19,7 +19,6 @@ use super::{
 use crate::{
     outcome::Outcome,
     plan::{EngineSource, Plan},
-    summary::PreflightSummary,
 };
 
 /// The plan, as every pod of the run reads it. It cannot be changed.
@@ -74,12 +73,21 @@ pub fn preflight_job(plan: &Plan, owner: &OwnerReference) -> Job {
     )
 }
 
+/// What the load of an engine needs to know that no plan can say.
+#[derive(Clone, Debug, Default)]
+pub struct LoadFacts<'a> {
+    /// SHA-256 of the frozen prompts.
+    pub prompts_sha256: &'a str,
+    /// Pods of an engine whose controller names them; empty where the turn does.
+    pub engine_pods: Vec<&'a str>,
+}
+
 /// Loads one engine.
 pub fn runner_job(
     plan: &Plan,
     owner: &OwnerReference,
     turn: Turn,
-    preflight: &PreflightSummary,
+    facts: &LoadFacts<'_>,
 ) -> Job {
     let engine = plan.engines.get(turn.engine);
     let name = names::engine_name(plan, turn).to_owned();
@@ -105,7 +113,7 @@ pub fn runner_job(
         "--url",
         &url,
         "--prompts-sha256",
-        &preflight.prompts_sha256,
+        facts.prompts_sha256,
         "--restart",
         &restart,
     ];
@@ -113,6 +121,9 @@ pub fn runner_job(
     let number = shards.to_string();
     if shards > 1 {
         words.extend(["--shards", &number, "--shard-leader", &leader]);
+    }
+    for pod in &facts.engine_pods {
+        words.extend(["--engine-pod", pod]);
     }
     let mut agent = Agent::new(plan, &words);
     if shards > 1 {

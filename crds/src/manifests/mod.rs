@@ -18,7 +18,9 @@ mod turns;
 pub use agent::runner_requests;
 pub use engine::{EngineObjects, Workload, engine_objects, engine_objects_on};
 pub use holder::holder_pod;
-pub use jobs::{outcome_config_map, plan_config_map, preflight_job, reporter_job, runner_job};
+pub use jobs::{
+    LoadFacts, outcome_config_map, plan_config_map, preflight_job, reporter_job, runner_job,
+};
 pub use model::{model_claim, prefetch_job};
 pub use monitoring::{MonitoringApi, pod_monitoring};
 pub use shards::runner_service;

@@ -109,7 +109,8 @@ pub struct ExtraQuery {
     /// Name in the report.
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[A-Za-z][A-Za-z0-9_]*$"))]
     pub name: String,
-    /// PromQL; `$window`, `$namespace` and `$pod` are filled in.
+    /// PromQL; `$window`, `$namespace` and `$pod` are filled in. Of an engine of several pods, `$pod` is
+    /// all their names with `|` between, for `=~`.
     #[schemars(length(min = 1, max = 2048))]
     pub query: String,
 }

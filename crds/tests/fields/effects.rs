@@ -2,12 +2,11 @@
 
 use bakeoff_crds::{
     manifests::{
-        MonitoringApi, engine_objects, holder_pod, model_claim, pod_monitoring, prefetch_job,
+        LoadFacts, MonitoringApi, engine_objects, holder_pod, model_claim, pod_monitoring, prefetch_job,
         preflight_job, reporter_job, runner_job, turns,
     },
     plan::{Place, Plan, PlanSettings, resolve},
     profile::ProfileSet,
-    summary::PreflightSummary,
     validate::document::{Document, read},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -59,7 +58,7 @@ pub fn effects(plan: &Plan) -> Vec<Value> {
             plan,
             &owner,
             turn,
-            &PreflightSummary::default()
+            &LoadFacts::default()
         )));
     }
     effects

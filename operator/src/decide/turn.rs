@@ -1,10 +1,10 @@
 //! One engine's turn: its pod made, ready, loaded; [`super::free`] ends it.
 
 use bakeoff_crds::{
-    manifests::{Turn, names, runner_job, runner_service},
+    manifests::{LoadFacts, Turn, names, runner_job, runner_service},
     plan::{EngineSource, Plan, PlannedEngine, PlannedObject},
     run::status::{EnginePhase, RunPhase, TurnStatus, VerdictStatus},
-    summary::{PreflightSummary, Termination, reason},
+    summary::{Termination, reason},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -256,15 +256,17 @@ fn measure(
 ) -> TurnStatus {
     record.phase = EnginePhase::Measuring;
     if *job == JobState::Absent {
-        let preflight = PreflightSummary {
-            prompts_sha256: draft.status.prompts_sha256.clone().unwrap_or_default(),
-            ..PreflightSummary::default()
+        let is_object = record.object_name.is_some();
+        let pods = record.pods.iter().filter(|_| is_object);
+        let facts = LoadFacts {
+            prompts_sha256: draft.status.prompts_sha256.as_deref().unwrap_or_default(),
+            engine_pods: pods.map(|found| found.name.as_str()).collect(),
         };
         let owner = draft.owner();
         // Before the pods that are found by it.
         let service = runner_service(plan, &owner, turn);
         draft.apply.extend(service.map(Child::Service));
-        let job = runner_job(plan, &owner, turn, &preflight);
+        let job = runner_job(plan, &owner, turn, &facts);
         draft.apply.push(Child::Job(job));
     }
     if let Some(now) = &draft.observed.neighbours {

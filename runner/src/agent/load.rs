@@ -54,6 +54,9 @@ pub struct Arguments {
     /// SHA-256 of the frozen prompts, uncompressed
     #[arg(long)]
     prompts_sha256: String,
+    /// Pods of an engine whose controller names them, for the figures that a Prometheus has of them
+    #[arg(long = "engine-pod", value_name = "NAME")]
+    engine_pods: Vec<String>,
     /// Event loops of the load path, each on a thread of its own
     #[arg(long, default_value_t = 1)]
     threads: usize,
@@ -181,7 +184,7 @@ async fn load(
         round: arguments.round,
         restart: arguments.restart,
         store: &store,
-        pod: pod(&plan, turn),
+        pods: pods(&plan, turn, &arguments.engine_pods),
         patience: PATIENCE,
         crew,
     };
@@ -235,12 +238,16 @@ fn prompts_error(error: &FrozenError) -> MeasureError {
     }
 }
 
-/// The engine's pod, for Prometheus; none of ours where the engine is external.
-fn pod(plan: &Plan, turn: Turn) -> Target {
+/// The engine's pods, for Prometheus: those that were told of, or the one that the turn names; none of
+/// ours where the engine is external.
+fn pods(plan: &Plan, turn: Turn, told: &[String]) -> Target {
     match plan.engines.get(turn.engine).map(|engine| &engine.source) {
         Some(EngineSource::Deployed(_) | EngineSource::Simulated(_)) => Target {
             namespace: Some(plan.run.namespace.clone()),
-            pod: Some(names::engine(plan, turn)),
+            pods: match told {
+                [] => vec![names::engine(plan, turn)],
+                told => told.to_vec(),
+            },
         },
         Some(EngineSource::External(_)) | None => Target::default(),
     }

@@ -4,13 +4,12 @@ use std::{path::PathBuf, process::ExitCode};
 
 use bakeoff_crds::{
     manifests::{
-        MonitoringApi, engine_objects, gpu_hours_at_most, model_claim, outcome_config_map,
+        LoadFacts, MonitoringApi, engine_objects, gpu_hours_at_most, model_claim, outcome_config_map,
         plan_config_map, pod_monitoring, prefetch_job, preflight_job, reporter_job, runner_job,
         runner_requests, runner_service, turns,
     },
     outcome::Outcome,
     plan::{Place, Plan, PlanSettings, resolve},
-    summary::PreflightSummary,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde::Serialize;
@@ -91,14 +90,14 @@ pub(super) fn text(plan: &Plan) -> anyhow::Result<String> {
         if let Some(monitoring) = pod_monitoring(plan, &owner, turn, MonitoringApi::GoogleManaged) {
             documents.push(yaml(&monitoring)?);
         }
-        let preflight = PreflightSummary {
-            prompts_sha256: "SHA-256-OF-THE-FROZEN-PROMPTS".into(),
-            ..PreflightSummary::default()
+        let facts = LoadFacts {
+            prompts_sha256: "SHA-256-OF-THE-FROZEN-PROMPTS",
+            ..LoadFacts::default()
         };
         if let Some(service) = runner_service(plan, &owner, turn) {
             documents.push(yaml(&service)?);
         }
-        documents.push(yaml(&runner_job(plan, &owner, turn, &preflight))?);
+        documents.push(yaml(&runner_job(plan, &owner, turn, &facts))?);
     }
     documents.push(yaml(&outcome_config_map(
         plan,

@@ -78,8 +78,8 @@ pub struct EngineRound<'a> {
     pub restart: u32,
     /// The run's folder.
     pub store: &'a Store,
-    /// The engine's pod, for Prometheus.
-    pub pod: ScrapeTarget,
+    /// The engine's pods, for Prometheus.
+    pub pods: ScrapeTarget,
     /// How long the engine may take to answer at all.
     pub patience: Duration,
     /// With whom it is measured.

@@ -134,11 +134,11 @@ pub(super) async fn figures(
     if !prometheus.is_too_short(window) {
         prometheus.wait().await;
     }
-    let found = prometheus.window(metrics, &round.pod, window).await;
+    let found = prometheus.window(metrics, &round.pods, window).await;
     Figures {
         engine: scrape::merge(direct, found),
-        resources: resources(prometheus, &scraping.wanted, &round.pod, window).await,
-        accelerators: accelerators(prometheus, &scraping.wanted, &round.pod, window).await,
+        resources: resources(prometheus, &scraping.wanted, &round.pods, window).await,
+        accelerators: accelerators(prometheus, &scraping.wanted, &round.pods, window).await,
     }
 }
 

@@ -123,7 +123,7 @@ async fn measure_round(
         round: 1,
         restart,
         store,
-        pod: ScrapeTarget::default(),
+        pods: ScrapeTarget::default(),
         patience: Duration::from_secs(5),
         crew: Crew::Alone,
     };

@@ -42,10 +42,30 @@ pub const WINDOW_TOO_SHORT: &str = "WindowTooShort";
 /// The pods whose series are meant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Target {
-    /// Namespace of the engine's pod; no condition where it is absent.
+    /// Namespace of the engine's pods; no condition where it is absent.
     pub namespace: Option<String>,
-    /// Name of the engine's pod; no condition where it is absent.
-    pub pod: Option<String>,
+    /// Names of the engine's pods; no condition where there are none.
+    pub pods: Vec<String>,
+}
+
+impl Target {
+    /// The condition that a label has the name of one of the pods.
+    pub(super) fn pods_as(&self, label: &str) -> Option<String> {
+        match self.pods.as_slice() {
+            [] => None,
+            [one] => Some(format!("{label}=\"{}\"", escape(one))),
+            _ => Some(format!("{label}=~\"{}\"", escape(&self.any_pod()))),
+        }
+    }
+
+    /// A regular expression for the names of the pods; of one, its name.
+    fn any_pod(&self) -> String {
+        match self.pods.as_slice() {
+            // An empty one would match series without the label.
+            [] => ".*".into(),
+            several => several.join("|"),
+        }
+    }
 }
 
 /// A window on the wall clock.
@@ -364,12 +384,11 @@ fn vector(selector: &Selector, suffix: &str, target: &Target) -> String {
         .namespace
         .clone()
         .map(|value| ("namespace".to_owned(), value));
-    let pod = target.pod.clone().map(|value| ("pod".to_owned(), value));
     let labels = std::iter::once(name)
         .chain(selector.labels.iter().cloned())
         .chain(namespace)
-        .chain(pod)
-        .map(|(key, value)| format!("{key}=\"{}\"", escape(&value)));
+        .map(|(key, value)| format!("{key}=\"{}\"", escape(&value)))
+        .chain(target.pods_as("pod"));
     format!("{{{}}}", labels.collect::<Vec<_>>().join(","))
 }
 
@@ -386,12 +405,12 @@ pub(super) fn range(window: TimeWindow) -> String {
 }
 
 pub(super) fn fill_in(query: &str, target: &Target, window: TimeWindow) -> String {
-    // An empty `$pod` would match series without the label; `.*` is what `=~` takes for any.
-    let or_any = |value: &Option<String>| value.clone().unwrap_or_else(|| ".*".into());
+    // An empty `$namespace` would match series without the label; `.*` is what `=~` takes for any.
+    let namespace = target.namespace.as_deref().unwrap_or(".*");
     query
         .replace("$window", &range(window))
-        .replace("$namespace", &or_any(&target.namespace))
-        .replace("$pod", &or_any(&target.pod))
+        .replace("$namespace", namespace)
+        .replace("$pod", &target.any_pod())
 }
 
 #[cfg(test)]

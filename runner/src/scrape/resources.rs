@@ -115,9 +115,7 @@ pub async fn resources(
     window: TimeWindow,
 ) -> BTreeMap<String, EngineMetric> {
     let gpu_labels = gpu_labels(wanted, target, window);
-    let container_labels: Vec<String> = target
-        .pod
-        .is_some()
+    let container_labels: Vec<String> = (!target.pods.is_empty())
         // The pod's sandbox and its sum over all containers have series too.
         .then(|| format!(r#"{},container!="",container!="POD""#, of_pod(target, "")))
         .into_iter()
@@ -149,7 +147,7 @@ pub(super) fn gpu_labels(wanted: &Wanted, target: &Target, window: TimeWindow) -
             format!("{key}=\"{}\"", escape(&value))
         });
         vec![labels.collect::<Vec<_>>().join(",")]
-    } else if target.pod.is_some() {
+    } else if !target.pods.is_empty() {
         vec![of_pod(target, "exported_"), of_pod(target, "")]
     } else {
         Vec::new()
@@ -157,11 +155,10 @@ pub(super) fn gpu_labels(wanted: &Wanted, target: &Target, window: TimeWindow) -
 }
 
 fn of_pod(target: &Target, prefix: &str) -> String {
-    let namespace = target.namespace.iter().map(|value| ("namespace", value));
-    let pod = target.pod.iter().map(|value| ("pod", value));
-    let labels = namespace.chain(pod);
-    let labels = labels.map(|(key, value)| format!("{prefix}{key}=\"{}\"", escape(value)));
-    labels.collect::<Vec<_>>().join(",")
+    let namespace = target.namespace.iter();
+    let namespace = namespace.map(|value| format!("{prefix}namespace=\"{}\"", escape(value)));
+    let pods = target.pods_as(&format!("{prefix}pod"));
+    namespace.chain(pods).collect::<Vec<_>>().join(",")
 }
 
 /// The figure by the first series and labels that Prometheus has something of.
@@ -259,7 +256,7 @@ mod tests {
     fn target() -> Target {
         Target {
             namespace: Some("ns".into()),
-            pod: Some("run-vllm-1".into()),
+            pods: vec!["run-vllm-1".into()],
         }
     }
 
@@ -275,6 +272,14 @@ mod tests {
                 r#"exported_namespace="ns",exported_pod="run-vllm-1""#,
                 r#"namespace="ns",pod="run-vllm-1""#
             ]
+        );
+        let several = Target {
+            pods: vec!["lws-0".into(), "lws-0-1".into()],
+            ..target()
+        };
+        assert_eq!(
+            gpu_labels(&wanted, &several, WINDOW)[1],
+            r#"namespace="ns",pod=~"lws-0|lws-0-1""#
         );
         assert!(gpu_labels(&wanted, &Target::default(), WINDOW).is_empty());
         let labels = [("Hostname", "node\"1"), ("owner", "$pod")];

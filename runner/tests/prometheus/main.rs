@@ -29,7 +29,7 @@ const INTERVAL: Duration = Duration::from_millis(200);
 fn pod(name: &str) -> Target {
     Target {
         namespace: Some("bench".into()),
-        pod: Some(name.into()),
+        pods: vec![name.into()],
     }
 }
 

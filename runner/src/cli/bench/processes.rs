@@ -54,7 +54,7 @@ pub(super) async fn measure(
         round: 1,
         restart: 0,
         store: &store,
-        pod: Target::default(),
+        pods: Target::default(),
         patience: Duration::ZERO,
         crew: shards.crew.clone(),
     };

@@ -156,7 +156,7 @@ impl Turns<'_> {
             round: turn.round,
             restart: turn.restart,
             store: self.store,
-            pod: Target::default(),
+            pods: Target::default(),
             patience: patience(engine, self.plan),
             crew: shards.crew.clone(),
         };

@@ -76,7 +76,7 @@ impl Bench {
             round: 1,
             restart: 0,
             store: &self.store,
-            pod: ScrapeTarget::default(),
+            pods: ScrapeTarget::default(),
             patience: Duration::from_secs(20),
             crew,
         }

@@ -12,7 +12,7 @@ const WINDOW: TimeWindow = TimeWindow {
 fn target() -> Target {
     Target {
         namespace: Some("ns".into()),
-        pod: Some("run-vllm-1".into()),
+        pods: vec!["run-vllm-1".into()],
     }
 }
 
@@ -54,6 +54,23 @@ fn queries_cover_the_window_and_the_pod() {
         let queries = queries(metric, kind, &selector, &target(), WINDOW);
         assert_eq!(queries, (first, second), "{metric:?}");
     }
+}
+
+#[test]
+fn several_pods_are_asked_of_together() {
+    let several = Target {
+        pods: vec!["lws-0".into(), "lws-0-1".into()],
+        ..target()
+    };
+    let selector = Selector::parse("x").unwrap();
+    assert_eq!(
+        vector(&selector, "", &several),
+        r#"{__name__="x",namespace="ns",pod=~"lws-0|lws-0-1"}"#
+    );
+    assert_eq!(
+        fill_in(r#"y{pod=~"$pod"}"#, &several, WINDOW),
+        r#"y{pod=~"lws-0|lws-0-1"}"#
+    );
 }
 
 #[test]
