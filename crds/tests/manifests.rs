@@ -536,12 +536,7 @@ fn the_token_reaches_what_loads_from_the_hub_under_both_names_and_nothing_else()
         }
     }
     for job in [
-        value(runner_job(
-            &plan,
-            &owner(),
-            turns[0],
-            &LoadFacts::default(),
-        )),
+        value(runner_job(&plan, &owner(), turns[0], &LoadFacts::default())),
         value(reporter_job(&plan, &owner())),
     ] {
         let found = variables(&job["spec"]["template"]["spec"]);

@@ -83,12 +83,7 @@ pub struct LoadFacts<'a> {
 }
 
 /// Loads one engine.
-pub fn runner_job(
-    plan: &Plan,
-    owner: &OwnerReference,
-    turn: Turn,
-    facts: &LoadFacts<'_>,
-) -> Job {
+pub fn runner_job(plan: &Plan, owner: &OwnerReference, turn: Turn, facts: &LoadFacts<'_>) -> Job {
     let engine = plan.engines.get(turn.engine);
     let name = names::engine_name(plan, turn).to_owned();
     let url = match engine.map(|engine| (&engine.source, engine.endpoint.port)) {

@@ -2,8 +2,8 @@
 
 use bakeoff_crds::{
     manifests::{
-        LoadFacts, MonitoringApi, engine_objects, holder_pod, model_claim, pod_monitoring, prefetch_job,
-        preflight_job, reporter_job, runner_job, turns,
+        LoadFacts, MonitoringApi, engine_objects, holder_pod, model_claim, pod_monitoring,
+        prefetch_job, preflight_job, reporter_job, runner_job, turns,
     },
     plan::{Place, Plan, PlanSettings, resolve},
     profile::ProfileSet,
@@ -54,12 +54,7 @@ pub fn effects(plan: &Plan) -> Vec<Value> {
             turn,
             MonitoringApi::GoogleManaged
         )));
-        effects.push(json!(runner_job(
-            plan,
-            &owner,
-            turn,
-            &LoadFacts::default()
-        )));
+        effects.push(json!(runner_job(plan, &owner, turn, &LoadFacts::default())));
     }
     effects
 }

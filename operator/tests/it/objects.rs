@@ -86,7 +86,10 @@ fn the_object_decides_when_its_engine_is_ready() {
     // A Prometheus knows its pods by names that the controller chose.
     let runner = job.spec.as_ref().unwrap().template.spec.as_ref().unwrap();
     let args = runner.containers[0].args.as_ref().unwrap();
-    let told = ["--engine-pod".to_owned(), "duel-alpha-r1-0f1e2-0".to_owned()];
+    let told = [
+        "--engine-pod".to_owned(),
+        "duel-alpha-r1-0f1e2-0".to_owned(),
+    ];
     assert!(args.ends_with(&told), "{args:?}");
     // And of the two times it is the object's that is written down.
     let ready = &world.status().turns[0].ready_time;

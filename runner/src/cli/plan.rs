@@ -4,9 +4,9 @@ use std::{path::PathBuf, process::ExitCode};
 
 use bakeoff_crds::{
     manifests::{
-        LoadFacts, MonitoringApi, engine_objects, gpu_hours_at_most, model_claim, outcome_config_map,
-        plan_config_map, pod_monitoring, prefetch_job, preflight_job, reporter_job, runner_job,
-        runner_requests, runner_service, turns,
+        LoadFacts, MonitoringApi, engine_objects, gpu_hours_at_most, model_claim,
+        outcome_config_map, plan_config_map, pod_monitoring, prefetch_job, preflight_job,
+        reporter_job, runner_job, runner_requests, runner_service, turns,
     },
     outcome::Outcome,
     plan::{Place, Plan, PlanSettings, resolve},

@@ -13,6 +13,7 @@ use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::Response;
 use bakeoff_e2e::harness::Namespace;
+use bakeoff_operator::idle::SOON;
 use http_body_util::BodyExt as _;
 use kube::Client;
 use tokio::task::JoinHandle;
