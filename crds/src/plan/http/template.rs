@@ -162,12 +162,10 @@ impl RequestTemplate {
         Ok(body)
     }
 
-    /// Names that the body or the path makes use of.
+    /// Names that the body makes use of. What the path has is the same for all requests.
     pub fn mentioned(&self) -> BTreeSet<String> {
-        [PATH, BODY]
-            .into_iter()
-            .filter_map(|place| self.environment.get_template(place).ok())
-            .flat_map(|template| template.undeclared_variables(false))
+        let body = self.environment.get_template(BODY).into_iter();
+        body.flat_map(|template| template.undeclared_variables(false))
             .collect()
     }
 
