@@ -280,6 +280,7 @@ fn an_engine_is_asked_by_the_protocol_that_the_run_chooses() {
         ("jetstream", "JetStreamGrpc", 9000),
         ("triton-vllm", "TritonVllmGrpc", 8001),
         ("triton-tensorrt-llm", "TritonTensorRtLlmGrpc", 8001),
+        ("triton-model", "KserveV2Grpc", 8001),
     ] {
         let by_default = of_profile(profile, "");
         assert!(!by_default.engines[1].endpoint.protocol.is_grpc());

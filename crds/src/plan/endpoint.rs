@@ -42,6 +42,15 @@ pub fn default_path(protocol: Protocol, model: &str, streaming: bool) -> String 
             "/inference.GRPCInferenceService/ModelStreamInfer".into()
         }
         Protocol::JetStreamGrpc => "/jetstream_proto.Orchestrator/Decode".into(),
+        Protocol::KserveV2Grpc => "/inference.GRPCInferenceService/ModelInfer".into(),
+        Protocol::TorchServeGrpc => {
+            let method = if streaming {
+                "StreamPredictions"
+            } else {
+                "Predictions"
+            };
+            format!("/org.pytorch.serve.grpc.inference.InferenceAPIsService/{method}")
+        }
         Protocol::Http
         | Protocol::TorchServe
         | Protocol::TransformersInstances
@@ -81,6 +90,8 @@ pub fn native_profile(protocol: Protocol) -> Option<&'static str> {
         | Protocol::KserveV2
         | Protocol::TritonVllmGrpc
         | Protocol::TritonTensorRtLlmGrpc
-        | Protocol::JetStreamGrpc => None,
+        | Protocol::JetStreamGrpc
+        | Protocol::KserveV2Grpc
+        | Protocol::TorchServeGrpc => None,
     }
 }

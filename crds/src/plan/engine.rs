@@ -129,15 +129,15 @@ fn deployed_engine(
         .http
         .clone()
         .or_else(|| http::builtin(chosen.protocol));
-    let path = match format {
-        Some(format) => {
-            let place = format!("{field}.profile: {profile_name:?}: protocols.http");
-            let found = http::check(spec, &format, &model, &engine.name, &place)?;
-            warnings.extend(found.warnings);
-            found.path
+    let mut path = default_path(chosen.protocol, &model, spec.workload.streaming);
+    if let Some(format) = format {
+        let place = format!("{field}.profile: {profile_name:?}: protocols.http");
+        let found = http::check(spec, &format, &model, &engine.name, &place)?;
+        warnings.extend(found.warnings);
+        if !chosen.protocol.is_grpc() {
+            path = found.path;
         }
-        None => default_path(chosen.protocol, &model, spec.workload.streaming),
-    };
+    }
     let planned = PlannedEngine {
         name: engine.name.clone(),
         profile: profile_name.to_owned(),
@@ -229,34 +229,35 @@ fn external_engine(
         seed: true,
         usage_in_stream: true,
         prompt_lists: protocol == Protocol::OpenAiCompletions,
-        adapters: !matches!(protocol, Protocol::LlamaCpp | Protocol::JetStreamGrpc)
-            && !is_triton(protocol),
+        adapters: protocol != Protocol::LlamaCpp && !is_triton(protocol),
         ..Capabilities::default()
     };
     let mut warnings = Vec::new();
     let format = external.http.clone().or_else(|| http::builtin(protocol));
-    let path = match &format {
-        Some(format) => {
-            let place = format!("{field}.external.http");
-            let found = http::check(spec, format, &model, &engine.name, &place)?;
-            if spec.workload.sampling.ignore_eos && !found.ignores_eos {
-                return Err(Problem::new(
-                    "spec.workload.sampling.ignoreEos",
-                    format!(
-                        "requests to {:?} by {protocol:?} cannot say it; set it to false, write ignoreEos into http.body, or leave the engine out",
-                        engine.name
-                    ),
-                ));
-            }
-            capabilities.streaming = format.answer.streams;
-            capabilities.seed = found.seed;
-            capabilities.usage_in_stream = !format.answer.output_tokens.is_empty();
-            capabilities.adapters = found.adapters;
-            warnings = found.warnings;
-            found.path
+    let mut path = default_path(protocol, &model, spec.workload.streaming);
+    if let Some(format) = &format {
+        let place = format!("{field}.external.http");
+        let found = http::check(spec, format, &model, &engine.name, &place)?;
+        if spec.workload.sampling.ignore_eos && !found.ignores_eos {
+            return Err(Problem::new(
+                "spec.workload.sampling.ignoreEos",
+                format!(
+                    "requests to {:?} by {protocol:?} cannot say it; set it to false, write ignoreEos into http.body, or leave the engine out",
+                    engine.name
+                ),
+            ));
         }
-        None => default_path(protocol, &model, spec.workload.streaming),
-    };
+        capabilities.streaming = format.answer.streams;
+        capabilities.seed = found.seed;
+        // JetStream tells token ids by gRPC alone.
+        capabilities.usage_in_stream =
+            !format.answer.output_tokens.is_empty() || protocol == Protocol::JetStreamGrpc;
+        capabilities.adapters = found.adapters;
+        warnings = found.warnings;
+        if !protocol.is_grpc() {
+            path = found.path;
+        }
+    }
     if spec.workload.streaming && !capabilities.streaming {
         warnings.push(no_stream(&engine.name, protocol));
     }

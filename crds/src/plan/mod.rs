@@ -260,7 +260,8 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// The format of a protocol that is data: its own, or the one that comes with Bakeoff.
+    /// The format of a protocol that is data, or of the one over HTTP that a protocol by gRPC is the
+    /// twin of: its own, or the one that comes with Bakeoff.
     pub fn format(&self) -> Option<HttpFormat> {
         self.http.clone().or_else(|| http::builtin(self.protocol))
     }

@@ -190,11 +190,16 @@ pub enum Protocol {
     TritonTensorRtLlmGrpc,
     /// JetStream's `Decode` by gRPC.
     JetStreamGrpc,
+    /// The KServe v2 protocol's `ModelInfer` by gRPC, with the tensors of `KserveV2`; does not stream.
+    KserveV2Grpc,
+    /// TorchServe's `StreamPredictions`, or `Predictions`, by gRPC, with the request of `TorchServe` as
+    /// input `data`.
+    TorchServeGrpc,
 }
 
 impl Protocol {
     /// Every protocol that there is.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::OpenAiCompletions,
         Self::OpenAiChat,
         Self::Tgi,
@@ -210,13 +215,19 @@ impl Protocol {
         Self::TritonVllmGrpc,
         Self::TritonTensorRtLlmGrpc,
         Self::JetStreamGrpc,
+        Self::KserveV2Grpc,
+        Self::TorchServeGrpc,
     ];
 
     /// Whether requests are calls by gRPC.
     pub fn is_grpc(self) -> bool {
         matches!(
             self,
-            Self::TritonVllmGrpc | Self::TritonTensorRtLlmGrpc | Self::JetStreamGrpc
+            Self::TritonVllmGrpc
+                | Self::TritonTensorRtLlmGrpc
+                | Self::JetStreamGrpc
+                | Self::KserveV2Grpc
+                | Self::TorchServeGrpc
         )
     }
 }

@@ -145,7 +145,7 @@ pub fn calibrate(
 fn streaming(protocol: Protocol) -> Protocol {
     match builtin(protocol) {
         Some(format) if !format.answer.streams => Protocol::OpenAiCompletions,
-        None if protocol.is_grpc() => Protocol::OpenAiCompletions,
+        _ if protocol.is_grpc() => Protocol::OpenAiCompletions,
         _ => protocol,
     }
 }

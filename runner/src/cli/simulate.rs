@@ -93,6 +93,8 @@ impl clap::ValueEnum for ProtocolName {
             Self(Protocol::TritonVllmGrpc),
             Self(Protocol::TritonTensorRtLlmGrpc),
             Self(Protocol::JetStreamGrpc),
+            Self(Protocol::KserveV2Grpc),
+            Self(Protocol::TorchServeGrpc),
         ]
     }
 
@@ -124,6 +126,10 @@ impl clap::ValueEnum for ProtocolName {
                 "As triton-tensorrt-llm: both speak HTTP and gRPC",
             ),
             Protocol::JetStreamGrpc => ("jetstream-grpc", "As jetstream: both speak HTTP and gRPC"),
+            Protocol::KserveV2Grpc => ("kserve-v2-grpc", "As kserve-v2: both speak HTTP and gRPC"),
+            Protocol::TorchServeGrpc => {
+                ("torchserve-grpc", "As torchserve: both speak HTTP and gRPC")
+            }
         };
         Some(PossibleValue::new(name).help(help))
     }

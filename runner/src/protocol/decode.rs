@@ -7,7 +7,7 @@ use bakeoff_crds::run::Protocol;
 use super::{
     Event,
     grpc::{self, MessageError, Messages},
-    http::{JsonValues, Reader, TextReader, ValuesError},
+    http::{JsonValues, NotUtf8, Reader, TextReader, ValuesError},
     llama_cpp, openai, tgi, triton_tensorrt_llm, triton_vllm,
 };
 use crate::wire::sse::{MAX_EVENT_BYTES, SseError, SseEvent, SseParser};
@@ -75,6 +75,12 @@ impl From<ValuesError> for DecodeError {
     }
 }
 
+impl From<NotUtf8> for DecodeError {
+    fn from(_: NotUtf8) -> Self {
+        Self::Protocol("the text is not UTF-8".to_owned())
+    }
+}
+
 impl From<MessageError> for DecodeError {
     fn from(error: MessageError) -> Self {
         match error {
@@ -131,6 +137,7 @@ enum State {
     Http(Reader),
     TritonGrpc(grpc::triton::State),
     JetStreamGrpc(grpc::jetstream::State),
+    TorchServeGrpc(grpc::torchserve::State),
 }
 
 impl Decoder {
@@ -148,6 +155,8 @@ impl Decoder {
             Protocol::TritonVllmGrpc => State::TritonGrpc(grpc::triton::State::default()),
             Protocol::TritonTensorRtLlmGrpc => State::TritonGrpc(grpc::triton::State::growing()),
             Protocol::JetStreamGrpc => State::JetStreamGrpc(grpc::jetstream::State::default()),
+            Protocol::KserveV2Grpc => State::TritonGrpc(grpc::triton::State::whole()),
+            Protocol::TorchServeGrpc => State::TorchServeGrpc(grpc::torchserve::State::default()),
             // Their codecs make readers: see `http`.
             Protocol::Http
             | Protocol::TorchServe
@@ -236,8 +245,7 @@ impl Decoder {
             }
             Framing::Text(text) => {
                 let frames = &mut self.frames;
-                let fed = text.feed(bytes, &mut |text| frames.read_text(text, on_event));
-                fed.map_err(|_| DecodeError::Protocol("the text is not UTF-8".to_owned()))
+                Ok(text.feed(bytes, &mut |text| frames.read_text(text, on_event))?)
             }
             Framing::Messages(messages) => {
                 let mut outcome = Ok(());
@@ -367,6 +375,7 @@ impl Frames {
             State::Http(reader) => reader.read(data, &mut watch),
             State::TritonGrpc(state) => state.read(data, &mut watch),
             State::JetStreamGrpc(state) => state.read(data, &mut watch),
+            State::TorchServeGrpc(state) => state.read(data, &mut watch),
         }
     }
 
@@ -408,6 +417,7 @@ impl Frames {
             // The call's own status tells.
             State::TritonGrpc(state) => !state.tells_finish,
             State::JetStreamGrpc(_) => true,
+            State::TorchServeGrpc(state) => !state.is_within(),
         }
     }
 }

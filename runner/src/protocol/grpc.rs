@@ -4,6 +4,7 @@
 pub mod jetstream;
 pub mod protobuf;
 pub mod status;
+pub mod torchserve;
 pub mod triton;
 
 use crate::wire::sse::MAX_EVENT_BYTES;

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use super::Request;
 
 pub use reader::Reader;
-pub use text::TextReader;
+pub use text::{NotUtf8, TextReader};
 pub use values::{JsonValues, ValuesError};
 
 /// A format, ready to be used.

@@ -78,7 +78,7 @@ pub struct Codec {
     protocol: Protocol,
     model: String,
     options: RequestOptions,
-    /// Of a protocol that is data.
+    /// Of a protocol that is data, or by gRPC the twin of one.
     http: Option<Result<http::Http, HttpFormatError>>,
 }
 
@@ -123,17 +123,26 @@ impl Codec {
             Protocol::TritonVllmGrpc => grpc::triton::encode_vllm(&request),
             Protocol::TritonTensorRtLlmGrpc => grpc::triton::encode_tensorrt_llm(&request),
             Protocol::JetStreamGrpc => grpc::jetstream::encode(&request),
+            Protocol::KserveV2Grpc => grpc::triton::encode_texts(&request),
+            Protocol::TorchServeGrpc => {
+                grpc::torchserve::encode(request.model, &self.templated(&request)?)
+            }
             Protocol::Http
             | Protocol::TorchServe
             | Protocol::TransformersInstances
             | Protocol::Sax
             | Protocol::JetStream
-            | Protocol::KserveV2 => match &self.http {
-                Some(Ok(http)) => http.encode(&request)?,
-                Some(Err(error)) => return Err(error.clone()),
-                None => Bytes::new(),
-            },
+            | Protocol::KserveV2 => self.templated(&request)?,
         })
+    }
+
+    /// The body that a format's template gives.
+    fn templated(&self, request: &Request<'_>) -> Result<Bytes, HttpFormatError> {
+        match &self.http {
+            Some(Ok(http)) => http.encode(request),
+            Some(Err(error)) => Err(error.clone()),
+            None => Ok(Bytes::new()),
+        }
     }
 
     /// The beginning of the answer's text that is no part of it, where the server repeats the prompt.
@@ -194,7 +203,9 @@ impl Codec {
 
     /// A decoder for one answer, whose text begins with `echo` where the server repeats the prompt.
     pub fn decoder(&self, echo: Option<Arc<str>>) -> Decoder {
-        if let Some(Ok(http)) = &self.http {
+        if let Some(Ok(http)) = &self.http
+            && !self.is_grpc()
+        {
             let answer = Arc::clone(&http.answer);
             return Decoder::http(http::Reader::new(answer, self.options.streaming, echo));
         }

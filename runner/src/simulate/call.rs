@@ -11,6 +11,8 @@ use super::{
 };
 use bytes::Bytes;
 
+const TORCHSERVE: &str = "/org.pytorch.serve.grpc.inference.InferenceAPIsService";
+
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
 /// Whether a request is a call.
@@ -21,16 +23,23 @@ pub fn is_call<B>(request: &Request<B>) -> bool {
 
 /// The route of a call.
 pub fn route(engine: Engine, path: &str) -> Route {
-    match (engine, path) {
+    let streams = match (engine, path) {
         (
             Engine::TritonVllm | Engine::TritonTensorRtLlm,
             "/inference.GRPCInferenceService/ModelStreamInfer",
         )
-        | (Engine::JetStream, "/jetstream_proto.Orchestrator/Decode") => Route::Generate {
-            interface: Interface::Grpc,
-            streams: None,
+        | (Engine::JetStream, "/jetstream_proto.Orchestrator/Decode") => None,
+        (Engine::KserveV2, "/inference.GRPCInferenceService/ModelInfer") => Some(false),
+        (Engine::TorchServe, path) => match path.strip_prefix(TORCHSERVE) {
+            Some("/StreamPredictions") => Some(true),
+            Some("/Predictions") => Some(false),
+            _ => return Route::NotFound,
         },
-        _ => Route::NotFound,
+        _ => return Route::NotFound,
+    };
+    Route::Generate {
+        interface: Interface::Grpc,
+        streams,
     }
 }
 

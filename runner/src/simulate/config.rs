@@ -73,6 +73,8 @@ impl Engine {
             Protocol::TritonVllmGrpc => Self::TritonVllm,
             Protocol::TritonTensorRtLlmGrpc => Self::TritonTensorRtLlm,
             Protocol::JetStreamGrpc => Self::JetStream,
+            Protocol::KserveV2Grpc => Self::KserveV2,
+            Protocol::TorchServeGrpc => Self::TorchServe,
         }
     }
 

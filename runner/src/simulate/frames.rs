@@ -29,7 +29,7 @@ pub enum Interface {
     Chat,
     /// TGI's `generate` and `generate_stream`, Triton's, llama.cpp's `completion`.
     Native,
-    /// Triton's and JetStream's calls by gRPC.
+    /// Triton's, JetStream's and TorchServe's calls by gRPC.
     Grpc,
 }
 

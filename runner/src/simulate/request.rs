@@ -304,7 +304,8 @@ fn triton(engine: Engine, request: &Value) -> Result<Generation, Refusal> {
     } else {
         number("max_tokens").unwrap_or(16)
     };
-    if engine == Engine::TritonEnsemble && find("max_tokens").is_none() {
+    let needs_length = matches!(engine, Engine::TritonEnsemble | Engine::KserveV2);
+    if needs_length && find("max_tokens").is_none() {
         return Err(refuse(
             "expected tensor 'max_tokens' is missing from the request".to_owned(),
         ));

@@ -22,7 +22,7 @@ const OWN_FIELDS: [&str; 8] = [
 /// What a format gives for a run.
 #[derive(Debug)]
 pub struct Planned {
-    /// Path of requests.
+    /// Path of requests over HTTP.
     pub path: String,
     /// Whether requests can ask for adapters.
     pub adapters: bool,

@@ -1,5 +1,10 @@
 use super::*;
-use crate::run::{HttpFormat, HttpFraming, Protocol, Sampling};
+use crate::{
+    plan::{Place, PlanSettings, resolve},
+    profile::ProfileSet,
+    run::{HttpFormat, HttpFraming, Protocol, Sampling},
+    validate::document::{Document, read},
+};
 
 fn format(body: &str) -> HttpFormat {
     let yaml = serde_json::json!({"path": "/p", "body": body, "answer": {"text": ["/t"]}});
@@ -26,7 +31,8 @@ fn body(format: &HttpFormat, sampling: &Sampling) -> Result<String, String> {
 #[test]
 fn every_format_that_comes_with_bakeoff_is_read_and_makes_requests() {
     let mut read = 0;
-    for protocol in Protocol::ALL {
+    // Those by gRPC have the format of their twins.
+    for protocol in Protocol::ALL.into_iter().filter(|it| !it.is_grpc()) {
         let Some(format) = builtin(protocol) else {
             continue;
         };
@@ -46,6 +52,49 @@ fn every_format_that_comes_with_bakeoff_is_read_and_makes_requests() {
     }
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/protocols");
     assert_eq!(read, std::fs::read_dir(folder).unwrap().count());
+}
+
+/// Its own path and port, and otherwise what the twin over HTTP says of requests and answers.
+#[test]
+fn a_call_by_grpc_is_planned_as_its_twin_over_http_is() {
+    let case = include_str!("../../../tests/cases/good/odd-protocols.yaml");
+    let service = "/org.pytorch.serve.grpc.inference.InferenceAPIsService";
+    for (streaming, method) in [(true, "StreamPredictions"), (false, "Predictions")] {
+        let plan = |yaml: &str| {
+            let yaml = yaml.replace(
+                "  workload:\n",
+                &format!("  workload:\n    streaming: {streaming}\n"),
+            );
+            let Ok(Document::BenchmarkRun(run)) = read(&yaml) else {
+                panic!("not a run")
+            };
+            let settings = PlanSettings {
+                runner_image: "image".into(),
+                place: Place::Cluster,
+            };
+            resolve(&run, &ProfileSet::builtin(), &settings).unwrap()
+        };
+        let grpc = plan(case);
+        let http = plan(&case.replace("Grpc", ""));
+        assert!(!http.warnings.is_empty());
+        let told: Vec<_> = grpc
+            .warnings
+            .iter()
+            .map(|it| it.replace("Grpc", ""))
+            .collect();
+        assert_eq!(told, http.warnings);
+        for (ours, twin) in grpc.engines.iter().zip(&http.engines) {
+            assert_eq!(ours.capabilities, twin.capabilities, "{}", ours.name);
+        }
+        let path = |name: &str| {
+            let mut engines = grpc.engines.iter();
+            let engine = engines.find(|engine| engine.name == name).unwrap();
+            engine.endpoint.path.clone()
+        };
+        assert_eq!(path("handler"), format!("{service}/{method}"));
+        let infer = "/inference.GRPCInferenceService/ModelInfer";
+        assert_eq!(path("repository"), infer);
+    }
 }
 
 #[test]

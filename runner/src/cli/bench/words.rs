@@ -47,6 +47,12 @@ pub(super) enum ProtocolName {
     /// JetStream's Decode by gRPC
     #[value(name = "jetstream-grpc")]
     JetStreamGrpc,
+    /// KServe v2's ModelInfer by gRPC with texts for tensors
+    #[value(name = "kserve-v2-grpc")]
+    KserveV2Grpc,
+    /// TorchServe's StreamPredictions by gRPC, streaming bare text
+    #[value(name = "torchserve-grpc")]
+    TorchServeGrpc,
 }
 
 impl From<ProtocolName> for Protocol {
@@ -67,6 +73,8 @@ impl From<ProtocolName> for Protocol {
             ProtocolName::TritonVllmGrpc => Self::TritonVllmGrpc,
             ProtocolName::TritonTensorRtLlmGrpc => Self::TritonTensorRtLlmGrpc,
             ProtocolName::JetStreamGrpc => Self::JetStreamGrpc,
+            ProtocolName::KserveV2Grpc => Self::KserveV2Grpc,
+            ProtocolName::TorchServeGrpc => Self::TorchServeGrpc,
         }
     }
 }

@@ -74,10 +74,14 @@ fn of(protocol: Protocol) -> Conformance {
             says_when_to_retry: false,
             ..STREAMS
         },
-        Protocol::TritonTensorRtLlmGrpc => Conformance {
+        Protocol::TritonTensorRtLlmGrpc | Protocol::TorchServeGrpc => Conformance {
             counts_output: false,
             says_when_to_retry: false,
             ..STREAMS
+        },
+        Protocol::KserveV2Grpc => Conformance {
+            says_when_to_retry: false,
+            ..WHOLE
         },
     }
 }

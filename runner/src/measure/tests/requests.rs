@@ -63,7 +63,12 @@ async fn calls_by_grpc_are_measured_as_streams_are() {
     let workload = WHOLE
         .replace("streaming: false, ", "")
         .replace("maxOutputTokens: 6", "maxOutputTokens: 40");
-    for protocol in ["TritonVllmGrpc", "TritonTensorRtLlmGrpc", "JetStreamGrpc"] {
+    for (protocol, counts) in [
+        ("TritonVllmGrpc", true),
+        ("TritonTensorRtLlmGrpc", false),
+        ("JetStreamGrpc", true),
+        ("TorchServeGrpc", false),
+    ] {
         let simulated =
             format!("{{protocol: {protocol}, timeToFirstToken: 5ms, interTokenLatency: 1ms}}");
         let plan = plan_of(&simulated, "{id: demo/model}", &workload);
@@ -72,12 +77,9 @@ async fn calls_by_grpc_are_measured_as_streams_are() {
         assert_eq!(stage.requests.succeeded, 8, "{protocol}: {stage:?}");
         let truth = server.log.records();
         let sent: u32 = truth.iter().map(|record| record.output_tokens).sum();
-        // A frame is a token, but for what TensorRT-LLM's backend does not tell.
+        // A frame is a token, whether it tells so or not.
         assert_eq!(stage.client.chunks, u64::from(sent), "{protocol}");
-        assert_eq!(
-            stage.inter_token_latency.is_some(),
-            protocol != "TritonTensorRtLlmGrpc"
-        );
+        assert_eq!(stage.inter_token_latency.is_some(), counts, "{protocol}");
         if let Some(output) = stage.output_tokens {
             assert_eq!(output.sum, u64::from(sent), "{protocol}");
         }
@@ -86,6 +88,22 @@ async fn calls_by_grpc_are_measured_as_streams_are() {
             first.min >= 0.005 && first.min < 0.5,
             "{protocol}: {first:?}"
         );
+    }
+}
+
+/// The model's name is in the message, not in the path.
+#[tokio::test]
+async fn calls_for_a_model_that_is_not_there_fail_as_the_server_says() {
+    for (protocol, kind) in [("KserveV2Grpc", "http4xx"), ("TorchServeGrpc", "http5xx")] {
+        let simulated = format!("{{protocol: {protocol}, timeToFirstToken: 1ms}}");
+        let mut plan = plan_of(&simulated, "{id: demo/model}", WHOLE);
+        let server = serve(&plan, &[]);
+        let stage = first_stage(&plan, &server.url, None).await;
+        assert_eq!(stage.requests.succeeded, 8, "{protocol}");
+        plan.engines[0].endpoint.model = "other".into();
+        let stage = first_stage(&plan, &server.url, None).await;
+        let failures = stage.requests.failures;
+        assert_eq!(failures.get(kind), Some(&8), "{protocol}: {failures:?}");
     }
 }
 

@@ -20,8 +20,14 @@ fn told<'a>(
     (events, outcome.err())
 }
 
-/// A ModelStreamInferResponse with outputs of texts and numbers, as raw contents or within tensors.
+/// A ModelStreamInferResponse round [`response`].
 fn infer(outputs: &[(&str, Result<&str, u32>)], raw: bool, last: bool) -> Vec<u8> {
+    let response = response(outputs, raw, last);
+    message(&Writer::default().bytes(2, &response.0).0)
+}
+
+/// A ModelInferResponse with outputs of texts and numbers, as raw contents or within tensors.
+fn response(outputs: &[(&str, Result<&str, u32>)], raw: bool, last: bool) -> Writer {
     let mut response = Writer::default().bytes(1, b"vllm_model").bytes(2, b"1");
     if last {
         let yes = Writer::default().number(1, 1);
@@ -49,7 +55,11 @@ fn infer(outputs: &[(&str, Result<&str, u32>)], raw: bool, last: bool) -> Vec<u8
     for content in contents.iter().filter(|_| raw) {
         response = response.bytes(6, content);
     }
-    message(&Writer::default().bytes(2, &response.0).0)
+    response
+}
+
+fn prediction(piece: &[u8]) -> Vec<u8> {
+    message(&Writer::default().bytes(1, piece).0)
 }
 
 fn error(words: &str) -> Vec<u8> {
@@ -64,7 +74,7 @@ fn decode(text: &str, tokens: &[u64]) -> Vec<u8> {
     message(&Writer::default().bytes(3, &content.0).0)
 }
 
-/// An answer of two frames of each protocol.
+/// An answer of two frames of each protocol that streams.
 fn answers() -> Vec<(Protocol, Vec<u8>)> {
     let vllm = |raw| {
         [
@@ -99,11 +109,13 @@ fn answers() -> Vec<(Protocol, Vec<u8>)> {
     ];
     let initial = message(&Writer::default().bytes(2, &[]).0);
     let jetstream = [initial, decode(" é", &[7]), decode(" b", &[8, 300])];
+    let torchserve = [" é", " b", ""].map(|piece| prediction(piece.as_bytes()));
     vec![
         (Protocol::TritonVllmGrpc, vllm(true)),
         (Protocol::TritonVllmGrpc, vllm(false)),
         (Protocol::TritonTensorRtLlmGrpc, tensorrt.concat()),
         (Protocol::JetStreamGrpc, jetstream.concat()),
+        (Protocol::TorchServeGrpc, torchserve.concat()),
     ]
 }
 
@@ -112,9 +124,10 @@ fn answers_decode_to_their_events_in_any_split() {
     for (protocol, body) in answers() {
         let (events, error) = told(protocol, [body.as_slice()]);
         assert_eq!(error, None, "{protocol:?}: {events:?}");
-        let first = protocol != Protocol::TritonTensorRtLlmGrpc;
+        let counts =
+            ![Protocol::TritonTensorRtLlmGrpc, Protocol::TorchServeGrpc].contains(&protocol);
         let content = |text: &str, tokens: u32| {
-            let tokens = first.then_some(tokens);
+            let tokens = counts.then_some(tokens);
             format!("Content {{ text: {text:?}, tokens: {tokens:?}, answer: 0 }}")
         };
         assert!(
@@ -126,7 +139,7 @@ fn answers_decode_to_their_events_in_any_split() {
             "{protocol:?}: {events:?}"
         );
         assert_eq!(events.last().unwrap(), "End");
-        if first {
+        if counts {
             let usage = events.iter().rfind(|event| event.starts_with("Usage"));
             assert!(
                 usage.unwrap().contains("output_tokens: Some(3)"),
@@ -140,6 +153,38 @@ fn answers_decode_to_their_events_in_any_split() {
             assert_eq!(told(protocol, [a, b]), whole, "{protocol:?} at {at}");
         }
     }
+}
+
+#[test]
+fn a_whole_answer_is_one_response() {
+    let kserve = Protocol::KserveV2Grpc;
+    let expected = [
+        r#"Content { text: " é b", tokens: None, answer: 0 }"#,
+        "End",
+    ];
+    let expected = (expected.map(str::to_owned).to_vec(), None);
+    for raw in [true, false] {
+        let body = message(&response(&[("text_output", Ok(" é b"))], raw, false).0);
+        assert_eq!(told(kserve, [body.as_slice()]), expected, "{raw}");
+        assert_eq!(told(kserve, body.chunks(1)), expected, "{raw}");
+        for at in 1..body.len() {
+            let (_, error) = told(kserve, [&body[..at]]);
+            assert_eq!(error, Some(DecodeError::Truncated), "{raw} at {at}");
+        }
+    }
+}
+
+/// A handler that sends bytes need not care where characters end.
+#[test]
+fn characters_may_be_cut_by_the_end_of_a_prediction() {
+    let torchserve = Protocol::TorchServeGrpc;
+    let pieces: Vec<_> = " é€".as_bytes().chunks(1).map(prediction).collect();
+    let (events, error) = told(torchserve, pieces.iter().map(Vec::as_slice));
+    let text = |text: &str| format!("Content {{ text: {text:?}, tokens: None, answer: 0 }}");
+    let expected = [text(" "), text("é"), text("€"), "End".to_owned()];
+    assert_eq!((events.as_slice(), error), (expected.as_slice(), None));
+    let cut = pieces[..pieces.len() - 1].iter().map(Vec::as_slice);
+    assert_eq!(told(torchserve, cut).1, Some(DecodeError::Truncated));
 }
 
 /// The call's status tells more; but a message that is cut is noticed here, and so is an answer of
@@ -171,6 +216,8 @@ fn starts(body: &[u8]) -> Vec<usize> {
 fn what_is_no_answer_is_one_kind_of_error() {
     let vllm = Protocol::TritonVllmGrpc;
     let jetstream = Protocol::JetStreamGrpc;
+    let kserve = Protocol::KserveV2Grpc;
+    let torchserve = Protocol::TorchServeGrpc;
     let garbled = message(&Writer::default().bytes(3, &[0xa, 2, 0xa, 9]).0);
     let binary = message(&Writer::default().bytes(3, &[0xa, 3, 0xa, 1, 0xff]).0);
     for (protocol, body, expected) in [
@@ -188,6 +235,13 @@ fn what_is_no_answer_is_one_kind_of_error() {
         (jetstream, vec![1, 0, 0, 0, 0], "compressed"),
         (vllm, vec![0, 0xff, 0, 0, 0], "FrameTooLarge"),
         (vllm, b"<html>".to_vec(), "compressed"),
+        (kserve, Vec::new(), "Empty"),
+        (kserve, message(&[]), "text_output"),
+        (kserve, message(&[0xa, 9]), ".proto says"),
+        (torchserve, Vec::new(), "Empty"),
+        (torchserve, message(&[0x12, 1, b'x']), "inference.proto"),
+        (torchserve, message(&[0xa, 9]), "inference.proto"),
+        (torchserve, prediction(b"a\xff"), "not UTF-8"),
     ] {
         let (_, found) = told(protocol, [body.as_slice()]);
         let found = format!("{found:?}");
@@ -223,8 +277,10 @@ fn codes_stand_for_http_and_words_are_decoded() {
 
 proptest! {
     #[test]
-    fn no_bytes_make_a_decoder_panic(body in any::<Vec<u8>>(), which in 0_usize..3) {
-        let protocol = [Protocol::TritonVllmGrpc, Protocol::TritonTensorRtLlmGrpc, Protocol::JetStreamGrpc][which];
+    fn no_bytes_make_a_decoder_panic(
+        body in any::<Vec<u8>>(),
+        protocol in proptest::sample::select(Protocol::ALL.to_vec()).prop_filter("by gRPC", |it| it.is_grpc()),
+    ) {
         told(protocol, [body.as_slice()]);
         told(protocol, [message(&body).as_slice()]);
         let inner = Writer::default().bytes(2, &body).bytes(3, &body);

@@ -1,6 +1,7 @@
-//! Triton's `ModelStreamInfer` with the tensors of its vLLM and TensorRT-LLM (LLM API) backends.
-//! Source of the shapes: `protobuf/grpc_service.proto` of triton-inference-server/common, and the
-//! backends' `config.pbtxt` and `request.py`.
+//! Triton's `ModelStreamInfer` with the tensors of its vLLM and TensorRT-LLM (LLM API) backends, and
+//! `ModelInfer` with texts for tensors, which KServe's other servers have too. Source of the shapes:
+//! `protobuf/grpc_service.proto` of triton-inference-server/common, and the backends' `config.pbtxt`
+//! and `request.py`.
 
 use bytes::Bytes;
 
@@ -12,19 +13,26 @@ use crate::protocol::{
     DecodeError, Event, FinishReason, Request, so_far::SoFar, triton, triton_vllm,
 };
 
-/// Tensors of one element each, of ModelInferRequest.
+/// Tensors of ModelInferRequest, each a list; of one element, but for texts.
 #[derive(Default)]
 struct Tensors {
+    /// Whether shapes begin with that of a batch, in which the request is one.
+    batched: bool,
     heads: Writer,
     contents: Vec<Vec<u8>>,
 }
 
 impl Tensors {
     fn push(&mut self, name: &str, datatype: &str, elements: u64, content: Vec<u8>) {
+        let shape: &[u64] = if self.batched {
+            &[1, elements]
+        } else {
+            &[elements]
+        };
         let tensor = Writer::default()
             .bytes(1, name.as_bytes())
             .bytes(2, datatype.as_bytes())
-            .numbers(3, &[elements]);
+            .numbers(3, shape);
         self.heads = std::mem::take(&mut self.heads).bytes(5, &tensor.0);
         self.contents.push(content);
     }
@@ -53,16 +61,19 @@ impl Tensors {
         self.push(name, "FP32", 1, (value as f32).to_le_bytes().to_vec());
     }
 
-    /// The message of a request. Without a last, empty response nothing but the end of the call would
-    /// tell that the answer is whole.
-    fn request(self, model: &str, outputs: &[&str]) -> Bytes {
+    /// The message of a request by ModelStreamInfer. Without a last, empty response nothing but the end
+    /// of the call would tell that the answer is whole.
+    fn stream_request(self, model: &str) -> Bytes {
         let flag = Writer::default().number(1, 1);
         let parameter = Writer::default()
             .bytes(1, b"triton_enable_empty_final_response")
             .bytes(2, &flag.0);
-        let mut request = Writer::default()
-            .bytes(1, model.as_bytes())
-            .bytes(4, &parameter.0);
+        self.request(model, &Writer::default().bytes(4, &parameter.0), &[])
+    }
+
+    fn request(self, model: &str, parameters: &Writer, outputs: &[&str]) -> Bytes {
+        let mut request = Writer::default().bytes(1, model.as_bytes());
+        request.0.extend_from_slice(&parameters.0);
         request.0.extend_from_slice(&self.heads.0);
         for output in outputs {
             let output = Writer::default().bytes(1, output.as_bytes());
@@ -85,7 +96,7 @@ pub fn encode_vllm(request: &Request<'_>) -> Bytes {
     tensors.flag("return_finish_reason", true);
     tensors.flag("return_num_input_tokens", true);
     tensors.flag("return_num_output_tokens", true);
-    tensors.request(request.model, &[])
+    tensors.stream_request(request.model)
 }
 
 /// The message of a request to TensorRT-LLM's LLM API backend. Greedy decoding as over HTTP.
@@ -116,7 +127,19 @@ pub fn encode_tensorrt_llm(request: &Request<'_>) -> Bytes {
     }
     tensors.flag("sampling_param_exclude_input_from_output", true);
     tensors.flag("return_finish_reason", true);
-    tensors.request(request.model, &[])
+    tensors.stream_request(request.model)
+}
+
+/// The message of a request by ModelInfer to a model with texts for tensors: those that the infer call
+/// over HTTP has.
+pub fn encode_texts(request: &Request<'_>) -> Bytes {
+    let mut tensors = Tensors {
+        batched: true,
+        ..Tensors::default()
+    };
+    tensors.texts("text_input", &[request.text()]);
+    tensors.int32("max_tokens", request.max_tokens());
+    tensors.request(request.model, &Writer::default(), &["text_output"])
 }
 
 /// What must be known of the responses before.
@@ -124,6 +147,8 @@ pub fn encode_tensorrt_llm(request: &Request<'_>) -> Bytes {
 pub struct State {
     /// Whether `text_output` holds the whole text so far, as TensorRT-LLM's backend writes it.
     grows: bool,
+    /// Whether a message is the bare response of ModelInfer, whose errors are the call's status.
+    bare: bool,
     /// Whether responses say why generation ended: then the last one must.
     pub tells_finish: bool,
     so_far: SoFar,
@@ -149,22 +174,25 @@ impl State {
         }
     }
 
-    /// Reads a ModelStreamInferResponse.
+    /// The state of an answer by ModelInfer.
+    pub fn whole() -> Self {
+        Self {
+            bare: true,
+            ..Self::default()
+        }
+    }
+
+    /// Reads a ModelStreamInferResponse, or a ModelInferResponse.
     pub fn read(
         &mut self,
         data: &[u8],
         on_event: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), DecodeError> {
-        let mut response = Response::default();
-        for field in Fields(data) {
-            match field.map_err(malformed)? {
-                (1, Value::Bytes(error)) if !error.is_empty() => {
-                    return Err(DecodeError::stream(&String::from_utf8_lossy(error)));
-                }
-                (2, Value::Bytes(inner)) => response = infer_response(inner)?,
-                _ => {}
-            }
-        }
+        let response = if self.bare {
+            infer_response(data)?
+        } else {
+            stream_response(data)?
+        };
         let finish = response.finish.and_then(triton::finish);
         self.tells_finish |= response.finish.is_some();
         if let Some(tokens) = response.output_tokens {
@@ -203,6 +231,21 @@ impl State {
         }
         Ok(())
     }
+}
+
+/// Reads a ModelStreamInferResponse: a response, or an error in place of one.
+fn stream_response(data: &[u8]) -> Result<Response<'_>, DecodeError> {
+    let mut response = Response::default();
+    for field in Fields(data) {
+        match field.map_err(malformed)? {
+            (1, Value::Bytes(error)) if !error.is_empty() => {
+                return Err(DecodeError::stream(&String::from_utf8_lossy(error)));
+            }
+            (2, Value::Bytes(inner)) => response = infer_response(inner)?,
+            _ => {}
+        }
+    }
+    Ok(response)
 }
 
 /// Reads a ModelInferResponse, whose tensors' contents follow one another outside of them.

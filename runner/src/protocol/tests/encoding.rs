@@ -70,6 +70,76 @@ fn without_streaming_no_stream_is_asked_for() {
     );
 }
 
+/// The fields of a message in its envelope, and of a message within: number and bytes.
+fn fields(message: &[u8]) -> Vec<(u64, Vec<u8>)> {
+    let fields = grpc::protobuf::Fields(message).map(|field| match field.unwrap() {
+        (number, grpc::protobuf::Value::Bytes(bytes)) => (number, bytes.to_vec()),
+        other => panic!("{other:?}"),
+    });
+    fields.collect()
+}
+
+fn call(protocol: Protocol, sampling: &Sampling) -> Vec<(u64, Vec<u8>)> {
+    let bytes = codec(protocol, sampling.clone(), true).encode(&[&prompt()], 0);
+    fields(&bytes.unwrap()[5..])
+}
+
+fn over_http(protocol: Protocol, sampling: &Sampling) -> Bytes {
+    let codec = codec(protocol, sampling.clone(), true);
+    codec.encode(&[&prompt()], 0).unwrap()
+}
+
+#[test]
+fn torchserves_call_holds_the_body_of_its_twin_over_http() {
+    let sampling = Sampling {
+        temperature: 0.7,
+        seed: Some(42),
+        ..Sampling::default()
+    };
+    let body = over_http(Protocol::TorchServe, &sampling);
+    let [(1, model), (3, entry)] = &call(Protocol::TorchServeGrpc, &sampling)[..] else {
+        panic!("not a model and an input");
+    };
+    assert_eq!(model, b"tiny");
+    let data = [(1, b"data".to_vec()), (2, body.to_vec())];
+    assert_eq!(fields(entry), data);
+}
+
+#[test]
+fn kserves_call_holds_the_tensors_of_its_twin_over_http() {
+    let sampling = Sampling::default();
+    let twin: serde_json::Value =
+        serde_json::from_slice(&over_http(Protocol::KserveV2, &sampling)).unwrap();
+    let call = call(Protocol::KserveV2Grpc, &sampling);
+    let of = |number: u64| {
+        let found = call.iter().filter(move |(field, _)| *field == number);
+        found.map(|(_, bytes)| bytes.as_slice()).collect::<Vec<_>>()
+    };
+    assert_eq!(of(1), [b"tiny"]);
+    // No parameter of a call that streams.
+    assert!(call.iter().all(|(number, _)| [1, 5, 6, 7].contains(number)));
+    let inputs = twin["inputs"].as_array().unwrap();
+    assert_eq!((of(5).len(), of(7).len()), (inputs.len(), inputs.len()));
+    for ((tensor, content), input) in of(5).into_iter().zip(of(7)).zip(inputs) {
+        let word = |name: &str| input[name].as_str().unwrap().as_bytes().to_vec();
+        let shape = input["shape"].as_array().unwrap().iter();
+        let shape = shape.map(|size| size.as_u64().unwrap() as u8).collect();
+        let head = [(1, word("name")), (2, word("datatype")), (3, shape)];
+        assert_eq!(fields(tensor), head);
+        let value = &input["data"][0];
+        let expected = match value.as_str() {
+            Some(text) => [&(text.len() as u32).to_le_bytes(), text.as_bytes()].concat(),
+            None => (value.as_u64().unwrap() as u32).to_le_bytes().to_vec(),
+        };
+        assert_eq!(content, expected);
+    }
+    let output = twin["outputs"][0]["name"].as_str().unwrap();
+    let [asked] = of(6)[..] else {
+        panic!("{:?}", of(6));
+    };
+    assert_eq!(fields(asked), [(1, output.as_bytes().to_vec())]);
+}
+
 #[test]
 fn tgi_is_never_sent_a_top_p_that_it_refuses() {
     for top_p in [0.0, 1.0] {

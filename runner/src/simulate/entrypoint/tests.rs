@@ -372,7 +372,7 @@ fn saxs_servers_listen_where_its_profile_looks_for_them() {
 
 #[test]
 fn triton_takes_calls_where_its_profiles_send_them() {
-    for profile in ["triton-vllm", "triton-tensorrt-llm"] {
+    for profile in ["triton-vllm", "triton-tensorrt-llm", "triton-model"] {
         let profiles = ProfileSet::builtin();
         let spoken = &profiles.get(profile).unwrap().protocols;
         let by_grpc = spoken.iter().find(|it| it.protocol.is_grpc()).unwrap();

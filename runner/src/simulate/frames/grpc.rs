@@ -1,4 +1,5 @@
-//! Messages of Triton's `ModelStreamInfer` and JetStream's `Decode`, by their `.proto` files.
+//! Messages of Triton's `ModelStreamInfer` and `ModelInfer`, JetStream's `Decode` and TorchServe's
+//! predictions, by their `.proto` files.
 
 use super::{Answer, Frame};
 use crate::{
@@ -16,11 +17,15 @@ pub fn frames(answer: &Answer, index: u32, last: bool) -> Vec<Frame> {
         let content = Writer::default().bytes(1, &sample.0);
         return vec![frame(&Writer::default().bytes(3, &content.0), true)];
     }
+    if answer.engine == Engine::TorchServe {
+        return vec![frame(&prediction(word), true)];
+    }
     let text = match answer.engine {
         Engine::TritonTensorRtLlm => text::answer(answer.hash, index + 1),
         _ => word.to_owned(),
     };
-    let mut frames = vec![frame(&response(answer, &text, 1, last), true)];
+    let response = response(answer, &text, 1, last);
+    let mut frames = vec![frame(&Writer::default().bytes(2, &response.0), true)];
     if last {
         frames.push(closing(answer));
     }
@@ -30,13 +35,20 @@ pub fn frames(answer: &Answer, index: u32, last: bool) -> Vec<Frame> {
 /// The messages of an answer that does not stream.
 pub fn whole(answer: &Answer) -> Vec<Frame> {
     let text = answer.text();
+    if answer.engine == Engine::TorchServe {
+        return vec![frame(&prediction(&text), false)];
+    }
     let whole = response(answer, &text, answer.output_tokens, true);
+    if answer.engine == Engine::KserveV2 {
+        return vec![frame(&whole, false)];
+    }
+    let whole = Writer::default().bytes(2, &whole.0);
     vec![frame(&whole, false), closing(answer)]
 }
 
-/// An error amid the stream. JetStream's calls end with a status in place of one.
+/// An error amid the stream. Other calls than Triton's end with a status in place of one.
 pub fn error(engine: Engine) -> Vec<Frame> {
-    if engine == Engine::JetStream {
+    if engine.triton_model().is_none() {
         return Vec::new();
     }
     let error = Writer::default().bytes(1, b"Error generating request: CUDA error");
@@ -50,12 +62,17 @@ fn frame(payload: &Writer, token: bool) -> Frame {
     }
 }
 
+/// A PredictionResponse.
+fn prediction(text: &str) -> Writer {
+    Writer::default().bytes(1, text.as_bytes())
+}
+
 fn head(answer: &Answer) -> Writer {
     let model = answer.model.trim_matches('"');
     Writer::default().bytes(1, model.as_bytes()).bytes(2, b"1")
 }
 
-/// A response with the outputs that were asked for.
+/// A ModelInferResponse with the outputs that were asked for.
 fn response(answer: &Answer, text: &str, tokens: u32, last: bool) -> Writer {
     let outputs = answer.outputs;
     let reason = if last { answer.finish_reason() } else { "None" };
@@ -82,18 +99,22 @@ fn response(answer: &Answer, text: &str, tokens: u32, last: bool) -> Writer {
         ),
     ];
     let asked = || tensors.iter().filter(|(asked, ..)| *asked);
+    let shape: &[u64] = match answer.engine {
+        Engine::KserveV2 => &[1, 1],
+        _ => &[1],
+    };
     let mut response = head(answer);
     for (_, name, datatype, _) in asked() {
         let tensor = Writer::default()
             .bytes(1, name.as_bytes())
             .bytes(2, datatype.as_bytes())
-            .numbers(3, &[1]);
+            .numbers(3, shape);
         response = response.bytes(5, &tensor.0);
     }
     for (.., content) in asked() {
         response = response.bytes(6, content);
     }
-    Writer::default().bytes(2, &response.0)
+    response
 }
 
 /// The last response, which is empty and says so.

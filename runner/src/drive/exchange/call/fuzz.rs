@@ -64,12 +64,17 @@ fn seeds() -> Vec<(Protocol, Vec<u8>)> {
         .bytes(5, &tensor.0)
         .bytes(6, b"\x05\0\0\0 word");
     let inferred = message(&Writer::default().bytes(2, &response.0).0);
+    let whole = message(&response.0);
+    let predicted = message(&Writer::default().bytes(1, " wörd".as_bytes()).0);
     let mut seeds = Vec::new();
     for status in ["0", "8", "13"] {
         let twice = |message: &Vec<u8>| vec![message.clone(); 2];
         seeds.push((Protocol::JetStreamGrpc, answer(&twice(&decoded), status)));
         seeds.push((Protocol::TritonVllmGrpc, answer(&twice(&inferred), status)));
         seeds.push((Protocol::TritonTensorRtLlmGrpc, answer(&[], status)));
+        let whole = std::slice::from_ref(&whole);
+        seeds.push((Protocol::KserveV2Grpc, answer(whole, status)));
+        seeds.push((Protocol::TorchServeGrpc, answer(&twice(&predicted), status)));
     }
     seeds
 }
