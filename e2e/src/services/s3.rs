@@ -34,6 +34,12 @@ pub fn ca_certificate(layout: &Layout) -> PathBuf {
     layout.state.join("s3/certificates/ca.crt")
 }
 
+/// Where a bucket's objects lie. The server takes each folder beside for a bucket of its root user.
+#[must_use]
+pub fn folder(layout: &Layout, bucket: &str) -> PathBuf {
+    layout.state.join("s3/data").join(bucket)
+}
+
 pub(super) fn start(layout: &Layout) -> Result<()> {
     let address = service_address()?;
     let gateway = tools::VERSITYGW.build(layout)?;
@@ -47,9 +53,7 @@ pub(super) fn start(layout: &Layout) -> Result<()> {
             ..Subject::default()
         },
     )?;
-    let data = layout.state.join("s3/data");
-    // The gateway takes each folder for a bucket of its root user.
-    fs::create_dir_all(data.join(BUCKET)).context("making the bucket")?;
+    fs::create_dir_all(folder(layout, BUCKET)).context("making the bucket")?;
     let metadata = layout.state.join("s3/metadata");
     fs::create_dir_all(&metadata)?;
     Daemon::new("versitygw", gateway)
@@ -63,7 +67,7 @@ pub(super) fn start(layout: &Layout) -> Result<()> {
             "posix".into(),
             // Not every file system has the extended attributes that it else keeps metadata in.
             format!("--sidecar={}", metadata.display()),
-            data.display().to_string(),
+            layout.state.join("s3/data").display().to_string(),
         ])
         .start(layout)?;
     wait::until("the S3 server listens", Duration::from_secs(120), || {

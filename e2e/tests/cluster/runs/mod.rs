@@ -3,6 +3,7 @@
 mod agreement;
 mod bakeoff;
 mod bucket_away;
+mod bucket_full;
 mod canary;
 mod controllers;
 mod crashes;
@@ -17,6 +18,7 @@ mod other_objects;
 mod pod_monitor;
 mod preempted;
 mod prefetched;
+mod prometheus_away;
 mod queue;
 mod read_again;
 mod shards;
