@@ -147,12 +147,21 @@ impl Observer {
     }
 
     /// What is to be heard of a run between two looks: what its pod at work says of itself, which asks
-    /// nothing of the API server, and who else is on the node of an engine under load, which no watch
-    /// tells.
+    /// nothing of the API server, and, as a stage begins, who else is on the node of the engine under
+    /// load, which no watch tells.
     pub async fn hear(&self, kept: &Kept) -> Heard {
+        let progress = self.progress_of(kept.observed()).await;
+        let before = kept.observed().progress.as_ref();
+        let begins = progress.as_ref().zip(before).is_some_and(|(now, before)| {
+            (now.repetition, &now.stage) != (before.repetition, &before.stage)
+        });
+        let neighbours = match begins {
+            true => self.neighbours(kept.run()).await,
+            false => None,
+        };
         Heard {
-            progress: self.progress_of(kept.observed()).await,
-            neighbours: self.neighbours(kept.run()).await,
+            progress,
+            neighbours,
         }
     }
 
