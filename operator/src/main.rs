@@ -9,7 +9,9 @@ use bakeoff_operator::{
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-#[tokio::main]
+// It waits for the API server nearly all the time. One thread has one heap: with several, each kept what
+// its largest answers had needed.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let args = Args::parse();
     log_as(args.log_format);
